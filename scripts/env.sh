@@ -16,7 +16,7 @@ _dexndm_env() {
     # An earlier sourcing in this shell: its entries are dropped, so that they do not pile up.
     for name in AMENT_PREFIX_PATH CMAKE_PREFIX_PATH PYTHONPATH LD_LIBRARY_PATH; do
         kept="$(printf '%s' "${!name:-}" | tr ':' '\n' |
-            grep -v -e "^$root\$" -e "^$root/install/" -e "^$root/\.venv\$" | paste -sd: -)"
+            grep -v -e "^$root\$" -e "^$root/install/" -e "^$root/\.venv\$" | paste -sd: - || true)"
         if [ -n "$kept" ]; then export "$name=$kept"; else unset "$name"; fi
     done
 
