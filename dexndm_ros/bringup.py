@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which processes make up each system: the launch files and ``dexndm`` both read it from here.
+
+A system is a function from its arguments to a list of :class:`ProcessSpec`, in start order: what
+others need comes first, so that stopping in reverse order lets the driver switch the torque off
+while the hand is still there. Nothing here starts a process or imports ROS.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = [
+    "SYSTEMS",
+    "Argument",
+    "BringupError",
+    "ParameterValue",
+    "ProcessSpec",
+    "System",
+    "default_virtual_port",
+    "share_directory",
+    "system",
+]
+
+ParameterValue = bool | int | float | str
+
+_TRUE = ("true", "1", "yes", "on")
+_FALSE = ("false", "0", "no", "off")
+_PORTS = ("/dev/leap_hand", "/dev/ttyUSB0")
+"""Where a real hand is looked for when no port is named: our udev rule's link, then an adapter."""
+
+_SHIPPED_POLICY = Path("policies") / "cylinder_z" / "generalist.onnx"
+_SIM_PORT_WAIT_S = 60.0
+"""How long the driver waits for the virtual hand; loading a world takes seconds."""
+
+
+class BringupError(ValueError):
+    """A system or an argument that cannot be started; says what was got and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a system, as text (that is how ``ros2 launch`` hands it over).
+
+    Attributes:
+        name: the name in ``name:=value`` and ``--name``.
+        default: the value when it is not given.
+        description: one line, with units.
+    """
+
+    name: str
+    default: str
+    description: str
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One node in a process of its own.
+
+    Attributes:
+        name: the ROS node's name.
+        module: Python module that runs it with ``python -m``.
+        executable: its console script in the installed package ``dexndm_ros``.
+        parameters: node parameters that differ from its parameter file.
+        parameter_file: YAML with the node's parameters, or None.
+        remaps: pairs (from, to) of topic or service names.
+        critical: when it ends, the whole system is to end.
+    """
+
+    name: str
+    module: str
+    executable: str
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    parameter_file: Path | None = None
+    remaps: tuple[tuple[str, str], ...] = ()
+    critical: bool = True
+
+    def ros_arguments(self) -> list[str]:
+        """The words after ``--ros-args``, values quoted so that YAML keeps their type."""
+        words = ["-r", f"__node:={self.name}"]
+        for source, target in self.remaps:
+            words += ["-r", f"{source}:={target}"]
+        if self.parameter_file is not None:
+            words += ["--params-file", str(self.parameter_file)]
+        for key, value in self.parameters.items():
+            words += ["-p", f"{key}:={json.dumps(value)}"]
+        return words
+
+    def command(self, python: str = sys.executable) -> list[str]:
+        """The command line that runs this node without an installed package."""
+        return [python, "-m", self.module, "--ros-args", *self.ros_arguments()]
+
+
+@dataclass(frozen=True)
+class System:
+    """A named set of processes.
+
+    Attributes:
+        description: one line for ``ros2 launch --show-args`` and the help text.
+        arguments: what it takes.
+        build: from complete arguments to processes in start order.
+    """
+
+    description: str
+    arguments: tuple[Argument, ...]
+    build: Callable[[Mapping[str, str]], list[ProcessSpec]]
+
+
+def share_directory() -> Path:
+    """The folder with ``config/`` and ``policies/``: the checkout, or the installed share."""
+    checkout = Path(__file__).resolve().parents[1]
+    prefixes = [Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
+    candidates = [checkout, *(p / "share" / "dexndm_ros" for p in (*prefixes, Path(sys.prefix)))]
+    for candidate in candidates:
+        if (candidate / "config" / "leap_hand_driver.yaml").is_file():
+            return candidate
+    raise BringupError(
+        "the package's config/ folder was not found in "
+        + ", ".join(str(c) for c in candidates)
+        + "; reinstall dexndm_ros, or source the workspace it was built in"
+    )
+
+
+def default_virtual_port() -> str:
+    """Path of the virtual hand's port when none is named: one for each user and ROS domain."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or ""
+    if not Path(runtime).is_dir() or not runtime:
+        runtime = str(Path(tempfile.gettempdir()) / f"dexndm-{os.getuid()}")
+    return str(Path(runtime) / f"virtual_leap_hand_{os.environ.get('ROS_DOMAIN_ID') or '0'}")
+
+
+def _flag(name: str, text: str) -> bool:
+    if text.strip().lower() in _TRUE:
+        return True
+    if text.strip().lower() in _FALSE:
+        return False
+    raise BringupError(f"{name} is {text!r}; allowed: true or false")
+
+
+def _number(name: str, text: str, low: float, high: float, unit: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:  # also refuses NaN
+        raise BringupError(f"{name} is {text!r}; allowed: {low:g} to {high:g} {unit}")
+    return value
+
+
+def _is_adapter(port: str) -> bool:
+    """True for a character device that is not a pseudo-terminal, i.e. a real serial adapter."""
+    try:
+        path = Path(port).resolve()
+        return stat.S_ISCHR(path.stat().st_mode) and path.parent != Path("/dev/pts")
+    except OSError:
+        return False
+
+
+def _port(values: Mapping[str, str]) -> tuple[str, bool]:
+    """The port, and whether we start a virtual hand behind it: asked for, or no port was named."""
+    port, asked = values["port"].strip(), values["sim"].strip().lower()
+    sim = not port if asked in ("", "auto") else _flag("sim", asked)
+    if not port and sim:
+        port = default_virtual_port()
+    elif not port:
+        port = next((p for p in _PORTS if Path(p).exists()), _PORTS[-1])
+    elif sim and _is_adapter(port):
+        raise BringupError(
+            f"sim is true, but port {port} is a real serial device; leave sim out to drive that "
+            "hand, or name another path for the virtual hand's port"
+        )
+    return port, sim
+
+
+def _node(name: str, parameters: Mapping[str, ParameterValue], share: Path) -> ProcessSpec:
+    return ProcessSpec(
+        name=name,
+        module=f"dexndm_ros.nodes.{name}",
+        executable=name,
+        parameters=parameters,
+        parameter_file=share / "config" / f"{name}.yaml",
+    )
+
+
+def _hand(values: Mapping[str, str]) -> list[ProcessSpec]:
+    """The driver, with the virtual hand before it unless a real one is used."""
+    share = share_directory()
+    port, sim = _port(values)
+    driver: dict[str, ParameterValue] = {
+        "port": port,
+        "rate_hz": _number("rate", values["rate"], 10.0, 500.0, "Hz"),
+        "profile": values["profile"].strip(),
+    }
+    if not sim:
+        return [_node("leap_hand_driver", driver, share)]
+    driver["port_wait_s"] = _SIM_PORT_WAIT_S
+    hand: dict[str, ParameterValue] = {
+        "link": port,
+        "world": _existing_or_name(values["world"].strip()),
+        "seed": int(_number("seed", values["seed"], 0, 2**31 - 1, "")),
+    }
+    return [_node("virtual_leap_hand", hand, share), _node("leap_hand_driver", driver, share)]
+
+
+def _existing_or_name(text: str) -> str:
+    """An absolute path where the text is a file from here; else the text, a name the node knows."""
+    return str(Path(text).resolve()) if Path(text).is_file() else text
+
+
+def _rotation_demo(values: Mapping[str, str]) -> list[ProcessSpec]:
+    """Hand, driver and the rotation policy."""
+    processes = _hand(values)
+    share = share_directory()
+    policy: dict[str, ParameterValue] = {
+        "policy": _existing_or_name(values["policy"].strip()) or str(share / _SHIPPED_POLICY),
+        "axis": values["axis"].strip(),
+    }
+    if values["wrist"].strip():
+        policy["wrist"] = values["wrist"].strip()
+    return [*processes, _node("rotation_policy", policy, share)]
+
+
+_HAND_ARGUMENTS = (
+    Argument("sim", "auto", "true = start the virtual hand; auto = when no port is named"),
+    Argument(
+        "world", "nominal", "world of the virtual hand: a name in config/worlds or a YAML file"
+    ),
+    Argument("seed", "0", "seed of the virtual hand's object placement"),
+    Argument(
+        "port", "", "serial port of the hand (with sim: where the virtual hand puts its port)"
+    ),
+    Argument("rate", "100", "bus cycles and hand/state messages a second, Hz"),
+    Argument("profile", "full", "current limit: full = 500 mA, lite = 300 mA"),
+)
+_POLICY_ARGUMENTS = (
+    Argument("policy", "", "policy file, ONNX with its spec; empty = the shipped one"),
+    Argument(
+        "axis", "+z", "rotation axis in the palm frame: +x -x +y -y +z -z, or a unit vector '0,0,1'"
+    ),
+    Argument("wrist", "", "palm orientation in the world, a name or x,y,z,w; empty = the world's"),
+)
+
+SYSTEMS: dict[str, System] = {
+    "leap_hand": System("The driver of one LEAP hand, real or virtual.", _HAND_ARGUMENTS, _hand),
+    "rotation_demo": System(
+        "A LEAP hand, real or virtual, rotates an object.",
+        (*_HAND_ARGUMENTS, *_POLICY_ARGUMENTS),
+        _rotation_demo,
+    ),
+}
+
+
+def system(name: str, arguments: Mapping[str, object] | None = None) -> list[ProcessSpec]:
+    """The processes of a system, in start order.
+
+    Args:
+        name: a key of ``SYSTEMS``.
+        arguments: values by name; missing or None = the default.
+
+    Raises:
+        BringupError: unknown system or argument, or a value that is not allowed.
+    """
+    if name not in SYSTEMS:
+        raise BringupError(f"unknown system {name!r}; known: {', '.join(SYSTEMS)}")
+    chosen = SYSTEMS[name]
+    values = {argument.name: argument.default for argument in chosen.arguments}
+    for key, value in (arguments or {}).items():
+        if key not in values:
+            raise BringupError(f"{name} has no argument {key!r}; it has: {', '.join(values)}")
+        if value is not None:
+            values[key] = str(value)
+    return chosen.build(values)

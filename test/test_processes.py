@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Process supervision: real processes, real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dexndm_ros.bringup import ProcessSpec
+from dexndm_ros.processes import Processes, StopTimes
+
+PATIENCE_S = 30.0
+
+# Programs as a node might behave; each says "up" when its signal handlers stand.
+OBEDIENT = """
+import time
+print("up", flush=True)
+try:
+    time.sleep(600)
+except KeyboardInterrupt:
+    print("torque off", flush=True)
+"""
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("up", flush=True)
+time.sleep(600)
+"""
+FAILING = """
+import sys
+print("[ERROR] [1.0] [node]: port /dev/x is missing; plug the hand in", flush=True)
+print("[ERROR] second", flush=True)
+sys.exit(3)
+"""
+WITH_CHILD = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print("child", child.pid, flush=True)
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+def spec(name: str, critical: bool = True) -> ProcessSpec:
+    return ProcessSpec(name, "unused", "unused", critical=critical)
+
+
+def system(directory: Path, programs: dict[str, str], **options: object) -> Processes:
+    return Processes(
+        [spec(name) for name in programs],
+        directory,
+        command=lambda s: [sys.executable, "-c", programs[s.name]],
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def wait_for(condition, what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for {what}"
+        time.sleep(0.02)
+
+
+def wait_for_line(log: Path, text: str) -> str:
+    wait_for(lambda: log.exists() and text in log.read_text(), f"{text!r} in {log.name}")
+    return log.read_text()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_stop_interrupts_in_reverse_order_and_captures_the_output(tmp_path: Path) -> None:
+    with system(tmp_path, {"hand": OBEDIENT, "driver": OBEDIENT}) as running:
+        for log in running.logs.values():
+            wait_for_line(log, "up")
+        ended = running.stop()
+    assert [e.name for e in ended] == ["driver", "hand"]
+    assert [e.code for e in ended] == [0, 0]
+    assert "torque off" in (tmp_path / "driver.log").read_text()
+
+
+def test_a_process_that_ignores_signals_is_killed(tmp_path: Path) -> None:
+    with system(tmp_path, {"s": STUBBORN}, stop_times=StopTimes(0.2, 0.2)) as running:
+        wait_for_line(running.logs["s"], "up")
+        pid = running.pids["s"]
+        (ended,) = running.stop()
+    assert ended.code == -signal.SIGKILL
+    assert not alive(pid)
+
+
+def test_grandchildren_do_not_survive(tmp_path: Path) -> None:
+    with system(tmp_path, {"p": WITH_CHILD}, stop_times=StopTimes(5.0, 1.0)) as running:
+        text = wait_for_line(running.logs["p"], "up")
+        child = int(text.split()[1])
+        assert alive(child)
+    wait_for(lambda: not alive(child), "the grandchild's end")
+
+
+def test_first_error_line_is_forwarded_once_and_is_the_reason(tmp_path: Path) -> None:
+    said: list[tuple[str, str]] = []
+    with system(tmp_path, {"n": FAILING}, on_error=lambda *words: said.append(words)) as running:
+        (ended,) = running.wait(PATIENCE_S)
+    assert len(said) == 1
+    assert said[0][0] == "n"
+    assert "plug the hand in" in said[0][1]
+    assert ended.code == 3
+    assert "plug the hand in" in ended.reason
+    assert ended.critical
+
+
+def test_a_silent_death_says_how(tmp_path: Path) -> None:
+    with system(
+        tmp_path, {"n": "import os,signal; os.kill(os.getpid(), signal.SIGKILL)"}
+    ) as running:
+        (ended,) = running.wait(PATIENCE_S)
+    assert "SIGKILL" in ended.reason
+
+
+def test_a_traceback_is_an_error_line(tmp_path: Path) -> None:
+    with system(tmp_path, {"n": "raise ValueError('sixteen joints wanted')"}) as running:
+        (ended,) = running.wait(PATIENCE_S)
+    assert "sixteen joints wanted" in ended.reason
+
+
+def test_an_exception_in_the_body_stops_everything(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), system(tmp_path, {"a": OBEDIENT}) as running:
+        pid = running.pids["a"]
+        _ = 1 / 0
+    assert not alive(pid)
+
+
+def test_a_program_that_cannot_start_stops_those_before_it(tmp_path: Path) -> None:
+    commands = {"a": [sys.executable, "-c", OBEDIENT], "b": [str(tmp_path / "missing")]}
+    running = Processes([spec("a"), spec("b")], tmp_path, command=lambda s: commands[s.name])
+    with pytest.raises(FileNotFoundError), running:
+        pass
+    assert running.pids == {}
+
+
+def test_only_the_main_thread_may_start(tmp_path: Path) -> None:
+    running = system(tmp_path, {"a": OBEDIENT})
+    errors: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            running.start()
+        except RuntimeError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    assert len(errors) == 1
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from test_processes import system, OBEDIENT
+with system(Path(sys.argv[1]), {"hand": OBEDIENT, "driver": OBEDIENT}) as running:
+    print(*running.pids.values(), flush=True)
+    while True:
+        time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_nothing_survives_the_end_of_the_parent(tmp_path: Path, number: signal.Signals) -> None:
+    root = Path(__file__).resolve().parents[1]
+    environment = os.environ | {
+        "PYTHONPATH": f"{root}{os.pathsep}{root / 'test'}{os.pathsep}"
+        + os.environ.get("PYTHONPATH", "")
+    }
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
+    )
+    try:
+        assert parent.stdout is not None
+        children = [int(word) for word in parent.stdout.readline().split()]
+        assert len(children) == 2
+        for name in ("hand", "driver"):
+            wait_for_line(tmp_path / f"{name}.log", "up")
+        parent.send_signal(number)
+        parent.wait(PATIENCE_S)
+        wait_for(lambda: not any(alive(child) for child in children), "the end of the children")
+    finally:
+        parent.kill()
+        parent.wait()
+        assert parent.stdout is not None
+        parent.stdout.close()
