@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every test process needs before the first test is collected."""
+
+import os
+import sys
+from pathlib import Path
+
+# A ROS graph of its own for each test process: two runs on one machine never hear each other, nor a robot nearby.
+# 1..100 is the part of the domain IDs that stays clear of Linux's ephemeral ports.
+os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path.cwd() / ".hypothesis"))
+
+# test/support holds helpers shared by the tests.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+# A busy machine must not fail a property: examples are counted, never timed.
+settings.register_profile(
+    "house", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("house")
