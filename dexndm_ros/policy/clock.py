@@ -95,7 +95,7 @@ class Histogram:
             self.max_ns = value_ns
 
     def quantile_ms(self, fraction: float) -> float:
-        """The value that ``fraction`` of all values do not exceed, to the upper edge of its bin; NaN if empty."""
+        """What ``fraction`` of all values do not exceed, to its bin's upper edge; NaN if empty."""
         bins = list(self._bins)  # one step of the interpreter: the loop may record meanwhile
         total = sum(bins)
         if total == 0:
@@ -148,7 +148,7 @@ class LoopConfig:
         rate_hz: ticks a second.
         name: of the thread.
         unrecorded_ticks: first ticks left out of the statistics.
-        freeze_gc: after warm-up collect once and freeze, so that no collection walks the start-up heap.
+        freeze_gc: after warm-up collect once and freeze: no collection walks the start-up heap.
         realtime: scheduling asked for; off by default.
     """
 
@@ -175,7 +175,7 @@ class DeadlineLoop:
         config: rate and scheduling.
         step: the work of one slot; an exception ends the loop.
         warm_up: called once in the loop's thread before the first deadline is set.
-        on_exit: called last in the loop's thread, whichever way it ends, with the exception or None.
+        on_exit: called last in the loop's thread, however it ends, with the exception or None.
         clock: the time to live by.
     """
 
@@ -212,7 +212,7 @@ class DeadlineLoop:
         self._thread.start()
 
     def stop(self, timeout_s: float = 5.0) -> bool:
-        """End after the present slot; True when the thread has ended. May be called from the step itself."""
+        """End after the present slot, also from the step itself; True when the thread has ended."""
         self._stop.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
@@ -224,7 +224,7 @@ class DeadlineLoop:
         return self._thread is not None and self._thread.is_alive()
 
     def shift(self, offset_ns: int) -> None:
-        """Move all later deadlines by this much, once; call it from the step. Not counted as a late slot."""
+        """Move all later deadlines by this much; call it from the step. No slot counts as late."""
         self._shift_ns += offset_ns
 
     def forget_statistics(self) -> None:

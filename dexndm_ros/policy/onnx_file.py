@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening a policy's ONNX file: a session for a control loop, its spec, and the shapes it must have."""
+"""Opening a policy's ONNX file: a session for a control loop, the spec, the shapes it must have."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PolicyModel:
     Attributes:
         path: the file.
         spec: its spec, checked in itself.
-        session: one thread, no spinning: a control loop shares its cores with the bus.
+        session: one thread, no spinning.
     """
 
     path: Path
@@ -45,8 +45,8 @@ def open_model(path: str | Path) -> PolicyModel:
     """Open a policy file and check that it is what its spec says.
 
     Raises:
-        PolicySpecError: naming ``file``, ``metadata``, the spec's field, or the input or output that
-            does not fit.
+        PolicySpecError: naming ``file``, ``metadata``, the spec's field, or the input or output
+            that does not fit.
     """
     file = Path(path).expanduser()
     if not file.is_file():

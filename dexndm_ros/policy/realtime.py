@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The opt-in block of real-time scheduling, which reports what it got.
 
-Every thread of the process is raised, not only the control thread: a FIFO thread still waits for the
-interpreter lock when the kernel has descheduled the normal-priority thread that holds it.
+Every thread of the process is raised, not only the control thread: a FIFO thread still waits for
+the interpreter lock when the kernel has descheduled the normal-priority thread that holds it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class RealtimeConfig:
     """What to ask of the kernel; everything off by default.
 
     Attributes:
-        fifo_priority: SCHED_FIFO priority of the control thread, 1..99; 0 = leave the scheduler alone.
+        fifo_priority: SCHED_FIFO priority of the control thread, 1..99; 0 = none is raised.
         other_priority: SCHED_FIFO priority of the process's other threads; 0 = leave them.
         cpus: cores that the process may run on; empty = all.
         lock_memory: keep all pages in memory (mlockall).
@@ -37,8 +37,7 @@ class RealtimeConfig:
 
     def __post_init__(self) -> None:
         for name in ("fifo_priority", "other_priority"):
-            if not 0 <= getattr(self, name) <= 99:
-                value = getattr(self, name)
+            value = getattr(self, name)
             if not 0 <= value <= 99:
                 raise ValueError(f"{name} is {value}; SCHED_FIFO priorities are 1..99, 0 = off")
 
@@ -66,7 +65,7 @@ class RealtimeReport:
 
 
 def apply_realtime(config: RealtimeConfig) -> RealtimeReport:
-    """Apply the block to this process, the calling thread being the control thread. Never raises."""
+    """Apply the block; the calling thread is the control thread. Never raises."""
     obtained: list[str] = []
     refused: list[str] = []
     threads = [int(entry.name) for entry in Path("/proc/self/task").iterdir()]

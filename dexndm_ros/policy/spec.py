@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy file says about itself, kept inside the ONNX file, and whether a hand can honour it.
+"""What a policy file says about itself, inside the ONNX file, and whether a hand can honour it.
 
-The spec is JSON under the metadata key ``dexndm_spec``. ``read_spec`` finds fields that are missing,
-unknown, of a wrong type or at odds with each other; ``check_spec`` compares the spec with the seat
-the policy shall sit in: the hand's joint table and the control rate. Each refusal names the field.
+The spec is JSON under the metadata key ``dexndm_spec``. ``read_spec`` finds fields that are
+missing, unknown, of a wrong type or at odds with each other; ``check_spec`` compares the spec with
+the seat the policy shall sit in: the hand's joint table and the control rate. Each refusal names the field.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class PolicySpec:
     """The spec of one policy file.
 
     Attributes:
-        kind: ``base`` (observation to delta) or ``residual`` (observation and action to correction).
+        kind: ``base`` (observation to delta) or ``residual`` (to a correction).
         joint_names: names of the 16 joints, in the order of every vector of the policy.
         lower_rad: lower limits of the target, (16,).
         upper_rad: upper limits of the target, (16,).
@@ -144,7 +144,8 @@ def spec_from_json(text: str, path: str | Path | None = None) -> PolicySpec:
     if values.get("format_version") != FORMAT_VERSION:
         raise PolicySpecError(
             "format_version",
-            f"got {values.get('format_version')!r}, this program reads {FORMAT_VERSION}; export the policy again",
+            f"got {values.get('format_version')!r}, this program reads {FORMAT_VERSION}; "
+            "export the policy again",
             path,
         )
     names = {item.name for item in dataclasses.fields(PolicySpec)}
@@ -256,13 +257,13 @@ def check_spec(spec: PolicySpec, seat: Seat, path: str | Path | None = None) -> 
         if spec.lower_rad[slot] < seat.lower_rad[slot] - _ANGLE_TOLERANCE_RAD:
             raise PolicySpecError(
                 "lower_rad",
-                f"{spec.lower_rad[slot]} rad at {joint} is beyond the hand's limit {seat.lower_rad[slot]}",
+                f"{spec.lower_rad[slot]} rad at {joint} is beyond the hand's {seat.lower_rad[slot]}",
                 path,
             )
         if spec.upper_rad[slot] > seat.upper_rad[slot] + _ANGLE_TOLERANCE_RAD:
             raise PolicySpecError(
                 "upper_rad",
-                f"{spec.upper_rad[slot]} rad at {joint} is beyond the hand's limit {seat.upper_rad[slot]}",
+                f"{spec.upper_rad[slot]} rad at {joint} is beyond the hand's {seat.upper_rad[slot]}",
                 path,
             )
 
@@ -281,7 +282,7 @@ def read_spec(path: str | Path) -> PolicySpec:
 
 
 def write_spec(onnx_path: str | Path, spec: PolicySpec) -> None:
-    """Put the spec into an ONNX file, replacing the one it has; the file is never left half written.
+    """Put the spec into an ONNX file, replacing its own; the file is never left half written.
 
     Raises:
         PolicySpecError: the spec is wrong in itself; the file is left as it was.

@@ -111,7 +111,8 @@ def check_wrist(xyzw: Sequence[float] | NDArray[np.floating]) -> NDArray[np.floa
     length = float(np.linalg.norm(quaternion))
     if not abs(length - 1.0) <= 10 * _UNIT_TOLERANCE:  # written so that NaN fails it
         raise WristError(
-            f"wrist quaternion {quaternion.tolist()} has length {length:.4g}; give a unit quaternion xyzw"
+            f"wrist quaternion {quaternion.tolist()} has length {length:.4g}; "
+            "give a unit quaternion xyzw"
         )
     return quaternion / length
 
