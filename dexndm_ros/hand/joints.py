@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 _FINGER_MCP_QUAT = (0.5, 0.5, 0.5, -0.5)
-_FINGER_SIDE_QUAT = (0.5, -0.5, 0.5, -0.5)
-_FINGER_PIP_QUAT = (0.5, -0.5, -0.5, 0.5)
+_FINGER_SIDE_QUAT = (0.5, -0.5, -0.5, 0.5)
+_FINGER_PIP_QUAT = (0.5, 0.5, -0.5, 0.5)
 _IDENTITY = (1.0, 0.0, 0.0, 0.0)
 _SQRT_HALF = math.sqrt(0.5)
 

@@ -7,6 +7,8 @@ frame is the table's (fingers along +x, thumb along +y, grasp side facing -z).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +19,6 @@ from dexndm_ros.hand.joints import JOINTS
 from dexndm_ros.hand.units import ServoGains
 
 __all__ = ["FINGERTIP_SENSORS", "TIP_SITES", "HandPhysics", "add_hand", "wxyz", "xyzw"]
-
-from dataclasses import dataclass
 
 TIP_SITES = tuple(f"{finger}_tip" for finger in FINGERS)
 FINGERTIP_SENSORS = tuple(f"{finger}_tip_force" for finger in FINGERS)

@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A world: the hand, its servos, the object, the wrist and the physics, as one YAML file.
+
+Every job takes a world file; unknown keys and impossible values are refused with the key that is wrong.
+``build_model`` turns a world into a MuJoCo model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from dexndm_ros.hand.joints import JOINT_COUNT
+from dexndm_ros.hand.units import (
+    XC330_M288,
+    XL330_M288,
+    MotorModel,
+    ServoGains,
+    per_joint_gains,
+    servo_gains,
+)
+from dexndm_ros.policy.wrist import parse_wrist
+from dexndm_ros.sim.hand_model import HandPhysics, add_hand
+
+__all__ = [
+    "GRASP_CENTRE_M",
+    "PHYSICS_PRESETS",
+    "ObjectConfig",
+    "PhysicsPreset",
+    "ServoConfig",
+    "World",
+    "WorldError",
+    "build_model",
+]
+
+GRASP_CENTRE_M = np.array([-0.005, -0.040, -0.125])
+"""Where the object's centre rests between the fingertips, palm frame, metres."""
+OBJECT_BODY = "object"
+OBJECT_JOINT = "object_free"
+_PALM_HEIGHT_M = 0.35
+_MOTORS: dict[str, MotorModel] = {"xc330_m288": XC330_M288, "xl330_m288": XL330_M288}
+_KINDS = ("cylinder", "cuboid", "sphere", "none")
+
+
+class WorldError(ValueError):
+    """A world file that cannot be used; the message names the file, the key and what is allowed."""
+
+
+@dataclass(frozen=True)
+class PhysicsPreset:
+    """Integration and contact settings.
+
+    ``fast`` trains (probe: six substeps without multi-contact give 43 % more a core); ``ref`` is what results
+    are claimed on: 5 ms, elliptic cones, impratio 10 (MuJoCo's friction creeps by design, less so at high impratio).
+    """
+
+    substeps: int
+    iterations: int
+    line_search_iterations: int
+    impratio: float
+    multi_contact: bool
+
+    @property
+    def time_step_s(self) -> float:
+        """Physics step: a control period of 50 ms over the substeps."""
+        return 0.05 / self.substeps
+
+
+PHYSICS_PRESETS: dict[str, PhysicsPreset] = {
+    "fast": PhysicsPreset(6, 6, 10, 3.0, multi_contact=False),
+    "ref": PhysicsPreset(10, 20, 20, 10.0, multi_contact=True),
+}
+
+
+@dataclass(frozen=True)
+class ServoConfig:
+    """Servo registers as the driver sets them, and how this world's motors deviate from nominal ones.
+
+    Attributes:
+        motor: xc330_m288 (LEAP "full") or xl330_m288 ("lite").
+        p_gain: Position P Gain register; the side joints get 0.75 of it.
+        d_gain: Position D Gain register; the side joints get 0.75 of it.
+        current_limit_ma: Goal Current.
+        kp_scale: true over nominal position gain, one number or 16 in motor order.
+        kd_scale: true over nominal damping, one number or 16.
+        torque_scale: true over nominal torque at the current limit, one number or 16.
+    """
+
+    motor: str = "xc330_m288"
+    p_gain: float = 800
+    d_gain: float = 200
+    current_limit_ma: float = 500
+    kp_scale: float | tuple[float, ...] = 1.0
+    kd_scale: float | tuple[float, ...] = 1.0
+    torque_scale: float | tuple[float, ...] = 1.0
+
+    @property
+    def motor_model(self) -> MotorModel:
+        """The motor's constants."""
+        return _MOTORS[self.motor]
+
+    def gains(self) -> ServoGains:
+        """Gains of the 16 servos in SI, motor order, deviations included."""
+        return self.true_gains(
+            servo_gains(
+                per_joint_gains(self.p_gain),
+                per_joint_gains(self.d_gain),
+                np.full(JOINT_COUNT, self.current_limit_ma),
+                self.motor_model,
+            )
+        )
+
+    def true_gains(self, nominal: ServoGains) -> ServoGains:
+        """What nominal gains become on this world's motors."""
+        return ServoGains(
+            nominal.kp_nm_rad * np.asarray(self.kp_scale),
+            nominal.kd_nms_rad * np.asarray(self.kd_scale),
+            nominal.torque_limit_nm * np.asarray(self.torque_scale),
+        )
+
+
+@dataclass(frozen=True)
+class ObjectConfig:
+    """The object in the hand.
+
+    Attributes:
+        kind: cylinder, cuboid, sphere or none.
+        radius_m: of a cylinder or sphere.
+        half_height_m: of a cylinder, along the object's z.
+        half_size_m: of a cuboid.
+        mass_kg: total mass, spread evenly.
+        friction: sliding friction against everything (it wins over the hand's own).
+        torsional_friction_m: MuJoCo's second friction number.
+        centre_of_mass_m: offset of the centre of mass, object frame.
+    """
+
+    kind: str = "cylinder"
+    radius_m: float = 0.034
+    half_height_m: float = 0.030
+    half_size_m: tuple[float, float, float] = (0.029, 0.029, 0.029)
+    mass_kg: float = 0.05
+    friction: float = 1.0
+    torsional_friction_m: float = 0.02
+    centre_of_mass_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything a job needs to know about where the hand lives.
+
+    Attributes:
+        name: for reports.
+        wrist: palm_up, palm_down, base_up, base_down, thumb_up, thumb_down, or a quaternion "x,y,z,w".
+        physics: a key of ``PHYSICS_PRESETS``.
+        servo: motors and registers.
+        hand: passive joint physics and friction of the links.
+        object: what is in the hand.
+    """
+
+    name: str = "nominal"
+    wrist: str = "palm_up"
+    physics: str = "ref"
+    servo: ServoConfig = field(default_factory=ServoConfig)
+    hand: HandPhysics = field(default_factory=HandPhysics)
+    object: ObjectConfig = field(default_factory=ObjectConfig)
+
+    def __post_init__(self) -> None:
+        _validate(self)
+
+    @property
+    def preset(self) -> PhysicsPreset:
+        """The physics preset."""
+        return PHYSICS_PRESETS[self.physics]
+
+    def wrist_xyzw(self) -> NDArray[np.float64]:
+        """Palm frame's orientation in the world."""
+        return parse_wrist(self.wrist)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], where: str = "world") -> World:
+        """Build a world from nested mappings; unknown keys are refused.
+
+        Raises:
+            WorldError: names the key and what is allowed.
+        """
+        world: World = _from_mapping(cls, data, where)
+        return world
+
+    @classmethod
+    def load(cls, path: str | Path) -> World:
+        """Read a world file, or a shipped one by its name ("nominal").
+
+        Raises:
+            WorldError: no such file, not YAML, an unknown key or an impossible value.
+        """
+        from dexndm_ros.paths import world_path
+
+        file = Path(path)
+        if not file.suffix and not file.exists():
+            file = world_path(str(path))
+        try:
+            data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise WorldError(f"cannot read world file {file}: {error.strerror}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise WorldError(f"{file} is not valid YAML: {error}") from error
+        return cls.from_dict(data if data is not None else {}, str(file))
+
+
+def _from_mapping(cls: Any, data: Any, where: str) -> Any:
+    if not isinstance(data, dict):
+        raise WorldError(f"{where}: expected a mapping, got {type(data).__name__}")
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    unknown = [str(key) for key in data if key not in known]
+    if unknown:
+        raise WorldError(f"{where}: unknown key {unknown[0]!r}; known keys: {', '.join(known)}")
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        default = known[key].default
+        if default is dataclasses.MISSING:
+            factory = known[key].default_factory
+            values[key] = _from_mapping(factory, value, f"{where}: {key}")
+        else:
+            values[key] = _scalar(value, default, f"{where}: {key}")
+    try:
+        return cls(**values)
+    except WorldError as error:
+        raise WorldError(f"{where}: {error}") from error
+
+
+def _scalar(value: Any, default: Any, where: str) -> Any:
+    if isinstance(default, str):
+        if not isinstance(value, str):
+            raise WorldError(f"{where}: expected a word, got {value!r}")
+        return value
+    numbers = value if isinstance(value, list) else [value]
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
+            raise WorldError(f"{where}: expected a finite number, got {number!r}")
+    if isinstance(value, list):
+        allowed = {len(default)} if isinstance(default, tuple) else {JOINT_COUNT}
+        if len(value) not in allowed:
+            raise WorldError(f"{where}: expected {allowed.pop()} numbers, got {len(value)}")
+        return tuple(float(v) for v in value)
+    if isinstance(default, tuple):
+        raise WorldError(f"{where}: expected {len(default)} numbers, got {value!r}")
+    return float(value)
+
+
+def _validate(world: World) -> None:
+    if world.physics not in PHYSICS_PRESETS:
+        raise WorldError(f"physics: {world.physics!r} is none of {', '.join(PHYSICS_PRESETS)}")
+    if world.servo.motor not in _MOTORS:
+        raise WorldError(f"servo.motor: {world.servo.motor!r} is none of {', '.join(_MOTORS)}")
+    if world.object.kind not in _KINDS:
+        raise WorldError(f"object.kind: {world.object.kind!r} is none of {', '.join(_KINDS)}")
+    try:
+        parse_wrist(world.wrist)
+    except ValueError as error:
+        raise WorldError(f"wrist: {error}") from error
+    positive = {
+        "servo.p_gain": world.servo.p_gain,
+        "servo.current_limit_ma": world.servo.current_limit_ma,
+        "object.radius_m": world.object.radius_m,
+        "object.half_height_m": world.object.half_height_m,
+        "object.mass_kg": world.object.mass_kg,
+        "object.half_size_m": min(world.object.half_size_m),
+        "object.friction": world.object.friction,
+        "servo.kp_scale": np.min(world.servo.kp_scale),
+        "servo.kd_scale": np.min(world.servo.kd_scale),
+        "servo.torque_scale": np.min(world.servo.torque_scale),
+    }
+    for key, value in positive.items():
+        if not value > 0:
+            raise WorldError(f"{key}: must be above zero, got {value}")
+    for key, value in dataclasses.asdict(world.hand).items():
+        if value < 0:
+            raise WorldError(f"hand.{key}: must not be negative, got {value}")
+
+
+def _add_object(spec: mujoco.MjSpec, config: ObjectConfig, position_m: NDArray[np.float64]) -> None:
+    body = spec.worldbody.add_body(name=OBJECT_BODY, pos=position_m)
+    joint = body.add_freejoint(name=OBJECT_JOINT)
+    joint.damping = [0.0, 0.0, 0.0]
+    size = {
+        "cylinder": [config.radius_m, config.half_height_m, 0.0],
+        "cuboid": list(config.half_size_m),
+        "sphere": [config.radius_m, 0.0, 0.0],
+    }[config.kind]
+    shape = {
+        "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+        "cuboid": mujoco.mjtGeom.mjGEOM_BOX,
+        "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+    }[config.kind]
+    offset = np.asarray(config.centre_of_mass_m)
+    body.add_geom(
+        name="object",
+        type=shape,
+        size=size,
+        pos=-offset,
+        mass=config.mass_kg,
+        contype=1,
+        conaffinity=1,
+        condim=4,
+        priority=1,
+        friction=[config.friction, config.torsional_friction_m, 1e-4],
+        rgba=[0.93, 0.45, 0.13, 1.0],
+    )
+
+
+def build_model(world: World, visual: bool = False) -> mujoco.MjModel:
+    """Compile a world.
+
+    Args:
+        world: the world.
+        visual: also a floor, a light and a stripe on the object, for pictures (no effect on the physics).
+
+    Returns:
+        A model whose actuators stand in motor order; joints, bodies and sensors are found by name.
+    """
+    spec = mujoco.MjSpec()
+    spec.modelname = world.name
+    spec.compiler.degree = False
+    preset = world.preset
+    spec.option.timestep = preset.time_step_s
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.option.iterations = preset.iterations
+    spec.option.ls_iterations = preset.line_search_iterations
+    spec.option.impratio = preset.impratio
+    if not preset.multi_contact:
+        spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_MULTICCD)
+    wrist = world.wrist_xyzw()
+    palm_m = (0.0, 0.0, _PALM_HEIGHT_M)
+    add_hand(spec, palm_m, wrist, world.servo.gains(), world.hand)
+    if world.object.kind != "none":
+        from scipy.spatial.transform import Rotation
+
+        centre = np.asarray(palm_m) + Rotation.from_quat(wrist).apply(GRASP_CENTRE_M)
+        _add_object(spec, world.object, centre)
+        _add_object_sensors(spec)
+    if visual:
+        _add_scenery(spec, world.object)
+    return spec.compile()
+
+
+def _add_object_sensors(spec: mujoco.MjSpec) -> None:
+    """Net contact force of each fingertip link on the object, and the fingertip positions."""
+    from dexndm_ros.hand.description import FINGERS, TIP_OFFSETS_M
+
+    for finger in FINGERS:
+        sensor = spec.add_sensor(
+            name=f"{finger}_tip_force",
+            type=mujoco.mjtSensor.mjSENS_CONTACT,
+            objtype=mujoco.mjtObj.mjOBJ_BODY,
+            objname=TIP_OFFSETS_M[finger][0],
+            reftype=mujoco.mjtObj.mjOBJ_BODY,
+            refname=OBJECT_BODY,
+        )
+        # (data = force, reduction = net force in the world frame, one slot)
+        sensor.intprm[:3] = [2, 3, 1]
+    for finger in FINGERS:
+        spec.add_sensor(
+            name=f"{finger}_tip_position",
+            type=mujoco.mjtSensor.mjSENS_FRAMEPOS,
+            objtype=mujoco.mjtObj.mjOBJ_SITE,
+            objname=f"{finger}_tip",
+        )
+
+
+def _add_scenery(spec: mujoco.MjSpec, config: ObjectConfig) -> None:
+    spec.worldbody.add_light(pos=[0.2, -0.3, 1.4], dir=[-0.15, 0.2, -1.0])
+    spec.add_texture(
+        name="floor", type=mujoco.mjtTexture.mjTEXTURE_2D, builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
+        rgb1=[0.30, 0.33, 0.36], rgb2=[0.25, 0.28, 0.31], width=256, height=256,
+    )  # fmt: skip
+    floor = spec.add_material(name="floor", texrepeat=[16, 16], reflectance=0.05)
+    floor.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "floor"
+    spec.worldbody.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_PLANE, size=[2, 2, 0.1], material="floor", contype=0, conaffinity=0
+    )
+    if config.kind == "cylinder":
+        # A stripe, so that the eye sees the cylinder turn.
+        spec.body(OBJECT_BODY).add_geom(
+            type=mujoco.mjtGeom.mjGEOM_BOX, contype=0, conaffinity=0, mass=0,
+            size=[config.radius_m * 0.98, 0.004, config.half_height_m + 0.0006],
+            rgba=[0.98, 0.95, 0.90, 1],
+        )  # fmt: skip
