@@ -257,13 +257,13 @@ def check_spec(spec: PolicySpec, seat: Seat, path: str | Path | None = None) -> 
         if spec.lower_rad[slot] < seat.lower_rad[slot] - _ANGLE_TOLERANCE_RAD:
             raise PolicySpecError(
                 "lower_rad",
-                f"{spec.lower_rad[slot]} rad at {joint} is beyond the hand's {seat.lower_rad[slot]}",
+                f"{spec.lower_rad[slot]} rad at {joint}; the hand ends at {seat.lower_rad[slot]}",
                 path,
             )
         if spec.upper_rad[slot] > seat.upper_rad[slot] + _ANGLE_TOLERANCE_RAD:
             raise PolicySpecError(
                 "upper_rad",
-                f"{spec.upper_rad[slot]} rad at {joint} is beyond the hand's {seat.upper_rad[slot]}",
+                f"{spec.upper_rad[slot]} rad at {joint}; the hand ends at {seat.upper_rad[slot]}",
                 path,
             )
 
