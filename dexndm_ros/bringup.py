@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dexndm_ros.paths import PathError, policy_path, share_dir, world_path
+
 __all__ = [
     "SYSTEMS",
     "Argument",
@@ -25,7 +27,6 @@ __all__ = [
     "ProcessSpec",
     "System",
     "default_virtual_port",
-    "share_directory",
     "system",
 ]
 
@@ -36,7 +37,7 @@ _FALSE = ("false", "0", "no", "off")
 _PORTS = ("/dev/leap_hand", "/dev/ttyUSB0")
 """Where a real hand is looked for when no port is named: our udev rule's link, then an adapter."""
 
-_SHIPPED_POLICY = Path("policies") / "cylinder_z" / "generalist.onnx"
+_SHIPPED_POLICY = "cylinder_z/generalist"
 _SIM_PORT_WAIT_S = 60.0
 """How long the driver waits for the virtual hand; loading a world takes seconds."""
 
@@ -113,21 +114,6 @@ class System:
     build: Callable[[Mapping[str, str]], list[ProcessSpec]]
 
 
-def share_directory() -> Path:
-    """The folder with ``config/`` and ``policies/``: the checkout, or the installed share."""
-    checkout = Path(__file__).resolve().parents[1]
-    prefixes = [Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
-    candidates = [checkout, *(p / "share" / "dexndm_ros" for p in (*prefixes, Path(sys.prefix)))]
-    for candidate in candidates:
-        if (candidate / "config" / "leap_hand_driver.yaml").is_file():
-            return candidate
-    raise BringupError(
-        "the package's config/ folder was not found in "
-        + ", ".join(str(c) for c in candidates)
-        + "; reinstall dexndm_ros, or source the workspace it was built in"
-    )
-
-
 def default_virtual_port() -> str:
     """Path of the virtual hand's port when none is named: one for each user and ROS domain."""
     runtime = os.environ.get("XDG_RUNTIME_DIR") or ""
@@ -191,7 +177,7 @@ def _node(name: str, parameters: Mapping[str, ParameterValue], share: Path) -> P
 
 def _hand(values: Mapping[str, str]) -> list[ProcessSpec]:
     """The driver, with the virtual hand before it unless a real one is used."""
-    share = share_directory()
+    share = share_dir()
     port, sim = _port(values)
     driver: dict[str, ParameterValue] = {
         "port": port,
@@ -203,23 +189,18 @@ def _hand(values: Mapping[str, str]) -> list[ProcessSpec]:
     driver["port_wait_s"] = _SIM_PORT_WAIT_S
     hand: dict[str, ParameterValue] = {
         "link": port,
-        "world": _existing_or_name(values["world"].strip()),
+        "world": str(world_path(values["world"].strip())),
         "seed": int(_number("seed", values["seed"], 0, 2**31 - 1, "")),
     }
     return [_node("virtual_leap_hand", hand, share), _node("leap_hand_driver", driver, share)]
 
 
-def _existing_or_name(text: str) -> str:
-    """An absolute path where the text is a file from here; else the text, a name the node knows."""
-    return str(Path(text).resolve()) if Path(text).is_file() else text
-
-
 def _rotation_demo(values: Mapping[str, str]) -> list[ProcessSpec]:
     """Hand, driver and the rotation policy."""
     processes = _hand(values)
-    share = share_directory()
+    share = share_dir()
     policy: dict[str, ParameterValue] = {
-        "policy": _existing_or_name(values["policy"].strip()) or str(share / _SHIPPED_POLICY),
+        "policy": str(policy_path(values["policy"].strip() or _SHIPPED_POLICY)),
         "axis": values["axis"].strip(),
     }
     if values["wrist"].strip():
@@ -276,4 +257,7 @@ def system(name: str, arguments: Mapping[str, object] | None = None) -> list[Pro
             raise BringupError(f"{name} has no argument {key!r}; it has: {', '.join(values)}")
         if value is not None:
             values[key] = str(value)
-    return chosen.build(values)
+    try:
+        return chosen.build(values)
+    except PathError as error:
+        raise BringupError(str(error)) from error

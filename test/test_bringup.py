@@ -13,12 +13,21 @@ import yaml
 from dexndm_ros.bringup import SYSTEMS, BringupError, ProcessSpec, default_virtual_port, system
 
 
+@pytest.fixture
+def policy(tmp_path: Path) -> str:
+    path = tmp_path / "some.onnx"
+    path.write_bytes(b"not read here")
+    return str(path)
+
+
 def by_name(processes: list[ProcessSpec]) -> dict[str, ProcessSpec]:
     return {process.name: process for process in processes}
 
 
-def test_demo_without_arguments_is_the_virtual_hand_and_starts_in_the_order_of_need() -> None:
-    processes = system("rotation_demo")
+def test_demo_without_arguments_is_the_virtual_hand_and_starts_in_the_order_of_need(
+    policy: str,
+) -> None:
+    processes = system("rotation_demo", {"policy": policy})
     assert [p.name for p in processes] == [
         "virtual_leap_hand",
         "leap_hand_driver",
@@ -27,11 +36,11 @@ def test_demo_without_arguments_is_the_virtual_hand_and_starts_in_the_order_of_n
     named = by_name(processes)
     assert named["virtual_leap_hand"].parameters["link"] == default_virtual_port()
     assert named["leap_hand_driver"].parameters["port"] == default_virtual_port()
-    assert str(named["rotation_policy"].parameters["policy"]).endswith("generalist.onnx")
+    assert str(named["rotation_policy"].parameters["policy"]).endswith("some.onnx")
 
 
-def test_naming_a_port_means_the_real_hand() -> None:
-    processes = system("rotation_demo", {"port": "/dev/ttyUSB7", "rate": 400})
+def test_naming_a_port_means_the_real_hand(policy: str) -> None:
+    processes = system("rotation_demo", {"policy": policy, "port": "/dev/ttyUSB7", "rate": 400})
     assert [p.name for p in processes] == ["leap_hand_driver", "rotation_policy"]
     assert processes[0].parameters["port"] == "/dev/ttyUSB7"
     assert processes[0].parameters["rate_hz"] == 400.0
@@ -41,9 +50,9 @@ def test_naming_a_port_means_the_real_hand() -> None:
 
 def test_a_virtual_hand_can_be_put_at_a_named_port(tmp_path: Path) -> None:
     link = str(tmp_path / "hand")
-    named = by_name(system("leap_hand", {"sim": True, "port": link, "world": "twin", "seed": 5}))
+    named = by_name(system("leap_hand", {"sim": True, "port": link, "seed": 5}))
     assert named["virtual_leap_hand"].parameters["link"] == link
-    assert named["virtual_leap_hand"].parameters["world"] == "twin"
+    assert str(named["virtual_leap_hand"].parameters["world"]).endswith("nominal.yaml")
     assert named["virtual_leap_hand"].parameters["seed"] == 5
     assert named["leap_hand_driver"].parameters["port"] == link
 
@@ -69,13 +78,14 @@ def test_the_virtual_hand_never_replaces_a_real_device() -> None:
         ({"rate": "nan"}, "10 to 500 Hz"),
         ({"rate": 5000}, "10 to 500 Hz"),
         ({"speed": "1"}, "has no argument 'speed'"),
+        ({"world": "atlantis"}, "no world 'atlantis'"),
     ],
 )
 def test_a_wrong_argument_is_refused_with_what_is_allowed(
     arguments: dict[str, object], words: str
 ) -> None:
     with pytest.raises(BringupError, match=words):
-        system("rotation_demo", arguments)
+        system("leap_hand", arguments)
 
 
 def test_an_unknown_system_names_the_known_ones() -> None:
@@ -104,8 +114,12 @@ def test_parameters_keep_their_type_through_the_command_line() -> None:
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_every_module_exists_and_every_parameter_file_speaks_of_its_node(name: str) -> None:
-    for process in system(name, {"sim": "true"}):
+def test_every_module_exists_and_every_parameter_file_speaks_of_its_node(
+    name: str, policy: str
+) -> None:
+    known = {argument.name for argument in SYSTEMS[name].arguments}
+    arguments = {"sim": "true", "policy": policy, "wrist": "palm_down"}
+    for process in system(name, {key: arguments[key] for key in arguments.keys() & known}):
         assert importlib.util.find_spec(process.module) is not None
         assert process.parameter_file is not None
         content = yaml.safe_load(process.parameter_file.read_text())
