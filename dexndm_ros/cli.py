@@ -98,12 +98,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(command: Command, rest: list[str]) -> int:
     try:
         module_name, _, function = command.target.partition(":")
-        try:
-            job = getattr(importlib.import_module(module_name), function)
-        except ModuleNotFoundError as error:
-            return _missing(command, error)
+        job = getattr(importlib.import_module(module_name), function)
         status = job(rest)
         return 0 if status is None else int(status)
+    except ModuleNotFoundError as error:
+        return _missing(command, error)
     except KeyboardInterrupt:
         print(f"\ndexndm {command.name}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT

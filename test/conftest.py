@@ -14,7 +14,7 @@ os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path.cwd() / ".hypothe
 # test/support holds helpers shared by the tests.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from hypothesis import HealthCheck, settings  # noqa: E402
+from hypothesis import HealthCheck, settings
 
 # A busy machine must not fail a property: examples are counted, never timed.
 settings.register_profile(

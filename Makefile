@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make demo               set up what is missing, then show a hand rotating a cylinder
+#   make demo ARGS="..."    the same, with arguments for `dexndm demo` (--help lists them)
+#   make test               set up what is missing, then lint, type check and test
+#   make lint               ruff and mypy alone
+#   make format             let ruff lay out the code
+#   make bench              measure the numbers of bench/ in one run
+#   make soak               the tests that run for many minutes
+#   make setup              only set up what the demo needs
+#   make setup-dev          only set up what the tests, linters and training need
+#   make clean              remove everything that was set up, built or measured here
+#
+# No ROS on the machine: Jazzy comes as wheels into .venv. A sourced Jazzy is used as it is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+ARGS ?=
+
+enter := . scripts/env.sh
+
+# A ROS on the machine brings pytest plugins that no released pytest fits; the tests use none but hypothesis'.
+pytest := PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p _hypothesis_pytestplugin
+
+.PHONY: help setup setup-dev demo test lint format bench soak clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup:
+	@scripts/setup
+
+setup-dev:
+	@scripts/setup --dev
+
+demo: setup
+	@$(enter) && exec python -m dexndm_ros.cli demo $(ARGS)
+
+# pytest comes last, so that its summary is the last line of the output.
+test: lint
+	@$(enter) && exec $(pytest) $(ARGS)
+
+lint: setup-dev
+	@$(enter) && ruff check . && ruff format --check . && mypy
+
+format: setup-dev
+	@$(enter) && ruff check --fix . && ruff format .
+
+bench: setup-dev
+	@$(enter) && exec python -m bench $(ARGS)
+
+soak: setup-dev
+	@$(enter) && exec $(pytest) -m soak $(ARGS)
+
+clean:
+	rm -rf .venv build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
