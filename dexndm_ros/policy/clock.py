@@ -57,13 +57,13 @@ class Tick(NamedTuple):
     """One slot of the loop.
 
     Attributes:
-        index: count of ticks run, from 0.
+        number: count of ticks run, from 0.
         deadline_ns: when it was due, monotonic.
         start_ns: when it began, monotonic.
         missed: slots skipped since the loop started.
     """
 
-    index: int
+    number: int
     deadline_ns: int
     start_ns: int
     missed: int

@@ -3,7 +3,8 @@
 
 The spec is JSON under the metadata key ``dexndm_spec``. ``read_spec`` finds fields that are
 missing, unknown, of a wrong type or at odds with each other; ``check_spec`` compares the spec with
-the seat the policy shall sit in: the hand's joint table and the control rate. Each refusal names the field.
+the seat the policy shall sit in: the hand's joint table and the control rate. Each refusal names
+the field.
 """
 
 from __future__ import annotations
