@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guard every joint target passes on its way to the motors.
+
+Pure: no clock, no bus, no ROS. The driver hands in commands (``accept``), the measured pose and the
+time (``tick``), and writes what comes out. A target of ``None`` means that the torque must be off.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dexndm_ros.hand.errors import GuardRefusedError
+from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES, LOWER_RAD, UPPER_RAD
+from dexndm_ros.hand.streams import StreamWatch
+
+__all__ = ["Accepted", "Guard", "GuardConfig", "GuardOutput", "Mode", "Rejected"]
+
+Vector = NDArray[np.float64]
+
+
+class Mode(IntEnum):
+    """State of the guard; the values are those of ``HandState.msg``."""
+
+    RELAXED = 0
+    RAMPING = 1
+    ACTIVE = 2
+    HOLDING = 3
+    FAULT = 4
+
+
+@dataclass(frozen=True)
+class GuardConfig:
+    """What the guard allows.
+
+    Attributes:
+        lower_rad: lower joint limits, motor order.
+        upper_rad: upper joint limits, motor order.
+        limit_tolerance_rad: a command this little beyond a limit is clipped; further is refused.
+        max_step_rad: most a joint's target may move in one command period, from its last target.
+        command_period_s: the period that ``max_step_rad`` is counted over.
+        ramp_speed_rad_s: speed of the first approach after enabling or holding.
+        stale_s: a command older than this is not followed any more.
+        enable_tolerance_rad: enabling is refused with a joint further beyond its limits than this.
+        max_tick_s: a ramp never advances further than this much time in one tick.
+    """
+
+    lower_rad: tuple[float, ...] = tuple(LOWER_RAD.tolist())
+    upper_rad: tuple[float, ...] = tuple(UPPER_RAD.tolist())
+    limit_tolerance_rad: float = 1e-3
+    max_step_rad: float = 0.15
+    command_period_s: float = 0.05
+    ramp_speed_rad_s: float = 1.0
+    stale_s: float = 0.15
+    enable_tolerance_rad: float = 0.15
+    max_tick_s: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse a configuration under which the guard could not guard."""
+        if len(self.lower_rad) != JOINT_COUNT or len(self.upper_rad) != JOINT_COUNT:
+            raise ValueError(
+                f"guard limits need {JOINT_COUNT} joints, got {len(self.lower_rad)} lower and "
+                f"{len(self.upper_rad)} upper limits"
+            )
+        bounds = zip(self.lower_rad, self.upper_rad, strict=True)
+        if not all(math.isfinite(low) and math.isfinite(up) and low < up for low, up in bounds):
+            raise ValueError("guard limits need finite numbers with lower < upper for every joint")
+        for name in ("limit_tolerance_rad", "enable_tolerance_rad"):
+            if not getattr(self, name) >= 0 or math.isinf(getattr(self, name)):
+                raise ValueError(f"guard {name} must be finite and >= 0, got {getattr(self, name)}")
+        for name in (
+            "max_step_rad",
+            "command_period_s",
+            "ramp_speed_rad_s",
+            "stale_s",
+            "max_tick_s",
+        ):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"guard {name} must be finite and > 0, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The command will be followed; ``clipped`` where it was a hair beyond a joint limit."""
+
+    clipped: bool = False
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The command was refused and nothing moves for it; ``reason`` is for the publisher's eyes."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class GuardOutput:
+    """What the driver does now.
+
+    Attributes:
+        mode: the guard's state after the tick.
+        target: joint targets to write, rad, motor order; None: the torque must be off.
+        limited: the step limit or the ramp keeps the target from where the command wants it.
+        reason: why the hand holds or is in FAULT; empty while all is well.
+        command_seq: seq of the command that ``target`` follows (0 while ``source`` is empty).
+        source: source of that command; empty while the guard holds a pose of its own.
+    """
+
+    mode: Mode
+    target: Vector | None
+    limited: bool = False
+    reason: str = ""
+    command_seq: int = 0
+    source: str = ""
+
+
+@dataclass
+class _Goal:
+    """The command being followed."""
+
+    position: Vector
+    seq: int
+    source: str
+    time_s: float
+    counted_limited: bool
+    stopped: bool = False
+
+
+@dataclass
+class Guard:
+    """State machine RELAXED, HOLDING, RAMPING, ACTIVE, FAULT between commands and motors.
+
+    Attributes:
+        config: the limits.
+        rejected_commands: commands refused since construction.
+        limited_commands: commands clipped by a joint or step limit since construction.
+        last_rejection: why the last refused command was refused; empty = none.
+    """
+
+    config: GuardConfig = field(default_factory=GuardConfig)
+    rejected_commands: int = field(default=0, init=False)
+    limited_commands: int = field(default=0, init=False)
+    last_rejection: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        """Start relaxed."""
+        self._lower = np.array(self.config.lower_rad)
+        self._upper = np.array(self.config.upper_rad)
+        self._streams = StreamWatch(self.config.stale_s)
+        self._mode = Mode.RELAXED
+        self._reason = ""
+        self._target: Vector = np.zeros(JOINT_COUNT)
+        self._goal: _Goal | None = None
+        self._capture = False
+        self._allowance = np.full(JOINT_COUNT, self.config.max_step_rad)
+        self._last_tick_s: float | None = None
+
+    @property
+    def mode(self) -> Mode:
+        """The present state."""
+        return self._mode
+
+    # --- commands ---------------------------------------------------------------------------
+
+    def accept(
+        self, position: Sequence[float], seq: int, source: str, now_s: float
+    ) -> Accepted | Rejected:
+        """Take a command, or refuse it with a reason.
+
+        Args:
+            position: target joint angles, 16 numbers, rad, motor order.
+            seq: the publisher's own count.
+            source: the publisher's name.
+            now_s: monotonic time.
+
+        A refused command stops the target where it is: what came before it is not carried on.
+        """
+        source = source or "(unnamed)"
+        problem, q = self._check(position)
+        conflict = self._streams.seen(source, seq, q.tobytes(), now_s)
+        if self._mode is Mode.RELAXED:
+            return self._reject("the torque is off: call hand/enable first", stop=False)
+        if self._mode is Mode.FAULT:
+            return self._reject(f"the hand is in FAULT ({self._reason})", stop=False)
+        if conflict:
+            self._hold(conflict)
+            return self._reject(conflict, stop=False)
+        if problem:
+            return self._reject(f"{problem} (from {source}, seq {seq})", stop=True)
+        clipped = bool(np.any(q < self._lower) or np.any(q > self._upper))
+        self.limited_commands += clipped
+        self._goal = _Goal(np.clip(q, self._lower, self._upper), seq, source, now_s, clipped)
+        if self._mode is Mode.HOLDING:
+            self._mode = Mode.RAMPING
+        self._reason = ""
+        return Accepted(clipped)
+
+    def _check(self, position: Sequence[float]) -> tuple[str, Vector]:
+        """What is wrong with a command ('' = nothing), and the command as an array."""
+        try:
+            q = np.array(position, dtype=np.float64)
+        except (TypeError, ValueError):
+            return "position is not a list of numbers", np.empty(0)
+        if q.shape != (JOINT_COUNT,):
+            return f"position has shape {q.shape}, it must be ({JOINT_COUNT},)", q
+        if not np.isfinite(q).all():
+            k = int(np.argmin(np.isfinite(q)))
+            return f"{JOINT_NAMES[k]} (motor {k}) is {q[k]}, it must be a finite angle", q
+        k, excess_rad = self._worst_excess(q)
+        if excess_rad > self.config.limit_tolerance_rad:
+            return self._name_excess(k, q[k]), q
+        return "", q
+
+    def _worst_excess(self, q: Vector) -> tuple[int, float]:
+        """The joint furthest beyond its limits and how far, rad (negative: all are inside)."""
+        excess = np.maximum(self._lower - q, q - self._upper)
+        k = int(np.argmax(excess))
+        return k, float(excess[k])
+
+    def _name_excess(self, k: int, angle_rad: float) -> str:
+        return (
+            f"{JOINT_NAMES[k]} (motor {k}) is {angle_rad:.4f} rad, outside its limits "
+            f"[{self._lower[k]:.3f}, {self._upper[k]:.3f}]"
+        )
+
+    def _reject(self, reason: str, *, stop: bool) -> Rejected:
+        self.rejected_commands += 1
+        self.last_rejection = reason
+        if stop and self._goal is not None:
+            self._goal.stopped = True
+        return Rejected(reason)
+
+    # --- the clock --------------------------------------------------------------------------
+
+    def tick(self, measured: Sequence[float] | Vector | None, now_s: float) -> GuardOutput:
+        """Advance to ``now_s`` and say what to write.
+
+        Args:
+            measured: joint angles of this cycle's read, rad; None when the read was not complete.
+            now_s: monotonic time.
+        """
+        elapsed_s = 0.0 if self._last_tick_s is None else max(0.0, now_s - self._last_tick_s)
+        self._last_tick_s = now_s
+        config = self.config
+        self._allowance = np.minimum(
+            config.max_step_rad,
+            self._allowance + elapsed_s * config.max_step_rad / config.command_period_s,
+        )
+        if self._mode in (Mode.RELAXED, Mode.FAULT):
+            return GuardOutput(self._mode, None, reason=self._reason)
+        if self._goal is not None and now_s - self._goal.time_s > config.stale_s:
+            age_ms = (now_s - self._goal.time_s) * 1e3
+            self._hold(f"no command from {self._goal.source} for {age_ms:.0f} ms")
+        if self._capture:
+            self._capture_pose(measured)
+        limited = False
+        if self._goal is not None and not self._goal.stopped and not self._capture:
+            limited = self._advance(self._goal, min(elapsed_s, config.max_tick_s))
+        goal = self._goal
+        return GuardOutput(
+            self._mode,
+            self._target.copy(),
+            limited,
+            self._reason,
+            goal.seq if goal else 0,
+            goal.source if goal else "",
+        )
+
+    def _advance(self, goal: _Goal, elapsed_s: float) -> bool:
+        """Move the target towards the goal as far as ramp or step limit allow."""
+        delta = goal.position - self._target
+        if self._mode is Mode.RAMPING:
+            limit: Vector | float = self.config.ramp_speed_rad_s * elapsed_s
+        else:
+            limit = self._allowance
+        step = np.clip(delta, -limit, limit)
+        limited = bool(np.any(np.abs(delta) > limit))
+        # Adding the whole difference can miss the goal by a rounding error: take the goal itself.
+        self._target = np.where(np.abs(delta) <= limit, goal.position, self._target + step)
+        if self._mode is Mode.RAMPING:
+            if not limited:
+                self._mode = Mode.ACTIVE
+            return limited
+        self._allowance = self._allowance - np.abs(step)
+        if limited and not goal.counted_limited:
+            goal.counted_limited = True
+            self.limited_commands += 1
+        return limited
+
+    def _hold(self, reason: str) -> None:
+        """Drop the command; the pose to hold is captured at the next tick with a whole read."""
+        self._reason = reason
+        if self._mode in (Mode.RAMPING, Mode.ACTIVE):
+            self._mode = Mode.HOLDING
+            self._capture = True
+        self._goal = None
+
+    def _capture_pose(self, measured: Sequence[float] | Vector | None) -> None:
+        if measured is None:
+            return
+        q = np.array(measured, dtype=np.float64)
+        if q.shape == (JOINT_COUNT,) and np.isfinite(q).all():
+            self._target = np.clip(q, self._lower, self._upper)
+            self._capture = False
+
+    # --- services ---------------------------------------------------------------------------
+
+    def enable(self, measured: Sequence[float] | Vector) -> None:
+        """Hold the measured pose and follow commands from now on.
+
+        Raises:
+            GuardRefusedError: in FAULT, or the pose is not a pose of a sound hand.
+        """
+        if self._mode is Mode.FAULT:
+            raise GuardRefusedError(f"in FAULT ({self._reason}): call hand/recover first")
+        if self._mode is not Mode.RELAXED:
+            return
+        q = np.array(measured, dtype=np.float64)
+        if q.shape != (JOINT_COUNT,) or not np.isfinite(q).all():
+            raise GuardRefusedError("no complete measured pose: every motor must answer first")
+        k, excess_rad = self._worst_excess(q)
+        if excess_rad > self.config.enable_tolerance_rad:
+            raise GuardRefusedError(f"{self._name_excess(k, q[k])}: move it into its range by hand")
+        self._target = np.clip(q, self._lower, self._upper)
+        self._goal = None
+        self._capture = False
+        self._reason = "enabled; waiting for a command"
+        self._mode = Mode.HOLDING
+
+    def relax(self) -> None:
+        """Torque off. A fault stays a fault."""
+        if self._mode is not Mode.FAULT:
+            self._mode = Mode.RELAXED
+            self._reason = ""
+            self._goal = None
+
+    def fault(self, reason: str) -> None:
+        """Torque off until ``recover``; the first reason is kept, later ones follow from it."""
+        if self._mode is not Mode.FAULT:
+            self._mode = Mode.FAULT
+            self._reason = reason
+            self._goal = None
+
+    def recover(self) -> None:
+        """Leave FAULT, to RELAXED: nothing moves until ``enable`` and a new command."""
+        if self._mode is not Mode.FAULT:
+            raise GuardRefusedError(f"nothing to recover from: the mode is {self._mode.name}")
+        self._mode = Mode.RELAXED
+        self._reason = ""
