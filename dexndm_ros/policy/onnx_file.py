@@ -38,7 +38,8 @@ class PolicyModel:
 
     def run(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's output for (B, input size) rows, shape (B, 16)."""
-        return self.session.run(None, {INPUT_NAME: rows})[0]
+        outputs: list[NDArray[np.float32]] = self.session.run(None, {INPUT_NAME: rows})
+        return outputs[0]
 
 
 def open_model(path: str | Path) -> PolicyModel:

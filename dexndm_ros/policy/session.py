@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from enum import Enum, IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dexndm_ros.policy.controller import Policy, PolicyAction, PolicyStepError
 
@@ -128,7 +128,7 @@ class SessionTick:
     reason: str = ""
 
 
-def open_pose(default_rad: Sequence[float], joint_names: Sequence[str], open_rad: float) -> Vector:
+def open_pose(default_rad: ArrayLike, joint_names: Sequence[str], open_rad: float) -> Vector:
     """The default pose with its flexion joints and the thumb's base opened, never past flat.
 
     Args:
@@ -154,7 +154,7 @@ class RotationSession:
         self._lower = np.array(policy.spec.lower_rad, dtype=np.float64)
         self._upper = np.array(policy.spec.upper_rad, dtype=np.float64)
         self._ticks_in_phase = 0
-        self._base: Vector | None = None  # what the policy integrates from
+        self._base = self._default  # what the policy integrates from
         self._target: Vector | None = None  # what was last sent; None = the hand is not ours
         self._reset_due = True
         self._reason = ""

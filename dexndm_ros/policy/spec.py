@@ -211,7 +211,7 @@ def _validated(values: Mapping[str, Any], path: str | Path | None) -> PolicySpec
                 parse(item)
         except (AxisError, WristError) as error:
             raise PolicySpecError(name, str(error), path) from error
-    frozen = {
+    frozen: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
     }
     return PolicySpec(**frozen)
