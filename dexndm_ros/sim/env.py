@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vectorised rotation environment: N hands, 20 Hz, delta actions, automatic reset.
+
+One control step: target = clip(target + action / 24), hold it for 50 ms, look. Episodes begin from the
+grasp cache and end after 400 steps or when the object has left the hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_COUNT, LOWER_RAD, UPPER_RAD
+from dexndm_ros.policy.observation import ObservationHistory
+from dexndm_ros.sim.batch import HandBatch
+from dexndm_ros.sim.fall import FallLimits
+from dexndm_ros.sim.grasps import GraspCache, object_size_m
+from dexndm_ros.sim.rewards import RewardWeights, StepQuantities, reward_terms
+from dexndm_ros.sim.worlds import World
+
+__all__ = ["ACTION_SCALE_RAD", "EnvConfig", "RotationEnv", "StepResult"]
+
+Array = NDArray[np.float64]
+
+ACTION_SCALE_RAD = 1.0 / 24.0
+"""Largest change of a target in a control step (paper, section C)."""
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """How episodes run.
+
+    Attributes:
+        episode_steps: control steps, 400 = 20 s.
+        reward: weights.
+        fall: when the object counts as lost.
+        joint_noise_rad: uniform noise on the joint angles of the proprioceptive observation.
+        quantise: round those angles to encoder ticks, as the servo does.
+        auto_reset: begin a new episode in the step that ended one.
+    """
+
+    episode_steps: int = 400
+    reward: RewardWeights = field(default_factory=RewardWeights)
+    fall: FallLimits = field(default_factory=FallLimits)
+    joint_noise_rad: float = 0.0
+    quantise: bool = True
+    auto_reset: bool = True
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What ``RotationEnv.step`` returns; arrays of N.
+
+    Attributes:
+        reward: sum of the terms.
+        terminated: object lost.
+        truncated: time is up.
+        turned_rad: rotation about the axis in this step.
+        off_axis_rad: rotation perpendicular to it.
+        terms: reward terms by name.
+    """
+
+    reward: Array
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    turned_rad: Array
+    off_axis_rad: Array
+    terms: dict[str, Array]
+
+    @property
+    def done(self) -> NDArray[np.bool_]:
+        """Episodes that ended."""
+        return self.terminated | self.truncated
+
+
+class RotationEnv:
+    """N hands that should turn their objects about given axes.
+
+    Args:
+        worlds: one a hand.
+        grasps: start states, a cache for all, or one for each wrist name in the worlds.
+        axes: rotation axes in the palm frame, (N, 3) or (3,), unit.
+        config: episode settings.
+        seed: of starts and noise.
+        threads: physics threads.
+
+    Attributes:
+        target: joint targets in force, (N, 16) rad.
+        steps: control steps of all environments so far.
+    """
+
+    def __init__(
+        self,
+        worlds: Sequence[World],
+        grasps: GraspCache | dict[str, GraspCache],
+        axes: Array,
+        config: EnvConfig | None = None,
+        seed: int = 0,
+        threads: int = 2,
+    ) -> None:
+        self.config = config or EnvConfig()
+        self.batch = HandBatch(worlds, threads)
+        self.count = self.batch.count
+        self.axes = np.broadcast_to(np.asarray(axes, dtype=np.float64), (self.count, 3)).copy()
+        self.wrists = np.array([w.wrist_xyzw() for w in worlds])
+        names = [w.wrist for w in worlds]
+        self._grasps = grasps if isinstance(grasps, dict) else dict.fromkeys(names, grasps)
+        self._wrist_rows = {
+            name: np.array([n == name for n in names]) for name in dict.fromkeys(names)
+        }
+        self._sizes = np.array([object_size_m(w) for w in worlds])
+        self._up = self.batch.palm_rotation.inv().apply([0.0, 0.0, 1.0])
+        self.rng = np.random.default_rng(seed)
+        self.history = ObservationHistory(batch=self.count)
+        self.target = np.zeros((self.count, JOINT_COUNT))
+        self.previous_target = np.zeros_like(self.target)
+        self.action = np.zeros_like(self.target)
+        self.episode_step = np.zeros(self.count, dtype=np.int64)
+        self.steps = 0
+        self._start_position = np.zeros((self.count, 3))
+        self._body_axis = self.axes.copy()
+        self.velocity = np.zeros((self.count, 3))
+        self.angular_velocity = np.zeros((self.count, 3))
+        self.reset()
+
+    def reset(self, mask: NDArray[np.bool_] | None = None) -> None:
+        """Begin new episodes (of the masked hands, or of all) from random grasps."""
+        mask = np.ones(self.count, dtype=bool) if mask is None else mask
+        for wrist, of_wrist in self._wrist_rows.items():
+            rows = np.flatnonzero(mask & of_wrist)
+            if not len(rows):
+                continue
+            cache = self._grasps[wrist]
+            pick = cache.pick(self._sizes[rows], self.rng)
+            self.batch.set_state(
+                rows, cache.q[pick], cache.position[pick], cache.rotation_xyzw[pick]
+            )
+            self.target[rows] = cache.target[pick]
+            self._start_position[rows] = cache.position[pick]
+            start = Rotation.from_quat(cache.rotation_xyzw[pick])
+            self._body_axis[rows] = start.inv().apply(self.axes[rows])
+        self.previous_target[mask] = self.target[mask]
+        self.action[mask] = 0.0
+        self.velocity[mask] = 0.0
+        self.angular_velocity[mask] = 0.0
+        self.episode_step[mask] = 0
+        self.history.reset_rows(mask, self._measured(), self.target)
+
+    def step(self, action: Array) -> StepResult:
+        """Advance one control period.
+
+        Args:
+            action: (N, 16), clipped to [-1, 1].
+        """
+        self.action = np.clip(action, -1.0, 1.0)
+        self.previous_target = self.target
+        target = np.clip(self.target + self.action * ACTION_SCALE_RAD, LOWER_RAD, UPPER_RAD)
+        return self.step_target(target, target)
+
+    def step_target(self, base_target: Array, executed_target: Array) -> StepResult:
+        """Advance one control period with targets of somebody else's making.
+
+        Args:
+            base_target: what the base policy remembers, (N, 16) rad.
+            executed_target: what the motors get, (N, 16) rad.
+        """
+        batch = self.batch
+        position, rotation = batch.object_position, batch.object_rotation
+        self.target = base_target
+        batch.step(executed_target)
+        period = batch.control_period_s
+        turned = (batch.object_rotation * rotation.inv()).as_rotvec()
+        self.angular_velocity = turned / period
+        self.velocity = (batch.object_position - position) / period
+        self.steps += self.count
+        self.episode_step += 1
+        self.history.push(self._measured(), self.target)
+        fallen = self.config.fall.fallen(
+            batch.object_position - self._start_position,
+            batch.object_rotation.apply(self._body_axis),
+            self.axes,
+        )
+        quantities = StepQuantities(
+            axis=self.axes,
+            angular_velocity=self.angular_velocity,
+            velocity=self.velocity,
+            pose_error=batch.q - CANONICAL_POSE_RAD,
+            torque=batch.torque(executed_target),
+            joint_velocity=batch.qd,
+            fingertips=(batch.tip_force > 0.01).sum(axis=1).astype(np.float64),
+            fallen=fallen,
+        )
+        terms = reward_terms(quantities, self.config.reward, self.steps)
+        truncated = (self.episode_step >= self.config.episode_steps) & ~fallen
+        along = (turned * self.axes).sum(axis=1)
+        result = StepResult(
+            reward=np.sum(list(terms.values()), axis=0),
+            terminated=fallen,
+            truncated=truncated,
+            turned_rad=along,
+            off_axis_rad=np.linalg.norm(turned - along[:, None] * self.axes, axis=1),
+            terms=terms,
+        )
+        if self.config.auto_reset and result.done.any():
+            self.reset(result.done)
+        return result
+
+    def _measured(self) -> Array:
+        """Joint angles as the servos would report them, (N, 16) rad."""
+        q = self.batch.q
+        if self.config.joint_noise_rad:
+            q = q + self.rng.uniform(-1, 1, q.shape) * self.config.joint_noise_rad
+        if self.config.quantise:
+            tick = 2.0 * np.pi / 4096
+            q = np.round(q / tick) * tick
+        return q
+
+    def proprioceptive(self) -> NDArray[np.float32]:
+        """The generalist's observation, (N, 327); see ``policy.observation``."""
+        return self.history.observation(self.wrists, self.axes)
+
+    def privileged(self) -> NDArray[np.float32]:
+        """The oracle's observation, (N, 125).
+
+        Joint angles, target minus angle, previous target minus angle, joint velocity, last action; object
+        position (from the grasp centre of this episode), two object axes, velocities, fingertip-to-object
+        vectors, fingertip contact forces; the rotation axis, gravity's direction and object size.
+        """
+        b = self.batch
+        rotation = b.object_rotation.apply(self._body_axis)
+        parts = [
+            b.q,
+            self.target - b.q,
+            self.previous_target - b.q,
+            0.2 * b.qd,
+            self.action,
+            20.0 * (b.object_position - self._start_position),
+            20.0 * (self._start_position - self._grasp_centre),
+            rotation,
+            2.0 * self.velocity,
+            0.3 * self.angular_velocity,
+            10.0 * (b.object_position[:, None] - b.tip_position).reshape(self.count, -1),
+            np.minimum(b.tip_force, 5.0),
+            self.axes,
+            self._up,
+            100.0 * (self._sizes[:, None] - 0.034),
+        ]
+        return np.concatenate(parts, axis=1).astype(np.float32)
+
+    @property
+    def _grasp_centre(self) -> Array:
+        from dexndm_ros.sim.worlds import GRASP_CENTRE_M
+
+        return GRASP_CENTRE_M

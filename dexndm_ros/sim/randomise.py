@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Worlds drawn at random around a base world: size, mass, friction and servo gains."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from dexndm_ros.sim.worlds import World
+
+__all__ = ["Randomisation", "draw_worlds"]
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Randomisation:
+    """Ranges of uniform draws; the defaults span the probe's zero-shot table (radius, mass, friction, gains).
+
+    Attributes:
+        radius_m: of the object.
+        half_height_m: of the object.
+        mass_kg: of the object.
+        friction: of the object against everything.
+        kp_scale: one factor for the whole hand.
+        kd_scale: one factor for the whole hand.
+        joint_gain_spread: further factor of each joint, 1 +- this.
+    """
+
+    radius_m: Range = (0.031, 0.037)
+    half_height_m: Range = (0.028, 0.032)
+    mass_kg: Range = (0.040, 0.100)
+    friction: Range = (0.7, 1.1)
+    kp_scale: Range = (0.8, 1.25)
+    kd_scale: Range = (0.8, 1.25)
+    joint_gain_spread: float = 0.05
+
+
+def draw_worlds(base: World, count: int, ranges: Randomisation | None, seed: int) -> list[World]:
+    """``count`` worlds around ``base``; without ranges, copies of it.
+
+    Args:
+        base: gives everything that is not drawn.
+        count: number of worlds.
+        ranges: what is drawn, or None for no randomisation.
+        seed: the same seed gives the same worlds.
+    """
+    if ranges is None:
+        return [base] * count
+    rng = np.random.default_rng(seed)
+    worlds = []
+    for _ in range(count):
+        spread = 1.0 + rng.uniform(-1, 1, (2, 16)) * ranges.joint_gain_spread
+        kp, kd = rng.uniform(*ranges.kp_scale), rng.uniform(*ranges.kd_scale)
+        servo = dataclasses.replace(
+            base.servo,
+            kp_scale=tuple(kp * spread[0] * np.asarray(base.servo.kp_scale)),
+            kd_scale=tuple(kd * spread[1] * np.asarray(base.servo.kd_scale)),
+        )
+        obj = dataclasses.replace(
+            base.object,
+            radius_m=float(rng.uniform(*ranges.radius_m)),
+            half_height_m=float(rng.uniform(*ranges.half_height_m)),
+            mass_kg=float(rng.uniform(*ranges.mass_kg)),
+            friction=float(rng.uniform(*ranges.friction)),
+        )
+        worlds.append(dataclasses.replace(base, servo=servo, object=obj))
+    return worlds

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Oracle job: PPO (``rsl-rl-lib``) on the privileged observation, resumable, one wrist and axis a run.
+
+    dexndm train oracle --wrist palm_down --axis=+z --out runs/down_plus
+
+Settings are those of the probe that learned both wrists from nothing on two cores.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+import signal
+import time
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rsl_rl.env import VecEnv
+from rsl_rl.runners import OnPolicyRunner
+from tensordict import TensorDict
+
+from dexndm_ros.policy.wrist import parse_axis
+from dexndm_ros.sim.env import EnvConfig, RotationEnv
+from dexndm_ros.sim.grasps import make_grasps
+from dexndm_ros.sim.randomise import Randomisation, draw_worlds
+from dexndm_ros.sim.worlds import World
+from dexndm_ros.training.progress import Progress, commit_id
+
+__all__ = ["OracleConfig", "load_oracle", "train_oracle"]
+
+
+@dataclass(frozen=True)
+class OracleConfig:
+    """One oracle run.
+
+    Attributes:
+        out: run folder.
+        wrist: wrist orientation.
+        axis: rotation axis, palm frame.
+        world: world file or shipped name that everything is drawn around.
+        physics: preset to train on.
+        envs: parallel environments.
+        grasps: size of the grasp cache.
+        total_steps: environment steps in all.
+        steps_per_iteration: control steps of each environment between updates.
+        seed: of worlds, grasps, starts and networks.
+        threads: physics threads.
+        torch_threads: learner threads (1 is fastest for nets this small on shared cores).
+        init_from: checkpoint to start from, or empty.
+        init_std: initial action noise.
+        learning_rate: initial.
+        reward_scale: rewards are multiplied by this before PPO sees them (keeps returns near 1).
+        save_every: iterations between checkpoints.
+        env: episode settings.
+        randomisation: of the worlds.
+    """
+
+    out: str = "runs/oracle"
+    wrist: str = "palm_up"
+    axis: str = "+z"
+    world: str = "nominal"
+    physics: str = "fast"
+    envs: int = 256
+    grasps: int = 3000
+    total_steps: int = 5_000_000
+    steps_per_iteration: int = 16
+    seed: int = 0
+    threads: int = 2
+    torch_threads: int = 1
+    init_from: str = ""
+    init_std: float = 0.67
+    learning_rate: float = 5e-4
+    reward_scale: float = 0.05
+    save_every: int = 25
+    env: EnvConfig = field(default_factory=EnvConfig)
+    randomisation: Randomisation = field(default_factory=Randomisation)
+
+
+def runner_config(config: OracleConfig) -> dict[str, Any]:
+    """The nested dict that rsl_rl 5 wants."""
+    net = {
+        "class_name": "MLPModel",
+        "hidden_dims": [256, 128],
+        "activation": "elu",
+        "obs_normalization": True,
+    }
+    actor = net | {
+        "distribution_cfg": {
+            "class_name": "GaussianDistribution",
+            "init_std": config.init_std,
+            "std_type": "log",
+        }
+    }
+    return {
+        "num_steps_per_env": config.steps_per_iteration,
+        "save_interval": config.save_every,
+        "obs_groups": {"actor": ["privileged"], "critic": ["privileged"]},
+        "algorithm": {
+            "class_name": "PPO",
+            "num_learning_epochs": 4,
+            "num_mini_batches": max(1, config.envs * config.steps_per_iteration // 1024),
+            "clip_param": 0.2,
+            "gamma": 0.99,
+            "lam": 0.95,
+            "value_loss_coef": 1.0,
+            "entropy_coef": 0.0,
+            "learning_rate": config.learning_rate,
+            "max_grad_norm": 1.0,
+            "use_clipped_value_loss": False,
+            "schedule": "adaptive",
+            "desired_kl": 0.016,
+        },
+        "actor": actor,
+        "critic": net,
+    }
+
+
+class OracleVecEnv(VecEnv):
+    """``RotationEnv`` as rsl_rl sees it, keeping the statistics of finished episodes."""
+
+    def __init__(self, env: RotationEnv, reward_scale: float) -> None:
+        self.env = env
+        self.num_envs = env.count
+        self.num_actions = 16
+        self.max_episode_length = env.config.episode_steps
+        self.device = "cpu"
+        self.cfg: dict[str, Any] = {}
+        self._scale = reward_scale
+        self._turned = np.zeros(env.count)
+        self.finished: deque[tuple[float, int, bool]] = deque(maxlen=512)
+
+    @property
+    def episode_length_buf(self) -> torch.Tensor:  # type: ignore[override]
+        """Steps of the running episodes."""
+        return torch.from_numpy(self.env.episode_step)
+
+    @episode_length_buf.setter
+    def episode_length_buf(self, value: torch.Tensor) -> None:
+        self.env.episode_step[:] = value.numpy()
+
+    def get_observations(self) -> TensorDict:
+        """The privileged observation."""
+        obs = torch.from_numpy(self.env.privileged())
+        return TensorDict({"privileged": obs}, batch_size=[self.num_envs])
+
+    def step(
+        self, actions: torch.Tensor
+    ) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
+        """Advance; a time-out is told apart from a fall, so that PPO bootstraps it."""
+        steps = self.env.episode_step + 1
+        result = self.env.step(actions.numpy().astype(np.float64))
+        if not np.isfinite(result.reward).all():
+            raise FloatingPointError("the simulation gave a reward that is not finite")
+        self._turned += result.turned_rad
+        for k in np.flatnonzero(result.done):
+            self.finished.append((self._turned[k], int(steps[k]), bool(result.terminated[k])))
+        self._turned[result.done] = 0.0
+        reward = torch.from_numpy((result.reward * self._scale).astype(np.float32))
+        extras = {"time_outs": torch.from_numpy(result.truncated.astype(np.float32))}
+        return self.get_observations(), reward, torch.from_numpy(result.done), extras
+
+
+def build_env(config: OracleConfig) -> RotationEnv:
+    """Worlds, grasps and environment of a run."""
+    from dataclasses import replace
+
+    base = replace(World.load(config.world), wrist=config.wrist, physics=config.physics)
+    worlds = draw_worlds(base, config.envs, config.randomisation, config.seed)
+    grasps = make_grasps(worlds, config.grasps, config.seed, threads=config.threads)
+    axis = parse_axis(config.axis)
+    return RotationEnv(worlds, grasps, axis, config.env, config.seed, config.threads)
+
+
+def train_oracle(config: OracleConfig) -> Path:
+    """Train, or resume when the run folder has a checkpoint.
+
+    Returns:
+        The final checkpoint, ``<out>/oracle.pt``; ``log.csv`` and ``config.json`` stand beside it.
+    """
+    torch.set_num_threads(config.torch_threads)
+    torch.manual_seed(config.seed)
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    record = asdict(config) | {"commit": commit_id()}
+    (out / "config.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+    vec = OracleVecEnv(build_env(config), config.reward_scale)
+    train_cfg = runner_config(config)
+    runner = OnPolicyRunner(vec, copy.deepcopy(train_cfg), log_dir=None, device="cpu")
+    checkpoint = out / "oracle.pt"
+    done_steps, wall_s = 0, 0.0
+    if checkpoint.exists():
+        state = runner.load(str(checkpoint))
+        done_steps, wall_s = state["steps"], state["wall_s"]
+        vec.env.steps = done_steps
+    elif config.init_from:
+        runner.load(
+            config.init_from,
+            load_cfg={"actor": True, "critic": True, "optimizer": False, "iteration": False},
+        )
+        _set_std(runner, config.init_std)
+    _learn(config, runner, vec, done_steps, wall_s)
+    return checkpoint
+
+
+def _log_std(runner: OnPolicyRunner) -> torch.nn.Parameter:
+    parameter: torch.nn.Parameter = runner.alg.get_policy().distribution.log_std_param
+    return parameter
+
+
+def _set_std(runner: OnPolicyRunner, std: float) -> None:
+    with torch.no_grad():
+        _log_std(runner).fill_(float(np.log(std)))
+
+
+def _learn(
+    config: OracleConfig, runner: OnPolicyRunner, vec: OracleVecEnv, steps: int, wall_s: float
+) -> None:
+    out = Path(config.out)
+    alg = runner.alg
+    log_path = out / "log.csv"
+    fields = ["steps", "wall_s", "rad", "length", "fall", "reward", "std", "learning_rate", "value"]
+    new = not log_path.exists()
+    stop = _StopFlag()
+    bar = Progress(config.total_steps, f"oracle {config.wrist} {config.axis}", steps)
+    begin = time.monotonic() - wall_s
+    iteration = 0
+    obs = vec.get_observations()
+    alg.train_mode()
+    with log_path.open("a", newline="", encoding="utf-8") as file:
+        log = csv.DictWriter(file, fields)
+        if new:
+            log.writeheader()
+        while steps < config.total_steps and not stop.asked:
+            rewards = 0.0
+            with torch.inference_mode():
+                for _ in range(config.steps_per_iteration):
+                    actions = alg.act(obs)
+                    obs, reward, dones, extras = vec.step(actions)
+                    alg.process_env_step(obs, reward, dones, extras)
+                    rewards += float(reward.mean())
+                alg.compute_returns(obs)
+            losses = alg.update()
+            steps = vec.env.steps
+            iteration += 1
+            wall_s = time.monotonic() - begin
+            finished = np.array(vec.finished or [(0.0, 0, False)], dtype=float).mean(axis=0)
+            std = float(_log_std(runner).detach().exp().mean())
+            row = {
+                "steps": steps, "wall_s": round(wall_s, 1), "rad": round(finished[0], 3),
+                "length": round(finished[1], 1), "fall": round(finished[2], 3),
+                "reward": round(rewards / config.steps_per_iteration / config.reward_scale, 4),
+                "std": round(std, 3), "learning_rate": alg.learning_rate, "value": losses["value"],
+            }  # fmt: skip
+            log.writerow(row)
+            bar.update(steps, f"{finished[0]:.1f} rad, {finished[1]:.0f} steps an episode")
+            if iteration % config.save_every == 0:
+                file.flush()
+                _save(runner, out, steps, wall_s)
+    _save(runner, out, steps, wall_s)
+    bar.close()
+
+
+def _save(runner: OnPolicyRunner, out: Path, steps: int, wall_s: float) -> None:
+    partial = out / "oracle.pt.part"
+    runner.save(str(partial), {"steps": steps, "wall_s": wall_s})
+    partial.replace(out / "oracle.pt")
+
+
+class _StopFlag:
+    """SIGTERM and Ctrl-C end the run after the iteration, with a checkpoint."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+
+def load_oracle(folder: Path) -> torch.nn.Module:
+    """The deterministic actor of a run folder; call with a TensorDict ``{"privileged": (N, D)}``."""
+    record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    state = torch.load(folder / "oracle.pt", weights_only=False, map_location="cpu")
+    from rsl_rl.models import MLPModel
+
+    width = state["actor_state_dict"]["mlp.0.weight"].shape[1]
+    sample = TensorDict({"privileged": torch.zeros(1, width)}, batch_size=[1])
+    known = {key: record[key] for key in ("envs", "steps_per_iteration", "init_std")}
+    settings = runner_config(OracleConfig(**known))["actor"]
+    settings.pop("class_name")
+    actor = MLPModel(sample, {"actor": ["privileged"]}, "actor", 16, **settings)
+    actor.load_state_dict(state["actor_state_dict"])
+    actor.eval()
+    return actor
