@@ -6,7 +6,7 @@ import math
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dexndm_ros.hand.errors import GuardRefusedError
 from dexndm_ros.hand.guard import Accepted, Guard, GuardConfig, Mode
@@ -32,16 +32,16 @@ class GuardMachine(RuleBasedStateMachine):
         self.guard = Guard(CONFIG)
         self.now_s = 0.0
         self.measured = np.zeros(16)
-        self.last = None  # last output with a target
+        self.last = None  # target of the last tick, or the pose that enabling holds
         self.moved = True  # an accepted command stands
         self.mode_before = Mode.RELAXED
         self.seq = 100
 
-    @rule(shift=st.sampled_from([0.0, 0.01, -0.1, 0.5]), joint=st.integers(0, 15))
+    @rule(shift=st.sampled_from([0.01, -0.1, 0.3, 0.5]), joint=st.integers(0, 15))
     def nearby(self, shift, joint):
         """A publisher that counts properly and asks for something close to the last target."""
         self.seq += 1
-        q = (self.measured if self.last is None else self.last.target).copy()
+        q = (self.measured if self.last is None else self.last).copy()
         q[joint] += shift
         q = np.clip(q, LOWER_RAD, UPPER_RAD)
         answer = self.guard.accept(q, self.seq, "policy", self.now_s)
@@ -82,8 +82,8 @@ class GuardMachine(RuleBasedStateMachine):
         assert np.all(out.target >= LOWER_RAD)
         assert np.all(out.target <= UPPER_RAD)
         if self.last is not None:
-            self.check_motion(out, np.abs(out.target - self.last.target), dt_s)
-        self.last = out
+            self.check_motion(out, np.abs(out.target - self.last), dt_s)
+        self.last = out.target
         self.mode_before = out.mode
 
     def check_motion(self, out, step, dt_s):
@@ -100,6 +100,18 @@ class GuardMachine(RuleBasedStateMachine):
         if not self.moved:
             assert held or np.all(step == 0.0)
 
+    @precondition(lambda self: self.last is not None)
+    @rule(shift=st.sampled_from([0.01, -0.1, 0.3, 0.5]), joint=st.integers(0, 15))
+    def settle(self, shift, joint):
+        """Every other publisher falls silent; one stays where the hand is, then asks for a step."""
+        self.tick(0.2, True)
+        for _ in range(3):
+            self.nearby(0.0, 0)
+            self.tick(0.01, True)
+        assert self.guard.mode is Mode.ACTIVE
+        self.nearby(shift, joint)
+        self.tick(0.01, True)
+
     @rule(broken=st.booleans())
     def enable(self, broken):
         was = self.guard.mode
@@ -111,7 +123,9 @@ class GuardMachine(RuleBasedStateMachine):
         else:
             expected = Mode.HOLDING if was is Mode.RELAXED else was
             assert self.guard.mode is expected
-        self.moved = False if was is Mode.RELAXED else self.moved
+            if was is Mode.RELAXED:
+                self.moved = False
+                self.last = self.measured.copy()
         self.mode_before = self.guard.mode
 
     @rule()
@@ -120,12 +134,14 @@ class GuardMachine(RuleBasedStateMachine):
         self.guard.relax()
         assert self.guard.mode is (Mode.FAULT if was is Mode.FAULT else Mode.RELAXED)
         self.mode_before = self.guard.mode
+        self.last = None
 
     @rule()
     def fault(self):
         self.guard.fault("test")
         assert self.guard.mode is Mode.FAULT
         self.mode_before = self.guard.mode
+        self.last = None
 
     @rule()
     def recover(self):
