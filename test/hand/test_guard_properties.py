@@ -17,7 +17,7 @@ SPAN = UPPER_RAD - LOWER_RAD
 EPS = 1e-9
 
 inside = st.lists(st.floats(0.0, 1.0), min_size=16, max_size=16).map(
-    lambda u: (LOWER_RAD + np.array(u) * SPAN).tolist()
+    lambda u: np.clip(LOWER_RAD + np.array(u) * SPAN, LOWER_RAD, UPPER_RAD).tolist()
 )
 any_list = st.lists(st.floats(width=32), max_size=20)
 sources = st.sampled_from(["policy", "replay", ""])
