@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lifecycle node that says why a transition failed and outlives a wrong request.
 
-Two habits of rclpy's own are mended here: an exception in a transition callback vanishes without a
-word, and a request for a transition that the present state does not have ends the process.
+With rclpy's own class an exception in a transition callback vanishes without a word.
 """
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from lifecycle_msgs.msg import State
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -36,7 +35,6 @@ class SteadyLifecycleNode(LifecycleNode):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.last_error = ""
-        self._outlive_wrong_requests()
 
     # --- for subclasses -----------------------------------------------------------------------
 
@@ -124,20 +122,3 @@ class SteadyLifecycleNode(LifecycleNode):
             self._attempt(f"undo {what}", undo)
             self.last_error = said
         return result
-
-    def _outlive_wrong_requests(self) -> None:
-        service = self._service_change_state
-        change = service.callback
-
-        def change_or_refuse(request: Any, response: Any) -> Any:
-            try:
-                return change(request, response)
-            except Exception as error:  # rclpy's RCLError is not public
-                state = self._state_machine.current_state[1]
-                self.get_logger().error(
-                    f"refused a transition that the state {state!r} does not have: {error}"
-                )
-                response.success = False
-                return response
-
-        service.callback = change_or_refuse

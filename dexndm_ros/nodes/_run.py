@@ -8,10 +8,11 @@ import faulthandler
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 
 __all__ = ["NodeFailedError", "ProcessNode", "run_node"]
@@ -54,6 +55,8 @@ def run_node(make: Callable[[], ProcessNode], arguments: Sequence[str] | None = 
         # The MultiThreadedExecutor loses a quarter of 100 Hz ticks and costs four times as much.
         executor = SingleThreadedExecutor()
         node = make()
+        if isinstance(node, LifecycleNode):
+            _outlive_wrong_requests(node)
         executor.add_node(node)
         node.begin()
         while rclpy.ok():
@@ -78,6 +81,28 @@ def run_node(make: Callable[[], ProcessNode], arguments: Sequence[str] | None = 
             rclpy.try_shutdown()
         faulthandler.cancel_dump_traceback_later()
     return status
+
+
+def _outlive_wrong_requests(node: LifecycleNode) -> None:
+    """Answer a request for a transition that the present state does not have with a refusal.
+
+    Left alone, rclpy raises in its service callback, and that ends the process.
+    """
+    service = node._service_change_state
+    change = service.callback
+
+    def change_or_refuse(request: Any, response: Any) -> Any:
+        try:
+            return change(request, response)
+        except Exception as error:  # rclpy's RCLError is not public
+            state = node._state_machine.current_state[1]
+            node.get_logger().error(
+                f"refused a transition that the state {state!r} does not have: {error}"
+            )
+            response.success = False
+            return response
+
+    service.callback = change_or_refuse
 
 
 def _say(node: ProcessNode | None, text: str) -> None:
