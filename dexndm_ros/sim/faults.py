@@ -146,19 +146,18 @@ class FaultBoard:
             f.concerns(motor) for f in self.active("silent_motor", "unplugged")
         )
 
-    def draw(self, kind: str, motor: int | None) -> bool:
-        """Whether this reply is hit.
+    def draw(self, kind: str, motor: int) -> bool:
+        """Whether a status packet of this motor is hit by a lost_reply or corrupt_crc."""
+        return bool(self._active) and any(
+            fault.concerns(motor) and self._random.random() < fault.probability
+            for fault in self.active(kind)
+        )
 
-        Args:
-            kind: lost_reply or corrupt_crc.
-            motor: who replies; None = the one packet of many motors, hit by faults on all motors only.
-        """
-        if not self._active:
-            return False
-        return any(
-            (f.motor == ALL_MOTORS if motor is None else f.concerns(motor))
-            and self._random.random() < f.probability
-            for f in self.active(kind)
+    def draw_exactly(self, kind: str, motor: int) -> bool:
+        """As `draw`, by faults on exactly this motor; ``ALL_MOTORS`` is the packet that many motors share."""
+        return bool(self._active) and any(
+            fault.motor == motor and self._random.random() < fault.probability
+            for fault in self.active(kind)
         )
 
     def flip_bit(self, data: bytes, first: int) -> bytes:

@@ -129,13 +129,11 @@ class MotorBank:
         self._live = np.zeros(JOINT_COUNT, dtype=_LIVE)
         self._dirty = set(range(JOINT_COUNT))
         for servo in self.servos:
-            servo._on_change = self._changed
+            servo.attach(self._changed)
         self._refresh()
         self._publish(0.0)
-        for servo in self.servos:
-            servo._forget_turns()
-            servo._load_ram()
-        self._dirty = set(range(JOINT_COUNT))
+        for servo, tick in zip(self.servos, self._live["position"], strict=True):
+            servo.power_on(int(tick))
 
     # --- bus thread ---
 

@@ -7,7 +7,7 @@ This is the motors' side: instruction packets are parsed, status packets are bui
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -16,16 +16,17 @@ import numpy as np
 __all__ = [
     "ALERT",
     "BROADCAST_ID",
+    "FAST_MOTORS_AT",
     "HEADER",
     "MAX_ID",
     "MAX_LENGTH",
+    "FastStatus",
     "Instruction",
     "Packet",
     "PacketParser",
     "StatusError",
     "crc16",
     "encode",
-    "encode_fast_status",
     "encode_status",
     "stuff",
     "unstuff",
@@ -39,7 +40,11 @@ ALERT = 0x80
 MAX_LENGTH = 1024
 """Longest length field accepted; the real servos' receive buffer is no larger."""
 
+FAST_MOTORS_AT = 8
+"""Index of the first motor's error byte in a fast status packet."""
+
 _HEADER_SIZE = 7  # header, reserved, ID, length
+_BLOCK_OVERHEAD = 4  # error, ID, CRC
 
 
 class Instruction(IntEnum):
@@ -127,30 +132,36 @@ def encode_status(motor_id: int, error: int, data: bytes = b"") -> bytes:
     return encode(motor_id, Instruction.STATUS, bytes((error,)) + data)
 
 
-def encode_fast_status(
-    blocks: Iterable[tuple[int, int, bytes]], length: int | None = None
-) -> bytes:
+class FastStatus:
     """The one status packet that answers a fast sync or bulk read: motors chained, never stuffed.
 
-    Args:
-        blocks: (motor ID, error byte, data) of each motor, in order.
-        length: the length field where it is not that of `blocks`: it is sent before it shows that a
-            motor further back stays silent.
+    Header, 254, length, 0x55, then for each motor error, ID, data and a CRC over all bytes before it.
 
-    Returns:
-        header, 254, length, 0x55, then error, ID, data, CRC for each; every CRC covers all bytes before it.
+    Args:
+        data_bytes: length of the data of each motor asked for, in order; the length field is sent before
+            it shows that one further back stays silent.
     """
-    chain = [bytes((error, motor_id)) + data for motor_id, error, data in blocks]
-    if length is None:
-        length = 1 + sum(len(block) + 2 for block in chain)
-    packet = bytearray(HEADER + struct.pack("<BHB", BROADCAST_ID, length, Instruction.STATUS))
-    crc = crc16(packet)
-    tail = b""
-    for block in chain:
-        crc = crc16(tail + block, crc)
-        tail = struct.pack("<H", crc)
-        packet += block + tail
-    return bytes(packet)
+
+    def __init__(self, data_bytes: Sequence[int]) -> None:
+        length = 1 + sum(data_bytes) + _BLOCK_OVERHEAD * len(data_bytes)
+        self._packet = bytearray(
+            HEADER + struct.pack("<BHB", BROADCAST_ID, length, Instruction.STATUS)
+        )
+        self._crc = crc16(self._packet)
+        self._tail = b""
+        self.motors = 0
+        """Motors that have answered so far."""
+
+    def add(self, motor_id: int, error: int, data: bytes) -> None:
+        """Append the next motor's part."""
+        block = bytes((error, motor_id)) + data
+        self._crc = crc16(self._tail + block, self._crc)
+        self._tail = struct.pack("<H", self._crc)
+        self._packet += block + self._tail
+        self.motors += 1
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._packet)
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,17 @@ class Servo(RegisterFile):
         """False while it boots."""
         return now_s >= self._deaf_until_s
 
+    def attach(self, on_change: Callable[[Servo, bool], None]) -> None:
+        """Name the motor that follows this table (see ``on_change``)."""
+        self._on_change = on_change
+
+    def power_on(self, present_position: int) -> None:
+        """Start as after plugging in: RAM at its defaults, whole turns forgotten, the goal where it stands."""
+        self.set_present_position(present_position)
+        self._forget_turns()
+        self._load_ram()
+        self._on_change(self, False)
+
     # --- instructions ---
 
     def write(self, address: int, data: bytes) -> StatusError:
