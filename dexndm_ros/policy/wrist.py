@@ -60,9 +60,9 @@ def check_axis(axis: Sequence[float] | NDArray[np.floating]) -> NDArray[np.float
         raise AxisError(
             f"rotation axis {vector.tolist()} is not finite; give a unit vector or zero"
         )
-    length = float(np.linalg.norm(vector))
-    if length == 0.0:
+    if not vector.any():
         return vector
+    length = math.hypot(*vector)  # squares would lose very small and very large numbers
     if abs(length - 1.0) > _UNIT_TOLERANCE:
         raise AxisError(
             f"rotation axis {vector.tolist()} has length {length:.4g}; "
@@ -108,7 +108,7 @@ def check_wrist(xyzw: Sequence[float] | NDArray[np.floating]) -> NDArray[np.floa
         raise WristError(
             f"wrist quaternion has shape {quaternion.shape}; give four numbers x, y, z, w"
         )
-    length = float(np.linalg.norm(quaternion))
+    length = math.hypot(*quaternion)
     if not abs(length - 1.0) <= 10 * _UNIT_TOLERANCE:  # written so that NaN fails it
         raise WristError(
             f"wrist quaternion {quaternion.tolist()} has length {length:.4g}; "

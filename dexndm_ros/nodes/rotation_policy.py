@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``rotation_policy``: a policy file turns hand states into hand commands, 20 times a second.
+
+After activation the hand opens, waits for the object, closes to the policy's default pose, and the
+policy runs; ``policy/restart`` does this again. Ticks in which the policy did not run have a zero
+axis in ``policy/step``; where nothing was sent, the target there is NaN.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+from dexndm_msgs.msg import HandCommand, HandState, PolicyStep, RotationCommand
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import QuaternionStamped
+from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile
+from std_srvs.srv import Trigger
+
+from dexndm_ros.hand.joints import JOINT_NAMES, LOWER_RAD, UPPER_RAD
+from dexndm_ros.nodes._qos import LATCHED, control_publisher, control_subscriber
+from dexndm_ros.nodes._rotation_policy_io import (
+    PARAMETERS,
+    Settings,
+    diagnostics,
+    fill_step,
+    read_settings,
+)
+from dexndm_ros.nodes._run import NodeFailedError, run_node
+from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
+from dexndm_ros.policy.controller import Policy, PolicyLoader, PolicyStepError, load_policy
+from dexndm_ros.policy.observation import canonical_quaternion
+from dexndm_ros.policy.session import HandSample, Phase, RotationSession, SessionTick
+from dexndm_ros.policy.spec import PolicySpecError, Seat
+from dexndm_ros.policy.wrist import AxisError, WristError, check_axis, check_wrist
+
+__all__ = ["RotationPolicyNode", "main"]
+
+_DRY_RUNS = 50
+_REPORT_PERIOD_S = 0.2
+_REPORTS_PER_DIAGNOSTIC = 5
+# A tick this long after a state's arrival finds it safely there, and as fresh as it can be.
+_ALIGN_NS = 1_000_000
+
+Vector = NDArray[np.float64]
+
+
+class RotationPolicyNode(LifecycleNode):
+    """Wires a ``RotationSession`` to the graph; its loop is a thread of its own.
+
+    Args:
+        load: how a policy file becomes a policy; another kind of policy brings its own.
+        options: further arguments of ``LifecycleNode``.
+    """
+
+    def __init__(self, load: PolicyLoader = load_policy, **options: Any) -> None:
+        super().__init__("rotation_policy", **options)
+        for name, value, descriptor in PARAMETERS:
+            self.declare_parameter(name, value, descriptor)
+        self._load = load
+        self._problem = ""
+        self._events: deque[tuple[bool, str]] = deque(maxlen=50)
+        self._loop: DeadlineLoop | None = None
+        self._reports = 0
+        self._restart = False
+        self._sample: HandSample | None = None
+        self._last = SessionTick(None, None, True, Phase.WAITING)
+
+    # --- lifecycle ----------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Read the parameters and open the policy; a file that does not fit is refused."""
+        try:
+            settings = read_settings(self)
+            policy = self._open_policy(settings)
+            self._session = RotationSession(policy, settings.session)
+        except (PolicySpecError, PolicyStepError, AxisError, WristError, ValueError) as error:
+            self._problem = f"not configured: {error}"
+            self.get_logger().error(self._problem)
+            return TransitionCallbackReturn.FAILURE
+        self._problem = ""
+        self._settings = settings
+        self._policy = policy
+        self._asked: tuple[Vector, str] = (settings.axis, "")
+        self._wrist: tuple[Vector, str] = (settings.wrist, "")
+        self._command = HandCommand(source=self.get_name())
+        self._step = PolicyStep()
+        self._step.header.frame_id = "palm"
+        self._wire(settings.session.rate_hz)
+        trained = policy.spec.trained_on or "?"
+        self.get_logger().info(f"policy {settings.policy} (trained on {trained}) fits this hand")
+        return TransitionCallbackReturn.SUCCESS
+
+    def _open_policy(self, settings: Settings) -> Policy:
+        seat = Seat(JOINT_NAMES, LOWER_RAD.tolist(), UPPER_RAD.tolist(), settings.session.rate_hz)
+        policy = self._load(settings.policy, seat, settings.residual)
+        # The first runs of a network allocate; they belong before the first deadline.
+        pose = np.array(policy.spec.default_pose_rad)
+        policy.reset(pose, pose)
+        for _ in range(_DRY_RUNS):
+            policy.step(pose, settings.wrist, np.array([0.0, 0.0, 1.0]))
+        return policy
+
+    def _wire(self, rate_hz: float) -> None:
+        self._command_publisher = self.create_lifecycle_publisher(
+            HandCommand, "hand/command", control_publisher(rate_hz)
+        )
+        self._step_publisher = self.create_lifecycle_publisher(
+            PolicyStep, "policy/step", QoSProfile(depth=10)
+        )
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # An arm sends the wrist as a stream, a fixed stand once and latched: a subscription that
+        # asks for latched messages never hears the stream, one that does not misses the other.
+        self._inputs = [
+            self.create_subscription(HandState, "hand/state", self._on_state, control_subscriber()),
+            self.create_subscription(
+                RotationCommand, "rotation/command", self._on_rotation, QoSProfile(depth=1)
+            ),
+            *(
+                self.create_subscription(
+                    QuaternionStamped, "wrist/orientation", self._on_wrist, qos
+                )
+                for qos in (control_subscriber(), LATCHED)
+            ),
+        ]
+        self._restart_service = self.create_service(Trigger, "policy/restart", self._on_restart)
+        self._report_timer = self.create_timer(_REPORT_PERIOD_S, self._report)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start the control thread; the hand moves once it is enabled and its state is fresh."""
+        result = super().on_activate(state)
+        self._session.restart()
+        self._ages_ns: list[int] = []
+        config = LoopConfig(
+            rate_hz=self._settings.session.rate_hz,
+            name="rotation_policy",
+            realtime=self._settings.realtime,
+        )
+        self._loop = DeadlineLoop(config, self._tick, on_exit=self._on_loop_exit)
+        self._loop.start()
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop commanding; the driver's guard then holds the measured pose."""
+        self._stop_loop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Forget the policy and leave the graph."""
+        self._stop_loop()
+        for publisher in (self._command_publisher, self._step_publisher):
+            self.destroy_lifecycle_publisher(publisher)
+        self.destroy_publisher(self._diagnostics_publisher)
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self.destroy_service(self._restart_service)
+        self.destroy_timer(self._report_timer)
+        self._sample = None
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop commanding."""
+        self._stop_loop()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop commanding."""
+        self._stop_loop()
+        return super().on_error(state)
+
+    def _stop_loop(self) -> None:
+        if self._loop is not None:
+            self._loop.stop()
+
+    # --- what run_node asks of a node -----------------------------------------------------------
+
+    def begin(self) -> None:
+        """Configure and activate, unless a lifecycle manager is to do it."""
+        if not self.get_parameter("autostart").value:
+            return
+        success = TransitionCallbackReturn.SUCCESS
+        if self.trigger_configure() != success or self.trigger_activate() != success:
+            raise NodeFailedError(self._problem or "rotation_policy could not be started")
+
+    def failure(self) -> str:
+        """Why the process must end; empty while it need not."""
+        error = self._loop.error if self._loop is not None else None
+        return f"the control loop ended: {error!r}" if error is not None else ""
+
+    def close(self) -> None:
+        """Stop commanding."""
+        self._stop_loop()
+
+    # --- callbacks: they only store ---------------------------------------------------------------
+
+    def _on_state(self, message: HandState) -> None:
+        stamp = message.header.stamp
+        self._sample = HandSample(
+            seq=message.seq,
+            position=np.array(message.position, dtype=np.float64),
+            mode=message.mode,
+            received_ns=time.monotonic_ns(),
+            stamp_ns=stamp.sec * 1_000_000_000 + stamp.nanosec,
+        )
+
+    def _on_rotation(self, message: RotationCommand) -> None:
+        try:
+            self._asked = (check_axis([message.axis.x, message.axis.y, message.axis.z]), "")
+        except AxisError as error:
+            self._asked = (np.zeros(3), f"rotation/command refused: {error}")
+
+    def _on_wrist(self, message: QuaternionStamped) -> None:
+        q = message.quaternion
+        try:
+            self._wrist = (check_wrist([q.x, q.y, q.z, q.w]), "")
+        except WristError as error:
+            self._wrist = (self._wrist[0], f"wrist/orientation refused: {error}")
+
+    def _on_restart(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._loop is not None and self._loop.running
+        if response.success:
+            self._restart = True
+            response.message = "the hand opens, closes and rotates again"
+        else:
+            response.message = "rotation_policy is not active: activate it first"
+        return response
+
+    # --- the control thread -------------------------------------------------------------------
+
+    def _tick(self, tick: Tick) -> None:
+        began = self.get_clock().now().nanoseconds
+        if self._restart:
+            self._restart = False
+            self._session.restart()
+        sample = self._sample
+        axis, axis_refusal = self._asked
+        wrist, wrist_refusal = self._wrist
+        result = self._session.tick(
+            tick.start_ns, sample, wrist, axis, axis_refusal or wrist_refusal
+        )
+        inference_ms = (time.monotonic_ns() - tick.start_ns) / 1e6
+        stamp = self.get_clock().now().to_msg()
+        if result.command is not None:
+            self._command.header.stamp = stamp
+            self._command.seq = tick.number
+            self._command.position = result.command
+            self._command_publisher.publish(self._command)
+        fill_step(self._step, result, axis, canonical_quaternion(wrist))
+        self._step.header.stamp = stamp
+        self._step.seq = tick.number
+        self._step.observation_seq = 0 if sample is None else sample.seq
+        age_ms = float("nan") if sample is None else (began - sample.stamp_ns) / 1e6
+        self._step.observation_age_ms = age_ms
+        self._step.inference_ms = inference_ms
+        self._step.missed_ticks = tick.missed
+        self._step_publisher.publish(self._step)
+        self._note(result)
+        self._align(tick, sample, result)
+        self._last = result
+
+    def _note(self, result: SessionTick) -> None:
+        """Queue what changed for the log; the loop itself writes nothing."""
+        if result.reason != self._last.reason and result.reason:
+            self._events.append((True, f"no motion: {result.reason}"))
+        elif result.phase is not self._last.phase:
+            self._events.append((False, result.phase.value))
+
+    def _align(self, tick: Tick, sample: HandSample | None, result: SessionTick) -> None:
+        """Once in each start, move the deadlines to just after the arrival of a state.
+
+        Both loops live on the same monotonic clock, so the distance then stays.
+        """
+        if result.phase is Phase.SETTLING and sample is not None:
+            self._ages_ns.append(tick.start_ns - sample.received_ns)
+        elif self._ages_ns and self._loop is not None:
+            if result.phase is Phase.RUNNING and self._settings.align_to_state:
+                self._loop.shift(_ALIGN_NS - int(np.median(self._ages_ns)))
+            self._ages_ns.clear()
+
+    def _on_loop_exit(self, error: BaseException | None) -> None:
+        if error is not None:
+            self._events.append((True, f"the control loop ended: {error!r}"))
+
+    # --- the executor's thread: log and diagnostics ---------------------------------------------
+
+    def _report(self) -> None:
+        while self._events:
+            serious, text = self._events.popleft()
+            (self.get_logger().warning if serious else self.get_logger().info)(text)
+        self._reports += 1
+        if self._reports % _REPORTS_PER_DIAGNOSTIC == 0:
+            message = diagnostics(self._last, self._loop, self._settings)
+            message.header.stamp = self.get_clock().now().to_msg()
+            self._diagnostics_publisher.publish(message)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the node until a signal."""
+    return run_node(RotationPolicyNode, arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
