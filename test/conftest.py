@@ -2,7 +2,6 @@
 """What every test process needs before the first test is collected."""
 
 import os
-import sys
 from pathlib import Path
 
 # A ROS graph of its own for each test process: two runs on one machine never hear each other, nor a robot nearby.
@@ -10,9 +9,6 @@ from pathlib import Path
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path.cwd() / ".hypothesis"))
-
-# test/support holds helpers shared by the tests.
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from hypothesis import HealthCheck, settings
 

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Offline jobs: oracle, generalist, evaluation and export of policies."""
