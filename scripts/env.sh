@@ -7,9 +7,17 @@
 _dexndm_root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 _dexndm_env() {
-    local root="$1" name kept
+    local root="$1" name kept made sourced=wheels
     if [ ! -f "$root/.venv/bin/activate" ] || [ ! -f "$root/install/local_setup.bash" ]; then
         echo "error: $root is not set up yet; run 'make setup' there first" >&2
+        return 1
+    fi
+    # Two ROS in one environment do not work, and a missing one does not either.
+    made="$(cut -d, -f1 "$root/.venv/.dexndm/kind" 2>/dev/null)"
+    if [ -n "${ROS_DISTRO:-}" ] && [ -n "${AMENT_PREFIX_PATH:-}" ]; then sourced="$ROS_DISTRO"; fi
+    if [ "$made" != "$sourced" ]; then
+        echo "error: $root was set up with ROS '$made', but this shell has '$sourced' (wheels = none sourced);" \
+            "run 'make setup' again here, or use a shell that fits" >&2
         return 1
     fi
 
@@ -26,7 +34,7 @@ _dexndm_env() {
     # shellcheck disable=SC1091
     . "$root/install/local_setup.bash" || return 1
     export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
-    if [ -z "${ROS_DISTRO:-}" ] || [ -d "$root/.venv/share/rclpy" ]; then
+    if [ "$made" = wheels ]; then
         # The wheels make .venv a ROS prefix without setup files, so colcon's script cannot know it.
         export AMENT_PREFIX_PATH="${AMENT_PREFIX_PATH:+$AMENT_PREFIX_PATH:}$root/.venv"
         export CMAKE_PREFIX_PATH="${CMAKE_PREFIX_PATH:+$CMAKE_PREFIX_PATH:}$root/.venv"

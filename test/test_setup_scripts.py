@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TOOLS = ("bash", "cat", "cksum", "dirname", "find", "grep", "head", "id", "mkdir", "paste", "rm",
+TOOLS = ("bash", "cat", "cksum", "cut", "dirname", "find", "grep", "head", "id", "mkdir", "paste", "rm",
          "sed", "sort", "tail", "tr", "xargs")  # fmt: skip
 
 
@@ -111,6 +111,19 @@ def test_an_unknown_argument_is_refused(checkout: Path, tmp_path: Path) -> None:
 def test_env_before_setup_says_what_to_do(checkout: Path, tmp_path: Path) -> None:
     done = run(checkout, machine(tmp_path), "bash", "-euo", "pipefail", "-c", ". scripts/env.sh")
     assert "run 'make setup'" in only_line(done)
+
+
+@pytest.mark.parametrize(("made", "distro"), [("wheels", "jazzy"), ("jazzy", "")])
+def test_env_does_not_mix_two_kinds_of_ros(
+    checkout: Path, tmp_path: Path, made: str, distro: str
+) -> None:
+    for name in (".venv/bin/activate", "install/local_setup.bash", ".venv/.dexndm/kind"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text(f"{made}, Python 3.12, {checkout}\n")
+    environment = machine(tmp_path) | {"ROS_DISTRO": distro, "AMENT_PREFIX_PATH": "/opt/ros/x"}
+    line = only_line(run(checkout, environment, "bash", "-c", ". scripts/env.sh"))
+    assert f"set up with ROS '{made}'" in line
+    assert f"has '{distro or 'wheels'}'" in line
 
 
 @pytest.mark.ros
