@@ -12,6 +12,14 @@ _dexndm_env() {
         echo "error: $root is not set up yet; run 'make setup' there first" >&2
         return 1
     fi
+
+    # An earlier sourcing in this shell: its entries are dropped, so that they do not pile up.
+    for name in AMENT_PREFIX_PATH CMAKE_PREFIX_PATH PYTHONPATH LD_LIBRARY_PATH; do
+        kept="$(printf '%s' "${!name:-}" | tr ':' '\n' |
+            grep -v -e "^$root\$" -e "^$root/install/" -e "^$root/\.venv\$" | paste -sd: - || true)"
+        if [ -n "$kept" ]; then export "$name=$kept"; else unset "$name"; fi
+    done
+
     # Two ROS in one environment do not work, and a missing one does not either.
     made="$(cut -d, -f1 "$root/.venv/.dexndm/kind" 2>/dev/null)"
     if [ -n "${ROS_DISTRO:-}" ] && [ -n "${AMENT_PREFIX_PATH:-}" ]; then sourced="$ROS_DISTRO"; fi
@@ -20,13 +28,6 @@ _dexndm_env() {
             "run 'make setup' again here, or use a shell that fits" >&2
         return 1
     fi
-
-    # An earlier sourcing in this shell: its entries are dropped, so that they do not pile up.
-    for name in AMENT_PREFIX_PATH CMAKE_PREFIX_PATH PYTHONPATH LD_LIBRARY_PATH; do
-        kept="$(printf '%s' "${!name:-}" | tr ':' '\n' |
-            grep -v -e "^$root\$" -e "^$root/install/" -e "^$root/\.venv\$" | paste -sd: - || true)"
-        if [ -n "$kept" ]; then export "$name=$kept"; else unset "$name"; fi
-    done
 
     # shellcheck disable=SC1091
     . "$root/.venv/bin/activate" || return 1
