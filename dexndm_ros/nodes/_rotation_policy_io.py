@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from dexndm_msgs.msg import PolicyStep
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 
@@ -123,16 +123,17 @@ def _cpus(value: Any) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
-def fill_step(step: PolicyStep, result: SessionTick, axis: Vector, wrist: Vector) -> None:
+def fill_step(
+    step: PolicyStep, result: SessionTick, axis: ArrayLike, wrist_xyzw: ArrayLike
+) -> None:
     """Put what a tick decided into the message."""
     ran = result.action is not None
     step.target = _NOTHING_SENT if result.command is None else result.command
     step.base_action = result.action.base if result.action else step.target
     step.residual_action = result.action.residual if result.action else _ZEROS
-    shown = [float(value) for value in axis] if ran else [0.0, 0.0, 0.0]
-    step.axis.x, step.axis.y, step.axis.z = shown
-    q, w = step.wrist, [float(value) for value in wrist]
-    q.x, q.y, q.z, q.w = w
+    step.axis.x, step.axis.y, step.axis.z = np.asarray(axis).tolist() if ran else (0.0, 0.0, 0.0)
+    wrist = step.wrist
+    wrist.x, wrist.y, wrist.z, wrist.w = np.asarray(wrist_xyzw).tolist()
     step.stopped = result.stopped
 
 

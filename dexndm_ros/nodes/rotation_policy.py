@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Any
 
 import numpy as np
 from dexndm_msgs.msg import HandCommand, HandState, PolicyStep, RotationCommand
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import QuaternionStamped
 from numpy.typing import NDArray
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile
 from std_srvs.srv import Trigger
 
 from dexndm_ros.hand.joints import JOINT_NAMES, LOWER_RAD, UPPER_RAD
+from dexndm_ros.nodes._lifecycle import SteadyLifecycleNode
 from dexndm_ros.nodes._qos import LATCHED, control_publisher, control_subscriber
 from dexndm_ros.nodes._rotation_policy_io import (
     PARAMETERS,
@@ -30,12 +28,12 @@ from dexndm_ros.nodes._rotation_policy_io import (
     fill_step,
     read_settings,
 )
-from dexndm_ros.nodes._run import NodeFailedError, run_node
+from dexndm_ros.nodes._run import run_node
 from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
 from dexndm_ros.policy.controller import Policy, PolicyLoader, PolicyStepError, load_policy
 from dexndm_ros.policy.observation import canonical_quaternion
 from dexndm_ros.policy.session import HandSample, Phase, RotationSession, SessionTick
-from dexndm_ros.policy.spec import PolicySpecError, Seat
+from dexndm_ros.policy.spec import Seat
 from dexndm_ros.policy.wrist import AxisError, WristError, check_axis, check_wrist
 
 __all__ = ["RotationPolicyNode", "main"]
@@ -49,20 +47,21 @@ _ALIGN_NS = 1_000_000
 Vector = NDArray[np.float64]
 
 
-class RotationPolicyNode(LifecycleNode):
+class RotationPolicyNode(SteadyLifecycleNode):
     """Wires a ``RotationSession`` to the graph; its loop is a thread of its own.
 
     Args:
         load: how a policy file becomes a policy; another kind of policy brings its own.
-        options: further arguments of ``LifecycleNode``.
     """
 
-    def __init__(self, load: PolicyLoader = load_policy, **options: Any) -> None:
-        super().__init__("rotation_policy", **options)
+    EXPECTED = (ValueError, PolicyStepError)
+
+    def __init__(self, load: PolicyLoader = load_policy) -> None:
+        super().__init__("rotation_policy")
         for name, value, descriptor in PARAMETERS:
             self.declare_parameter(name, value, descriptor)
         self._load = load
-        self._problem = ""
+        self._wired = False
         self._events: deque[tuple[bool, str]] = deque(maxlen=50)
         self._loop: DeadlineLoop | None = None
         self._reports = 0
@@ -70,30 +69,21 @@ class RotationPolicyNode(LifecycleNode):
         self._sample: HandSample | None = None
         self._last = SessionTick(None, None, True, Phase.WAITING)
 
-    # --- lifecycle ----------------------------------------------------------------------------
+    # --- lifecycle ------------------------------------------------------------------------------
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def configure(self) -> None:
         """Read the parameters and open the policy; a file that does not fit is refused."""
-        try:
-            settings = read_settings(self)
-            policy = self._open_policy(settings)
-            self._session = RotationSession(policy, settings.session)
-        except (PolicySpecError, PolicyStepError, AxisError, WristError, ValueError) as error:
-            self._problem = f"not configured: {error}"
-            self.get_logger().error(self._problem)
-            return TransitionCallbackReturn.FAILURE
-        self._problem = ""
+        settings = read_settings(self)
+        self._policy = self._open_policy(settings)
         self._settings = settings
-        self._policy = policy
         self._asked: tuple[Vector, str] = (settings.axis, "")
         self._wrist: tuple[Vector, str] = (settings.wrist, "")
         self._command = HandCommand(source=self.get_name())
         self._step = PolicyStep()
         self._step.header.frame_id = "palm"
         self._wire(settings.session.rate_hz)
-        trained = policy.spec.trained_on or "?"
-        self.get_logger().info(f"policy {settings.policy} (trained on {trained}) fits this hand")
-        return TransitionCallbackReturn.SUCCESS
+        trained = self._policy.spec.trained_on or "?"
+        self.get_logger().info(f"policy {settings.policy} fits this hand; trained on: {trained}")
 
     def _open_policy(self, settings: Settings) -> Policy:
         seat = Seat(JOINT_NAMES, LOWER_RAD.tolist(), UPPER_RAD.tolist(), settings.session.rate_hz)
@@ -109,31 +99,31 @@ class RotationPolicyNode(LifecycleNode):
         self._command_publisher = self.create_lifecycle_publisher(
             HandCommand, "hand/command", control_publisher(rate_hz)
         )
-        self._step_publisher = self.create_lifecycle_publisher(
-            PolicyStep, "policy/step", QoSProfile(depth=10)
-        )
+        self._step_publisher = self.create_lifecycle_publisher(PolicyStep, "policy/step", 10)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # An arm sends the wrist as a stream, a fixed stand once and latched: a subscription that
-        # asks for latched messages never hears the stream, one that does not misses the other.
+        newest = control_subscriber()
         self._inputs = [
-            self.create_subscription(HandState, "hand/state", self._on_state, control_subscriber()),
+            self.create_subscription(HandState, "hand/state", self._on_state, newest),
+            # Said once and to be heard: reliable.
+            self.create_subscription(RotationCommand, "rotation/command", self._on_rotation, 1),
+            # An arm sends the wrist as a stream, a fixed stand once and latched: a subscription
+            # that asks for latched messages never hears the stream, another misses the latched.
             self.create_subscription(
-                RotationCommand, "rotation/command", self._on_rotation, QoSProfile(depth=1)
+                QuaternionStamped, "wrist/orientation", self._on_wrist, newest
             ),
-            *(
-                self.create_subscription(
-                    QuaternionStamped, "wrist/orientation", self._on_wrist, qos
-                )
-                for qos in (control_subscriber(), LATCHED)
+            self.create_subscription(
+                QuaternionStamped, "wrist/orientation", self._on_wrist, LATCHED
             ),
         ]
         self._restart_service = self.create_service(Trigger, "policy/restart", self._on_restart)
         self._report_timer = self.create_timer(_REPORT_PERIOD_S, self._report)
+        self._wired = True
 
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def activate(self) -> None:
         """Start the control thread; the hand moves once it is enabled and its state is fresh."""
-        result = super().on_activate(state)
-        self._session.restart()
+        # Anew: a target of an earlier activation says nothing about the hand of now.
+        self._session = RotationSession(self._policy, self._settings.session)
+        self._restart = False
         self._ages_ns: list[int] = []
         config = LoopConfig(
             rate_hz=self._settings.session.rate_hz,
@@ -142,16 +132,18 @@ class RotationPolicyNode(LifecycleNode):
         )
         self._loop = DeadlineLoop(config, self._tick, on_exit=self._on_loop_exit)
         self._loop.start()
-        return result
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def deactivate(self) -> None:
         """Stop commanding; the driver's guard then holds the measured pose."""
-        self._stop_loop()
-        return super().on_deactivate(state)
+        if self._loop is not None:
+            self._loop.stop()
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Forget the policy and leave the graph."""
-        self._stop_loop()
+    def cleanup(self) -> None:
+        """Leave the graph."""
+        self._sample = None
+        if not self._wired:
+            return
+        self._wired = False
         for publisher in (self._command_publisher, self._step_publisher):
             self.destroy_lifecycle_publisher(publisher)
         self.destroy_publisher(self._diagnostics_publisher)
@@ -159,41 +151,18 @@ class RotationPolicyNode(LifecycleNode):
             self.destroy_subscription(subscription)
         self.destroy_service(self._restart_service)
         self.destroy_timer(self._report_timer)
-        self._sample = None
-        return super().on_cleanup(state)
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop commanding."""
-        self._stop_loop()
-        return super().on_shutdown(state)
-
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop commanding."""
-        self._stop_loop()
-        return super().on_error(state)
-
-    def _stop_loop(self) -> None:
-        if self._loop is not None:
-            self._loop.stop()
 
     # --- what run_node asks of a node -----------------------------------------------------------
 
     def begin(self) -> None:
         """Configure and activate, unless a lifecycle manager is to do it."""
-        if not self.get_parameter("autostart").value:
-            return
-        success = TransitionCallbackReturn.SUCCESS
-        if self.trigger_configure() != success or self.trigger_activate() != success:
-            raise NodeFailedError(self._problem or "rotation_policy could not be started")
+        if self.get_parameter("autostart").value:
+            self.start_up()
 
     def failure(self) -> str:
         """Why the process must end; empty while it need not."""
         error = self._loop.error if self._loop is not None else None
         return f"the control loop ended: {error!r}" if error is not None else ""
-
-    def close(self) -> None:
-        """Stop commanding."""
-        self._stop_loop()
 
     # --- callbacks: they only store ---------------------------------------------------------------
 
@@ -266,7 +235,7 @@ class RotationPolicyNode(LifecycleNode):
         """Queue what changed for the log; the loop itself writes nothing."""
         if result.reason != self._last.reason and result.reason:
             self._events.append((True, f"no motion: {result.reason}"))
-        elif result.phase is not self._last.phase:
+        elif result.phase is not self._last.phase or (self._last.reason and not result.reason):
             self._events.append((False, result.phase.value))
 
     def _align(self, tick: Tick, sample: HandSample | None, result: SessionTick) -> None:
