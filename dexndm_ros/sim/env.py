@@ -90,6 +90,7 @@ class RotationEnv:
 
     Attributes:
         target: joint targets in force, (N, 16) rad.
+        measured: joint angles as the servos report them, (N, 16) rad.
         steps: control steps of all environments so far.
     """
 
@@ -125,6 +126,7 @@ class RotationEnv:
         self._body_axis = self.axes.copy()
         self.velocity = np.zeros((self.count, 3))
         self.angular_velocity = np.zeros((self.count, 3))
+        self.measured = np.zeros_like(self.target)
         self.reset()
 
     def reset(self, mask: NDArray[np.bool_] | None = None) -> None:
@@ -148,7 +150,8 @@ class RotationEnv:
         self.velocity[mask] = 0.0
         self.angular_velocity[mask] = 0.0
         self.episode_step[mask] = 0
-        self.history.reset_rows(mask, self._measured(), self.target)
+        self.measured[mask] = self._measure()[mask]
+        self.history.reset_rows(mask, self.measured, self.target)
 
     def step(self, action: Array) -> StepResult:
         """Advance one control period.
@@ -178,7 +181,8 @@ class RotationEnv:
         self.velocity = (batch.object_position - position) / period
         self.steps += self.count
         self.episode_step += 1
-        self.history.push(self._measured(), self.target)
+        self.measured = self._measure()
+        self.history.push(self.measured, self.target)
         fallen = self.config.fall.fallen(
             batch.object_position - self._start_position,
             batch.object_rotation.apply(self._body_axis),
@@ -209,7 +213,7 @@ class RotationEnv:
             self.reset(result.done)
         return result
 
-    def _measured(self) -> Array:
+    def _measure(self) -> Array:
         """Joint angles as the servos would report them, (N, 16) rad."""
         q = self.batch.q
         if self.config.joint_noise_rad:

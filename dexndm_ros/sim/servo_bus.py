@@ -8,32 +8,18 @@ answer becomes readable when its last byte would have arrived.
 
 from __future__ import annotations
 
-import ctypes
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from dexndm_ros.sim.instructions import InstructionHandler
 from dexndm_ros.sim.protocol2 import PacketParser
 from dexndm_ros.sim.pty_port import PtyPort
+from dexndm_ros.sim.timing import be_prompt, sleep_until
 
 __all__ = ["ServoBus"]
 
 _BITS_PER_BYTE = 10
-_PR_SET_TIMERSLACK = 29
-_SPIN_S = 30e-6
-_LONGEST_NAP_S = 0.05
-
-
-def _sleep_until(deadline_s: float, stopped: Callable[[], bool]) -> None:
-    """Wait for a monotonic deadline: sleep most of the way, spin the last microseconds."""
-    while (left := deadline_s - time.monotonic()) > _SPIN_S:
-        if left > _LONGEST_NAP_S and stopped():
-            return
-        time.sleep(min(left - _SPIN_S, _LONGEST_NAP_S))
-    while time.monotonic() < deadline_s:
-        pass
 
 
 class ServoBus:
@@ -80,8 +66,7 @@ class ServoBus:
         self._port.close()
 
     def _run(self) -> None:
-        # Linux delays short sleeps by 50 us to batch wake-ups; half a packet's time on this wire.
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+        be_prompt()
         parser = PacketParser()
         free_s = 0.0
         while not self._stop.is_set():
@@ -94,6 +79,6 @@ class ServoBus:
                 for reply in self._handler.handle(packet, now):
                     free_s += reply.delay_s + reply.wire_bytes * self._byte_s
                     if reply.data:
-                        _sleep_until(free_s, self._stop.is_set)
+                        sleep_until(free_s, self._stop.is_set)
                         self._port.write(reply.data)
                 self.busy_s += free_s - start

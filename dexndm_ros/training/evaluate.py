@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluation job: roll a policy out in drawn worlds, from grasps no training has seen, and report.
+
+    dexndm evaluate --policy cylinder_z --wrist palm_up --axis=+z --episodes 256 --seeds 0,1,2
+
+Metrics (paper, section 4): RotR, the angle turned about the axis until the object is lost or 20 s are over;
+TTF, the time held over 20 s; RotP, the mean off-axis rotation rate. Deterministic for a seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dexndm_ros.hand.joints import JOINT_NAMES, LOWER_RAD, UPPER_RAD
+from dexndm_ros.paths import policy_path
+from dexndm_ros.policy.controller import load_policy
+from dexndm_ros.policy.spec import Seat
+from dexndm_ros.policy.wrist import parse_axis
+from dexndm_ros.sim.batch import HandBatch
+from dexndm_ros.sim.env import ACTION_SCALE_RAD, EnvConfig, RotationEnv
+from dexndm_ros.sim.grasps import GraspConfig, make_grasps
+from dexndm_ros.sim.randomise import Randomisation, draw_worlds
+from dexndm_ros.sim.worlds import World
+from dexndm_ros.training.progress import Progress, commit_id
+
+__all__ = ["Episodes", "evaluate", "main", "open_controller"]
+
+Array = NDArray[np.float64]
+TEST_SEED = 1_000_003
+"""Added to an evaluation seed, so that no evaluation shares worlds or grasps with a training seed."""
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """One row an episode.
+
+    Attributes:
+        turned_rad: angle about the axis until the end, (N,).
+        held: share of the episode the object was held, (N,).
+        off_axis_rad_s: mean off-axis rate while held, (N,).
+    """
+
+    turned_rad: Array
+    held: Array
+    off_axis_rad_s: Array
+
+    def summary(self) -> dict[str, float]:
+        """Means over the episodes, and the share that survived to the end."""
+        return {
+            "rotation_rad": float(self.turned_rad.mean()),
+            "rotation_median_rad": float(np.median(self.turned_rad)),
+            "held": float(self.held.mean()),
+            "survived": float((self.held >= 1.0).mean()),
+            "off_axis_rad_s": float(self.off_axis_rad_s.mean()),
+        }
+
+
+Controller = Callable[[RotationEnv, bool], tuple[Array, Array]]
+"""(environment, first step of the episode) to (base target, executed target), each (N, 16) rad."""
+
+
+def onnx_controller(path: Path, residual: Path | None, count: int) -> Controller:
+    """The policy file exactly as the node runs it, for ``count`` hands."""
+    seat = Seat(JOINT_NAMES, LOWER_RAD.tolist(), UPPER_RAD.tolist())
+    policy = load_policy(path, seat, residual, batch=count)
+
+    def control(env: RotationEnv, first: bool) -> tuple[Array, Array]:
+        q = env.measured
+        if first:
+            policy.reset(q, env.target)
+        action = policy.step(q, env.wrists, env.axes)
+        return action.base, action.target
+
+    return control
+
+
+def oracle_controller(folder: Path) -> Controller:
+    """A trained oracle, deterministic."""
+    import torch
+    from tensordict import TensorDict
+
+    from dexndm_ros.training.oracle import load_oracle
+
+    actor = load_oracle(folder)
+
+    def control(env: RotationEnv, first: bool) -> tuple[Array, Array]:
+        obs = TensorDict({"privileged": torch.from_numpy(env.privileged())}, [env.count])
+        with torch.inference_mode():
+            action = np.clip(actor(obs).numpy().astype(np.float64), -1.0, 1.0)
+        target = np.clip(env.target + action * ACTION_SCALE_RAD, LOWER_RAD, UPPER_RAD)
+        return target, target
+
+    return control
+
+
+def open_controller(policy: str, residual: str, count: int) -> Controller:
+    """A run folder with ``oracle.pt``, or a policy file or shipped name."""
+    folder = Path(policy)
+    if (folder / "oracle.pt").is_file():
+        return oracle_controller(folder)
+    return onnx_controller(policy_path(policy), Path(residual) if residual else None, count)
+
+
+def run_episodes(
+    env: RotationEnv, control: Controller, on_step: Callable[[int], None] | None = None
+) -> Episodes:
+    """One episode in every environment (built without automatic reset)."""
+    steps = env.config.episode_steps
+    alive = np.ones(env.count, dtype=bool)
+    turned, held, off_axis = np.zeros(env.count), np.zeros(env.count), np.zeros(env.count)
+    for step in range(steps):
+        result = env.step_target(*control(env, step == 0))
+        alive &= ~result.terminated
+        turned += np.where(alive, result.turned_rad, 0.0)
+        off_axis += np.where(alive, result.off_axis_rad, 0.0)
+        held += alive
+        if on_step is not None:
+            on_step(step + 1)
+    seconds = np.maximum(held, 1) * env.batch.control_period_s
+    return Episodes(turned, held / steps, off_axis / seconds)
+
+
+def test_env(
+    base: World,
+    axis: Array,
+    episodes: int,
+    seed: int,
+    ranges: Randomisation | None,
+    grasps: GraspConfig | None = None,
+    config: EnvConfig | None = None,
+    threads: int = 2,
+) -> RotationEnv:
+    """Worlds and grasps of an evaluation seed, without automatic reset."""
+    worlds = draw_worlds(base, episodes, ranges, seed + TEST_SEED)
+    batch = HandBatch(worlds, threads)
+    cache = make_grasps(worlds, max(4 * episodes, 64), seed + TEST_SEED, grasps, batch=batch)
+    settings = dataclasses.replace(config or EnvConfig(), auto_reset=False)
+    return RotationEnv(worlds, cache, axis, settings, seed + TEST_SEED, threads)
+
+
+def evaluate(
+    policy: str,
+    world: World,
+    axis: str,
+    episodes: int = 256,
+    seeds: Sequence[int] = (0, 1, 2),
+    ranges: Randomisation | None = None,
+    residual: str = "",
+    grasps: GraspConfig | None = None,
+    threads: int = 2,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Run every seed.
+
+    Args:
+        policy: policy file, shipped name, or run folder of an oracle.
+        world: base world; its physics and wrist are used.
+        axis: rotation axis, as ``parse_axis`` reads it.
+        episodes: episodes a seed.
+        seeds: evaluation seeds.
+        ranges: randomisation, or None.
+        residual: residual policy file, or empty.
+        grasps: how start grasps are sampled.
+        threads: physics threads.
+        quiet: no progress bar.
+
+    Returns:
+        Settings, a summary a seed, and mean and standard deviation over the seeds.
+    """
+    rows = []
+    bar = None if quiet else Progress(400 * len(seeds), f"evaluate {world.wrist} {axis}")
+    start = time.monotonic()
+    for number, seed in enumerate(seeds):
+        env = test_env(world, parse_axis(axis), episodes, seed, ranges, grasps, threads=threads)
+        control = open_controller(policy, residual, episodes)
+
+        def show(step: int, done: int = 400 * number) -> None:
+            if bar is not None:
+                bar.update(done + step)
+
+        rows.append(run_episodes(env, control, show).summary() | {"seed": seed})
+    if bar is not None:
+        bar.close()
+    mean, std = {}, {}
+    for key in rows[0]:
+        if key != "seed":
+            values = np.array([row[key] for row in rows])
+            mean[key], std[key] = float(values.mean()), float(values.std())
+    return {
+        "policy": str(policy),
+        "residual": residual,
+        "world": dataclasses.asdict(world),
+        "axis": axis,
+        "episodes": episodes,
+        "randomisation": dataclasses.asdict(ranges) if ranges else None,
+        "seeds": rows,
+        "mean": mean,
+        "std": std,
+        "wall_s": round(time.monotonic() - start, 1),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "commit": commit_id(),
+    }
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """The results as text."""
+    lines = [
+        f"{'wrist':<11}{'axis':<6}{'rotation, rad in 20 s':>24}{'time held':>18}{'survived':>18}"
+        f"{'off-axis, rad/s':>20}"
+    ]
+    for result in results:
+        mean, std = result["mean"], result["std"]
+        cells = [
+            f"{mean[key]:.3g} ± {std[key]:.2g}"
+            for key in ("rotation_rad", "held", "survived", "off_axis_rad_s")
+        ]
+        lines.append(
+            f"{result['world']['wrist']:<11}{result['axis']:<6}"
+            f"{cells[0]:>24}{cells[1]:>18}{cells[2]:>18}{cells[3]:>20}"
+        )
+    first = results[0]
+    lines.append(
+        f"{first['episodes']} episodes a seed, seeds {[row['seed'] for row in first['seeds']]}, "
+        f"physics {first['world']['physics']}, "
+        f"{'randomised' if first['randomisation'] else 'not randomised'}, {first['machine']}"
+    )
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dexndm evaluate", description="Roll a policy out and report rotation and survival."
+    )
+    parser.add_argument("--policy", default="cylinder_z", help="policy file, name, or oracle folder")
+    parser.add_argument("--residual", default="", help="residual policy file")
+    parser.add_argument("--world", default="nominal", help="world file or name")
+    parser.add_argument("--wrist", default="", help="wrists, comma separated (default: the world's)")
+    parser.add_argument("--axis", default="+z", help="axes in the palm frame, comma separated words")
+    parser.add_argument("--episodes", type=int, default=256)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--physics", default="ref", choices=["fast", "ref"])
+    parser.add_argument("--no-randomise", action="store_true", help="the world file as it is")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--report", type=Path, help="JSON file to write")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``dexndm evaluate``."""
+    arguments = _parser().parse_args(argv)
+    if arguments.episodes < 1:
+        print("--episodes must be at least 1", file=sys.stderr)
+        return 2
+    base = World.load(arguments.world)
+    results = []
+    for wrist in (arguments.wrist or base.wrist).split(","):
+        for axis in arguments.axis.split(","):
+            world = dataclasses.replace(base, wrist=wrist, physics=arguments.physics)
+            results.append(
+                evaluate(
+                    arguments.policy,
+                    world,
+                    axis,
+                    arguments.episodes,
+                    [int(seed) for seed in arguments.seeds.split(",")],
+                    None if arguments.no_randomise else Randomisation(),
+                    arguments.residual,
+                    threads=arguments.threads,
+                )
+            )
+    print(table(results))
+    if arguments.report:
+        arguments.report.write_text(json.dumps(results, indent=2), encoding="utf-8")
+    return 0

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Export job: a trained generalist as an ONNX policy file with its spec inside.
+
+    dexndm export --run runs/generalist --scores runs/generalist/evaluation.json --out policies/cylinder_z/generalist.onnx
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_NAMES, LOWER_RAD, UPPER_RAD
+from dexndm_ros.policy.observation import OBSERVATION_SIZE
+from dexndm_ros.policy.spec import PolicySpec, write_spec
+from dexndm_ros.training.generalist import load_generalist
+from dexndm_ros.training.progress import commit_id
+
+__all__ = ["export_onnx", "main", "verify_export"]
+
+OPSET = 18
+TOLERANCE = 1e-4
+"""Largest difference allowed between torch and ONNX Runtime, in units of the action."""
+
+
+def export_onnx(net: torch.nn.Module, path: Path, inputs: int = OBSERVATION_SIZE) -> None:
+    """Write a network (B, inputs) -> (B, 16) as ONNX with a free batch size."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    batch = torch.export.Dim("batch", min=1)
+    torch.onnx.export(
+        net.eval(),
+        (torch.zeros(2, inputs),),
+        str(path),
+        input_names=["observation"],
+        output_names=["delta"],
+        dynamic_shapes=({0: batch},),
+        opset_version=OPSET,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+
+
+def verify_export(net: torch.nn.Module, path: Path, observations: np.ndarray) -> float:
+    """Largest difference between torch and the file on observations (N, 327).
+
+    Raises:
+        RuntimeError: it is above ``TOLERANCE``.
+    """
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    ours = session.run(None, {"observation": observations.astype(np.float32)})[0]
+    with torch.inference_mode():
+        theirs = net(torch.from_numpy(observations.astype(np.float32))).numpy()
+    worst = float(np.abs(ours - theirs).max())
+    if not worst < TOLERANCE:
+        raise RuntimeError(
+            f"{path} differs from its network by {worst:.2g} (allowed {TOLERANCE:g}); do not ship it"
+        )
+    return worst
+
+
+def make_spec(run: Path, scores: Mapping[str, float]) -> PolicySpec:
+    """The spec of a generalist run."""
+    record = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    tasks = record["tasks"]
+    return PolicySpec(
+        kind="base",
+        joint_names=JOINT_NAMES,
+        lower_rad=tuple(LOWER_RAD.tolist()),
+        upper_rad=tuple(UPPER_RAD.tolist()),
+        default_pose_rad=tuple(CANONICAL_POSE_RAD.tolist()),
+        trained_on=(
+            f"world {record['world']}, physics {record['physics']}, cylinders "
+            f"{record['randomisation']['radius_m']} m radius, {record['randomisation']['mass_kg']} kg"
+        ),
+        commit=f"{record['commit']}, exported at {commit_id()}",
+        scores=dict(scores),
+        axes=tuple(dict.fromkeys(task["axis"] for task in tasks)),
+        wrists=tuple(dict.fromkeys(task["wrist"] for task in tasks)),
+    )
+
+
+def scores_from_report(path: Path) -> dict[str, float]:
+    """Mean rotation and survival of each wrist and axis in a report of ``dexndm evaluate``."""
+    scores = {}
+    for result in json.loads(path.read_text(encoding="utf-8")):
+        where = f"{result['world']['wrist']} {result['axis']}"
+        scores[f"{where} rotation_rad"] = round(result["mean"]["rotation_rad"], 2)
+        scores[f"{where} survived"] = round(result["mean"]["survived"], 3)
+        scores[f"{where} held"] = round(result["mean"]["held"], 3)
+    return scores
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``dexndm export``."""
+    parser = argparse.ArgumentParser(
+        prog="dexndm export", description="Write a generalist run as an ONNX policy file."
+    )
+    parser.add_argument("--run", type=Path, required=True, help="run folder of `dexndm train generalist`")
+    parser.add_argument("--out", type=Path, required=True, help="ONNX file to write")
+    parser.add_argument("--scores", type=Path, help="report of `dexndm evaluate` to put into the spec")
+    arguments = parser.parse_args(argv)
+    if not (arguments.run / "generalist.pt").is_file():
+        print(f"{arguments.run} has no generalist.pt: give the --out folder of the job", file=sys.stderr)
+        return 2
+    net = load_generalist(arguments.run)
+    partial = arguments.out.with_name(arguments.out.name + ".new")
+    export_onnx(net, partial)
+    probe = np.random.default_rng(0).normal(size=(256, OBSERVATION_SIZE))
+    worst = verify_export(net, partial, probe)
+    scores = scores_from_report(arguments.scores) if arguments.scores else {}
+    write_spec(partial, make_spec(arguments.run, scores))
+    partial.replace(arguments.out)
+    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB, largest difference {worst:.1e}")
+    return 0
