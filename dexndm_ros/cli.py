@@ -31,7 +31,7 @@ class Command:
         name: the word after `dexndm`.
         target: "module:function"; the function takes the remaining words and returns an exit status.
         summary: one line for the overview.
-        requirements: requirement file that brings what the job needs beyond the nodes; "" for none.
+        requirements: requirement file that brings what the job may need beyond the nodes; "" for none.
     """
 
     name: str
@@ -56,6 +56,7 @@ COMMANDS: tuple[Command, ...] = (
         "evaluate",
         "dexndm_ros.training.evaluate:main",
         "measure a policy in simulation: rotation, survival, time",
+        requirements="requirements-training.txt",  # for checkpoints; a policy file needs none
     ),
     Command(
         "train",

@@ -25,14 +25,14 @@ PYPI = {"PIL": "pillow", "dynamixel_sdk": "dynamixel-sdk", "rsl_rl": "rsl-rl-lib
 # Import name -> rosdep key, for what Ubuntu 24.04 packages.
 ROSDEP = {"imageio": "python3-imageio", "matplotlib": "python3-matplotlib",
           "numpy": "python3-numpy", "scipy": "python3-scipy", "serial": "python3-serial",
-          "yaml": "python3-yaml"}  # fmt: skip
+          "tqdm": "python3-tqdm", "yaml": "python3-yaml"}  # fmt: skip
 ROS_NAMES = {"rclpy", "launch", "launch_ros", "ament_index_python"}
 # Wheels of the ROS packages that another one always brings.
-IMPLIED = {"rcl_interfaces": "rclpy", "rosgraph_msgs": "rclpy", "builtin_interfaces": "std_msgs"}
+IMPLIED = {"rosgraph_msgs": "rclpy", "builtin_interfaces": "std_msgs"}
 
 
 def is_ros(name: str) -> bool:
-    return name in ROS_NAMES or name in IMPLIED or name.endswith(("_msgs", "_srvs"))
+    return name in ROS_NAMES or name in IMPLIED or name.endswith(("_msgs", "_srvs", "_interfaces"))
 
 
 def third_party_imports(folder: str) -> dict[str, str]:
@@ -129,7 +129,7 @@ def test_ros_packages_that_are_wheels_are_installed_as_wheels() -> None:
     for name in dependencies(package_xml("package.xml")) | dependencies(
         package_xml("msg/package.xml")
     ):
-        if name.endswith(("_msgs", "_srvs")) and name != "dexndm_msgs":
+        if is_ros(name) and name not in ("dexndm_msgs", "launch", "launch_ros"):
             assert "ros-" + name.replace("_", "-") in wheels
 
 
