@@ -58,10 +58,10 @@ class PortMissingError(HandBusError):
 class PortBusyError(HandBusError):
     """Another process has the port."""
 
-    def __init__(self, port: str) -> None:
+    def __init__(self, port: str, users: Iterable[str] = ()) -> None:
+        who = ", ".join(users) or f"another process (`fuser -v {port}` may name it)"
         super().__init__(
-            f"port {port} is in use by another process: stop it (`fuser -v {port}` names it); "
-            "two programs cannot share one Dynamixel bus"
+            f"port {port} is in use by {who}: stop it first; two programs cannot share one bus"
         )
 
 

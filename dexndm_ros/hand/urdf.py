@@ -57,14 +57,19 @@ def _add_link(robot: ET.Element, link: Link) -> None:
     ET.SubElement(inertial, "mass", value=f"{link.mass_kg:.8g}")
     axes = _rotation(link.inertia_quat_wxyz)
     tensor = axes @ np.diag(link.inertia_kg_m2) @ axes.T
-    names = {"ixx": (0, 0), "ixy": (0, 1), "ixz": (0, 2), "iyy": (1, 1), "iyz": (1, 2), "izz": (2, 2)}
+    names = {
+        "ixx": (0, 0),
+        "ixy": (0, 1),
+        "ixz": (0, 2),
+        "iyy": (1, 1),
+        "iyz": (1, 2),
+        "izz": (2, 2),
+    }
     ET.SubElement(inertial, "inertia", {k: f"{tensor[ij]:.8g}" for k, ij in names.items()})
     for box in link.boxes:
         for kind in ("visual", "collision"):
             shape = ET.SubElement(element, kind)
-            ET.SubElement(
-                shape, "origin", xyz=_numbers(box.centre_m), rpy=_numbers(box.rpy_rad)
-            )
+            ET.SubElement(shape, "origin", xyz=_numbers(box.centre_m), rpy=_numbers(box.rpy_rad))
             geometry = ET.SubElement(shape, "geometry")
             ET.SubElement(geometry, "box", size=_numbers([2 * h for h in box.half_m]))
             if kind == "visual":

@@ -243,7 +243,11 @@ def _scalar(value: Any, default: Any, where: str) -> Any:
         return value
     numbers = value if isinstance(value, list) else [value]
     for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
+        if (
+            isinstance(number, bool)
+            or not isinstance(number, (int, float))
+            or not math.isfinite(number)
+        ):
             raise WorldError(f"{where}: expected a finite number, got {number!r}")
     if isinstance(value, list):
         allowed = {len(default)} if isinstance(default, tuple) else {JOINT_COUNT}
@@ -385,7 +389,11 @@ def _add_scenery(spec: mujoco.MjSpec, config: ObjectConfig) -> None:
     floor = spec.add_material(name="floor", texrepeat=[16, 16], reflectance=0.05)
     floor.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "floor"
     spec.worldbody.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_PLANE, size=[2, 2, 0.1], material="floor", contype=0, conaffinity=0
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=[2, 2, 0.1],
+        material="floor",
+        contype=0,
+        conaffinity=0,
     )
     if config.kind == "cylinder":
         # A stripe, so that the eye sees the cylinder turn.

@@ -60,7 +60,7 @@ def _pop_config(words: list[str]) -> tuple[dict[str, Any], list[str]]:
         raise ConfigError(f"{file} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{file}: expected keys and values")
-    return values, words[: at] + words[at + 2 :]
+    return values, words[:at] + words[at + 2 :]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

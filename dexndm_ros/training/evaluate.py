@@ -244,11 +244,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dexndm evaluate", description="Roll a policy out and report rotation and survival."
     )
-    parser.add_argument("--policy", default="cylinder_z", help="policy file, name, or oracle folder")
+    parser.add_argument(
+        "--policy", default="cylinder_z", help="policy file, name, or oracle folder"
+    )
     parser.add_argument("--residual", default="", help="residual policy file")
     parser.add_argument("--world", default="nominal", help="world file or name")
-    parser.add_argument("--wrist", default="", help="wrists, comma separated (default: the world's)")
-    parser.add_argument("--axis", default="+z", help="axes in the palm frame, comma separated words")
+    parser.add_argument(
+        "--wrist", default="", help="wrists, comma separated (default: the world's)"
+    )
+    parser.add_argument(
+        "--axis", default="+z", help="axes in the palm frame, comma separated words"
+    )
     parser.add_argument("--episodes", type=int, default=256)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--physics", default="ref", choices=["fast", "ref"])

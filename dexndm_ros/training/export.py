@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Export job: a trained generalist as an ONNX policy file with its spec inside.
 
-    dexndm export --run runs/generalist --scores runs/generalist/evaluation.json --out policies/cylinder_z/generalist.onnx
+dexndm export --run runs/generalist --scores runs/generalist/evaluation.json --out policies/cylinder_z/generalist.onnx
 """
 
 from __future__ import annotations
@@ -102,12 +102,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="dexndm export", description="Write a generalist run as an ONNX policy file."
     )
-    parser.add_argument("--run", type=Path, required=True, help="run folder of `dexndm train generalist`")
+    parser.add_argument(
+        "--run", type=Path, required=True, help="run folder of `dexndm train generalist`"
+    )
     parser.add_argument("--out", type=Path, required=True, help="ONNX file to write")
-    parser.add_argument("--scores", type=Path, help="report of `dexndm evaluate` to put into the spec")
+    parser.add_argument(
+        "--scores", type=Path, help="report of `dexndm evaluate` to put into the spec"
+    )
     arguments = parser.parse_args(argv)
     if not (arguments.run / "generalist.pt").is_file():
-        print(f"{arguments.run} has no generalist.pt: give the --out folder of the job", file=sys.stderr)
+        print(
+            f"{arguments.run} has no generalist.pt: give the --out folder of the job",
+            file=sys.stderr,
+        )
         return 2
     net = load_generalist(arguments.run)
     partial = arguments.out.with_name(arguments.out.name + ".new")
@@ -117,5 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     scores = scores_from_report(arguments.scores) if arguments.scores else {}
     write_spec(partial, make_spec(arguments.run, scores))
     partial.replace(arguments.out)
-    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB, largest difference {worst:.1e}")
+    print(
+        f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB, largest difference {worst:.1e}"
+    )
     return 0

@@ -180,7 +180,9 @@ def train_generalist(config: GeneralistConfig) -> Path:
             bar.update(number + 1, f"{driver} {batch.turned_rad:.1f} rad, loss {loss:.4f}")
         steps = int(config.final_epochs * len(data) / config.batch)
         loss = _fit(net, optimiser, data, steps, config.batch, rng, anneal=True)
-        log.writerow([rounds, "final", len(data), "", "", f"{loss:.5f}", f"{time.monotonic() - begin:.0f}"])
+        log.writerow(
+            [rounds, "final", len(data), "", "", f"{loss:.5f}", f"{time.monotonic() - begin:.0f}"]
+        )
     _save(checkpoint, net, optimiser, rounds)
     bar.update(rounds + 1)
     bar.close()

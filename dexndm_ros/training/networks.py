@@ -59,7 +59,9 @@ class ResidualMlp(nn.Module):
         outputs: int = JOINT_COUNT,
     ) -> None:
         super().__init__()
-        self.register_buffer("features", difference_matrix() if inputs == OBSERVATION_SIZE else torch.eye(inputs))
+        self.register_buffer(
+            "features", difference_matrix() if inputs == OBSERVATION_SIZE else torch.eye(inputs)
+        )
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("scale", torch.ones(inputs))
         self.first = nn.Linear(inputs, width)

@@ -50,7 +50,9 @@ class RolloutBatch:
     turned_rad: float
 
 
-def label_by_task(actors: Sequence[torch.nn.Module], rows: Sequence[slice]) -> Callable[[RotationEnv], Array]:
+def label_by_task(
+    actors: Sequence[torch.nn.Module], rows: Sequence[slice]
+) -> Callable[[RotationEnv], Array]:
     """The oracles' actions for an environment whose hands are grouped by task."""
 
     def label(env: RotationEnv) -> Array:
