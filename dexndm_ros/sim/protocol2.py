@@ -227,6 +227,8 @@ class PacketParser:
                 start = at + 1
                 continue
             body = unstuff(buffer[at + _HEADER_SIZE : end - 2])
+            if not crc_ok:  # its end may be the beginning of the next one
+                end -= _partial_header(buffer[:end])
             packets.append(Packet(buffer[at + 4], body[0], body[1:], end - consumed, crc_ok))
             consumed = start = end
         self._buffer = buffer[start:]
