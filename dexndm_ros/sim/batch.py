@@ -148,4 +148,4 @@ class HandBatch:
 
     def finite(self) -> NDArray[np.bool_]:
         """Which worlds still hold finite numbers, (N,)."""
-        return np.isfinite(self._state).all(axis=1)
+        return np.asarray(np.isfinite(self._state).all(axis=1))

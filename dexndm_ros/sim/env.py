@@ -20,7 +20,7 @@ from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.fall import FallLimits
 from dexndm_ros.sim.grasps import GraspCache, object_size_m
 from dexndm_ros.sim.rewards import RewardWeights, StepQuantities, reward_terms
-from dexndm_ros.sim.worlds import World
+from dexndm_ros.sim.worlds import GRASP_CENTRE_M, World
 
 __all__ = ["ACTION_SCALE_RAD", "EnvConfig", "RotationEnv", "StepResult"]
 
@@ -228,7 +228,7 @@ class RotationEnv:
         return self.history.observation(self.wrists, self.axes)
 
     def privileged(self) -> NDArray[np.float32]:
-        """The oracle's observation, (N, 125).
+        """The oracle's observation, (N, 118).
 
         Joint angles, target minus angle, previous target minus angle, joint velocity, last action; object
         position (from the grasp centre of this episode), two object axes, velocities, fingertip-to-object
@@ -243,7 +243,7 @@ class RotationEnv:
             0.2 * b.qd,
             self.action,
             20.0 * (b.object_position - self._start_position),
-            20.0 * (self._start_position - self._grasp_centre),
+            20.0 * (self._start_position - GRASP_CENTRE_M),
             rotation,
             2.0 * self.velocity,
             0.3 * self.angular_velocity,
@@ -254,9 +254,3 @@ class RotationEnv:
             100.0 * (self._sizes[:, None] - 0.034),
         ]
         return np.concatenate(parts, axis=1).astype(np.float32)
-
-    @property
-    def _grasp_centre(self) -> Array:
-        from dexndm_ros.sim.worlds import GRASP_CENTRE_M
-
-        return GRASP_CENTRE_M

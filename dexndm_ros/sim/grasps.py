@@ -25,6 +25,7 @@ from dexndm_ros.sim.worlds import GRASP_CENTRE_M, World
 __all__ = ["GraspCache", "GraspConfig", "make_grasps"]
 
 Array = NDArray[np.float64]
+_ARRAYS = ("target", "q", "position", "rotation_xyzw", "radius_m")
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,7 @@ class GraspCache:
 
     def save(self, path: Path) -> None:
         """Write one npz file (float32)."""
-        arrays = {
-            name: getattr(self, name).astype(np.float32)
-            for name in ("target", "q", "position", "rotation_xyzw", "radius_m")
-        }
+        arrays = {name: getattr(self, name).astype(np.float32) for name in _ARRAYS}
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(path, meta=json.dumps(self.meta), **arrays)
 
@@ -95,8 +93,7 @@ class GraspCache:
             meta = json.loads(str(file["meta"]))
             if tuple(meta["joint_names"]) != JOINT_NAMES:
                 raise ValueError(f"{path}: joint order differs: {meta['joint_names']}")
-            names = ("target", "q", "position", "rotation_xyzw", "radius_m")
-            return cls(*(file[name].astype(np.float64) for name in names), meta)
+            return cls(**{name: file[name].astype(np.float64) for name in _ARRAYS}, meta=meta)
 
     def pick(self, radius_m: Array, rng: np.random.Generator) -> NDArray[np.intp]:
         """For each object size, the index of a random grasp among the sixteenth nearest in size."""
@@ -183,7 +180,7 @@ def make_grasps(
                 f"only {accepted} of {tried} grasps accepted; {worst!r} failed most "
                 f"({passed[worst]} passed): check object size, friction and wrist"
             )
-    arrays = [np.concatenate(parts)[:count] for parts in zip(*kept, strict=True)]
+    columns = (np.concatenate(parts)[:count] for parts in zip(*kept, strict=True))
     meta = {
         "joint_names": list(JOINT_NAMES),
         "quaternion": "xyzw, object in palm frame",
@@ -194,4 +191,4 @@ def make_grasps(
         "passed": passed,
         "config": asdict(config),
     }
-    return GraspCache(*arrays, meta)
+    return GraspCache(**dict(zip(_ARRAYS, columns, strict=True)), meta=meta)

@@ -81,7 +81,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"dexndm train {words[0]}: {error}", file=sys.stderr)
         return 2
     config = tyro.cli(kind, args=rest, default=default, prog=f"dexndm train {words[0]}")
-    print(run(config))
+    try:
+        print(run(config))
+    except RuntimeError as error:
+        print(f"dexndm train {words[0]}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

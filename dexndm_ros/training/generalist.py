@@ -32,7 +32,7 @@ from dexndm_ros.training.oracle import load_oracle
 from dexndm_ros.training.progress import Progress, commit_id
 from dexndm_ros.training.rollouts import RolloutBatch, Task, collect, label_by_task
 
-__all__ = ["GeneralistConfig", "load_generalist", "train_generalist"]
+__all__ = ["GeneralistConfig", "NothingSurvived", "load_generalist", "train_generalist"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class GeneralistConfig:
         passes: how often a round's worth of samples is drawn from all data, a round.
         final_epochs: epochs over all data at the end, learning rate falling to zero.
         learning_rate: of Adam.
+        survivors_only: of the oracle's rounds keep only episodes that lasted (paper, section 3.1).
         seed: of worlds, grasps, noise and network.
         threads: physics threads.
         torch_threads: learner threads.
@@ -76,10 +77,15 @@ class GeneralistConfig:
     passes: float = 3.0
     final_epochs: float = 3.0
     learning_rate: float = 6e-4
+    survivors_only: bool = True
     seed: int = 7
     threads: int = 2
     torch_threads: int = 2
     randomisation: Randomisation = field(default_factory=Randomisation)
+
+
+class NothingSurvived(RuntimeError):
+    """The oracles left no episode to learn from."""
 
 
 def _build_env(config: GeneralistConfig, seed: int) -> tuple[RotationEnv, list[slice]]:
@@ -156,15 +162,21 @@ def train_generalist(config: GeneralistConfig) -> Path:
     begin = time.monotonic()
     with (out / "log.csv").open("a", newline="", encoding="utf-8") as file:
         log = csv.writer(file)
-        if first_round == 0:
+        if file.tell() == 0:
             log.writerow(["round", "driver", "samples", "survived", "turned_rad", "loss", "wall_s"])
         for number in range(first_round, rounds):
             # A resumed run has lost its data: it drives one round with the oracles again.
             by_student = number >= config.oracle_rounds and len(data) > 0
             act = _student(net) if by_student else None
             noise = 0.3 * config.noise_std if by_student else config.noise_std
-            batch = collect(env, label, act, noise, rng, keep_all=by_student)
+            keep_all = by_student or not config.survivors_only
+            batch = collect(env, label, act, noise, rng, keep_all)
             data.add(batch)
+            if not len(data):
+                raise NothingSurvived(
+                    "no episode of the oracles survived, so there is nothing to clone: "
+                    "train them longer, lower noise_std, or pass --no-survivors-only"
+                )
             if number == 0:
                 net.fit_normaliser(torch.from_numpy(batch.observation))
             steps = int(config.passes * len(batch.observation) / config.batch)

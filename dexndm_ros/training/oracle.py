@@ -14,7 +14,7 @@ import json
 import signal
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,7 @@ class OracleVecEnv(VecEnv):
         self.finished: deque[tuple[float, int, bool]] = deque(maxlen=512)
 
     @property
-    def episode_length_buf(self) -> torch.Tensor:  # type: ignore[override]
+    def episode_length_buf(self) -> torch.Tensor:
         """Steps of the running episodes."""
         return torch.from_numpy(self.env.episode_step)
 
@@ -167,8 +167,6 @@ class OracleVecEnv(VecEnv):
 
 def build_env(config: OracleConfig) -> RotationEnv:
     """Worlds, grasps and environment of a run."""
-    from dataclasses import replace
-
     base = replace(World.load(config.world), wrist=config.wrist, physics=config.physics)
     worlds = draw_worlds(base, config.envs, config.randomisation, config.seed)
     grasps = make_grasps(worlds, config.grasps, config.seed, threads=config.threads)
@@ -203,6 +201,7 @@ def train_oracle(config: OracleConfig) -> Path:
             load_cfg={"actor": True, "critic": True, "optimizer": False, "iteration": False},
         )
         _set_std(runner, config.init_std)
+        _forget_constants(runner)
     _learn(config, runner, vec, done_steps, wall_s)
     return checkpoint
 
@@ -215,6 +214,20 @@ def _log_std(runner: OnPolicyRunner) -> torch.nn.Parameter:
 def _set_std(runner: OnPolicyRunner, std: float) -> None:
     with torch.no_grad():
         _log_std(runner).fill_(float(np.log(std)))
+
+
+def _forget_constants(runner: OnPolicyRunner) -> None:
+    """Undo the normalisation of inputs that never changed in the run we start from.
+
+    Wrist and axis are constant there: their spread is zero, and the new wrist would reach the network
+    magnified a hundredfold.
+    """
+    for model in (runner.alg.actor, runner.alg.critic):
+        normaliser = model.obs_normalizer
+        still = normaliser._var < 1e-6
+        normaliser._mean[still] = 0.0
+        normaliser._var[still] = 1.0
+        normaliser._std[still] = 1.0
 
 
 def _learn(
