@@ -59,7 +59,7 @@ class HealthMonitor:
         voltage_v: supply voltage; NaN = not read yet.
         hardware_error: bits of register 70.
         watchdog: bus watchdog register; -1 = tripped.
-        torque: torque enable register.
+        torque: torque enable register, False = not read yet.
         rounds: complete rounds of all motors.
     """
 
@@ -74,8 +74,8 @@ class HealthMonitor:
         self.watchdog = np.zeros(count, dtype=np.int64)
         self.torque = np.zeros(count, dtype=bool)
         self.rounds = 0
-        self.torque_expected = False
-        """Set it after torque on, clear it before torque off: a motor without torque is then a fault."""
+        self._torque_expected = False
+        self._torque_known = np.zeros(count, dtype=bool)
         self._seen_s = np.full(count, -np.inf)
         self._started_s: float | None = None
         self._now_s = 0.0
@@ -91,6 +91,11 @@ class HealthMonitor:
         self._alert[:] = False
         self._seen_s[:] = -np.inf
         self._started_s = None
+
+    def expect_torque(self, on: bool) -> None:
+        """Say so after torque on and before torque off: a motor found without it is then a fault."""
+        self._torque_expected = on
+        self._torque_known[:] = False
 
     def observe(self, reading: BusReading, now_s: float) -> None:
         """Note who answered in a cycle, and who raised the alert bit."""
@@ -125,6 +130,7 @@ class HealthMonitor:
         self.hardware_error[index] = table["hardware_error_status"]
         self.watchdog[index] = table["bus_watchdog"]
         self.torque[index] = table["torque_enable"] == 1
+        self._torque_known[index] = True
         self._alert[index] = False
         return index
 
@@ -167,15 +173,12 @@ class HealthMonitor:
                     f"the bus watchdog of motor {motor_id} has tripped: the bus was silent too long "
                     "(this process was held up, or the cable was out); call hand/recover"
                 )
-            if self.torque_expected and not self.torque[index] and self._polled(index):
+            if self._torque_expected and self._torque_known[index] and not self.torque[index]:
                 return (
                     f"motor {motor_id} has lost its torque: it restarted, probably a power dip; "
                     "check the 5 V supply and the cable, then call hand/recover"
                 )
         return self._lost_fault()
-
-    def _polled(self, index: int) -> bool:
-        return not np.isnan(self.temperature_c[index])
 
     def _lost_fault(self) -> str:
         if self._started_s is None:

@@ -38,7 +38,7 @@ from dexndm_ros.hand.errors import (
     PortPermissionError,
 )
 from dexndm_ros.hand.ports import holders, is_pseudo_terminal, latency_timer_ms
-from dexndm_ros.hand.wire import BROADCAST_ID, crc16, instruction_packet, take_status
+from dexndm_ros.hand.wire import BROADCAST_ID, StatusPacket, crc16, instruction_packet, take_status
 
 __all__ = ["HandPacketHandler", "HandPortHandler"]
 
@@ -209,8 +209,24 @@ def _open_error(port: str, error: serial.SerialException) -> HandBusError:
     return HandBusError(f"cannot open {port}: {error}; is it a serial port?")
 
 
+def _expected_data(txpacket: list[int]) -> int | None:
+    """Bytes of data that the answer to an instruction carries; None = it depends."""
+    match txpacket[7]:
+        case 0x01:  # ping: model number, firmware version
+            return 3
+        case 0x02 | 0x82:  # read, sync read: as many as asked for
+            return txpacket[10] | txpacket[11] << 8
+        case 0x03 | 0x04 | 0x05 | 0x06 | 0x08 | 0x10:  # writes and the like: none
+            return 0
+    return None
+
+
 class HandPacketHandler(Protocol2PacketHandler):
     """The SDK's Protocol 2.0 with sound sending and receiving underneath."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._expected: int | None = None
 
     def updateCRC(self, crc_accum: int, data_blk_ptr: bytes, data_blk_size: int) -> int:  # noqa: N802
         """CRC-16, two bytes a step."""
@@ -224,6 +240,7 @@ class HandPacketHandler(Protocol2PacketHandler):
             return int(COMM_TX_ERROR)
         # The SDK's layout: header (4), ID, length (2), instruction, parameters, CRC (2).
         packet = instruction_packet(txpacket[4], txpacket[7], bytes(txpacket[8:-2]))
+        self._expected = _expected_data(txpacket)
         port.is_using = True
         try:
             port.clearPort()
@@ -241,7 +258,7 @@ class HandPacketHandler(Protocol2PacketHandler):
         try:
             while True:
                 status = take_status(port.received, unstuff=not fast_option)
-                if status is not None and (status.motor_id == BROADCAST_ID) == fast_option:
+                if status is not None and self._answers(status, fast_option):
                     body = bytes((0x55, status.error)) + status.data
                     length = len(body) + 2
                     head = (0xFF, 0xFF, 0xFD, 0, status.motor_id, length & 0xFF, length >> 8)
@@ -257,6 +274,13 @@ class HandPacketHandler(Protocol2PacketHandler):
                 port.received += data
         finally:
             port.is_using = False
+
+    def _answers(self, status: StatusPacket, fast: bool) -> bool:
+        """Whether a packet can be the answer to the last request, not a late one to an earlier."""
+        if (status.motor_id == BROADCAST_ID) != fast:
+            return False
+        refused = not fast and status.error & 0x7F
+        return bool(refused) or self._expected in (None, len(status.data))
 
     def ping_with_firmware(
         self, port: HandPortHandler, motor_id: int

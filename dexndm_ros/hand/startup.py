@@ -31,10 +31,12 @@ from dexndm_ros.hand.profile import HandProfile
 from dexndm_ros.hand.units import TICKS_PER_TURN, rad_from_ticks
 
 __all__ = [
+    "HandProfile",
     "StartupReport",
     "bring_up",
     "implausible_angles",
     "reboot_and_restore",
+    "recover",
     "torque_off",
     "torque_on",
 ]
@@ -42,6 +44,7 @@ __all__ = [
 _ZERO_TOLERANCE_RAD = 0.35
 _QUARTER_RAD = math.pi / 2
 _POLL_S = 0.02
+_REBOOT_TIMEOUT_S = 3.0
 # A joint may sag a little between the read of its position and the torque; a goal further off is an error.
 _GOAL_TOLERANCE_TICKS = 20
 
@@ -276,7 +279,10 @@ def _quiet_torque_off(bus: DynamixelBus, motor_ids: Iterable[int] | None = None)
 
 
 def reboot_and_restore(
-    bus: DynamixelBus, profile: HandProfile, motor_ids: Sequence[int], timeout_s: float = 3.0
+    bus: DynamixelBus,
+    profile: HandProfile,
+    motor_ids: Sequence[int],
+    timeout_s: float = _REBOOT_TIMEOUT_S,
 ) -> list[tuple[int, str, int, int]]:
     """Restart motors that have shut down and give them their settings back; torque stays off.
 
@@ -304,6 +310,27 @@ def reboot_and_restore(
         changed += _set_up(bus, profile, motor_id)
     _rest_goals(bus, motor_ids)
     return changed
+
+
+def recover(bus: DynamixelBus, profile: HandProfile) -> StartupReport:
+    """Torque off, restart the motors that report a hardware error, and bring the hand up again.
+
+    Raises:
+        HandBusError: as `bring_up` and `reboot_and_restore`; the torque is off.
+    """
+    if not bus.is_open:
+        bus.open()
+    torque_off(bus)
+    ids = bus.config.motor_ids
+    found = bus.ping_all()
+    if missing := [k for k in ids if k not in found]:
+        raise MotorMissingError(missing, found, bus.config.port, bus.config.baud)
+    shut_down = [k for k in ids if bus.read_register(k, "hardware_error_status")]
+    for motor_id in shut_down:
+        bus.reboot(motor_id)
+    for motor_id in shut_down:
+        _wait_for(bus, motor_id, _REBOOT_TIMEOUT_S)
+    return bring_up(bus, profile)
 
 
 def _wait_for(bus: DynamixelBus, motor_id: int, timeout_s: float) -> None:
