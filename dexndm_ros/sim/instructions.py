@@ -302,4 +302,4 @@ def _bulk_windows(parameters: bytes) -> list[tuple[int, int, int]]:
 
 def _records(parameters: bytes) -> Iterator[tuple[int, int, int]]:
     whole = len(parameters) // 5 * 5
-    return struct.iter_unpack("<BHH", parameters[:whole])  # type: ignore[return-value]
+    return struct.iter_unpack("<BHH", parameters[:whole])

@@ -152,10 +152,9 @@ class MotorBank:
         late = now_s - self._last_heard_s > self._watchdog_s
         if late.any():
             with self.lock:
-                for k in np.flatnonzero(late):
+                for k in np.flatnonzero(late).tolist():
                     self.servos[k].trip_watchdog()
                     self._profiles.stop(k)
-                    self._watchdog_s[k] = np.inf
 
     # --- physics thread ---
 
@@ -188,6 +187,7 @@ class MotorBank:
             self._goal[k] = servo.get("goal_position")
         else:
             self._dirty.add(k)
+            self._watchdog_s[k] = servo.watchdog_s or np.inf
 
     def _refresh(self) -> None:
         for k in self._dirty:
@@ -200,11 +200,10 @@ class MotorBank:
 
     def _refresh_one(self, k: int, servo: Servo) -> None:
         get = servo.get
-        reverse = get("drive_mode") & 1
-        self._sign[k] = -1.0 if reverse else 1.0
-        self._origin[k] = (
-            (TICKS_PER_TURN if reverse else 0) + servo.turn_offset + servo.homing_offset
-        )
+        self._sign[k] = -1.0 if servo.reversed else 1.0
+        self._origin[k] = servo.turn_offset + servo.homing_offset
+        if servo.reversed:
+            self._origin[k] += TICKS_PER_TURN
         on = servo.torque_on and k not in self._unpowered
         if on and not self._torque_on[k]:
             self._overload_s[k] = 0.0
@@ -212,7 +211,6 @@ class MotorBank:
         self._goal[k] = get("goal_position")
         self._moving_threshold[k] = get("moving_threshold")
         self._heat_limit_c[k] = get("temperature_limit")
-        self._watchdog_s[k] = servo.watchdog_s or np.inf
         self._kp[k], self._kd[k], self._limit[k], self._bias[k] = self._law(servo)
         position_mode = servo.mode not in (MODE_CURRENT, MODE_VELOCITY, MODE_PWM)
         self._profiles.configure(
@@ -229,7 +227,7 @@ class MotorBank:
         nm_per_ma = motor.nm_per_a * 1e-3
         stall = motor.stall_torque_nm
         pwm = min(abs(get("goal_pwm")), get("pwm_limit")) / _FULL_PWM
-        sign = -1.0 if get("drive_mode") & 1 else 1.0
+        sign = -1.0 if servo.reversed else 1.0
         current_ma = min(abs(get("goal_current")), get("current_limit"))
         if servo.mode == MODE_CURRENT:
             limit = get("current_limit") * nm_per_ma
@@ -310,7 +308,7 @@ class MotorBank:
         for fault in self._faults.take_events() + self._faults.active("overload"):
             errors[slice(None) if fault.motor == ALL_MOTORS else fault.motor] |= _ERROR_OVERLOAD
         errors |= self._voltage_errors()
-        for k in np.flatnonzero(errors):
+        for k in np.flatnonzero(errors).tolist():
             servo = self.servos[k]
             if servo.hears(now_s) and k not in self._unpowered:
                 servo.raise_hardware_error(int(errors[k]))

@@ -121,6 +121,11 @@ class Servo(RegisterFile):
         return self._table[11]
 
     @property
+    def reversed(self) -> bool:
+        """Drive mode bit 0: the motor counts the other way."""
+        return bool(self._table[10] & 0x01)
+
+    @property
     def torque_on_by_goal(self) -> bool:
         """Drive mode bit 3: a goal switches the torque on."""
         return bool(self._table[10] & 0x08)
@@ -288,13 +293,22 @@ class Servo(RegisterFile):
         return StatusError.DATA_LIMIT if beyond else StatusError.NONE
 
     def _apply(self, register: Register, value: int) -> None:
-        name = register.name
-        mode_before = self.mode
-        self.set(name, value)
-        if name == "operating_mode" and value != mode_before:
-            self._enter_mode()
-        elif name in _GOALS and self.torque_on_by_goal and not self._shut_down:
+        if register.area == "EEPROM":
+            self._apply_eeprom(register.name, value)
+            return
+        self.set(register.name, value)
+        if self.torque_on_by_goal and register.name in _GOALS and not self._shut_down:
             self.set("torque_enable", 1)
+
+    def _apply_eeprom(self, name: str, value: int) -> None:
+        mode, reverse, homing = self.mode, self.reversed, self.homing_offset
+        self.set(name, value)
+        # What the encoder reads means another position now; the next physics step would say the same.
+        angle = self.get("present_position") - self.turn_offset - homing
+        angle = _TICKS_PER_TURN - angle if self.reversed != reverse else angle
+        self.set_present_position(angle + self.turn_offset + self.homing_offset)
+        if self.mode != mode:
+            self._enter_mode()
 
     def _load_eeprom(self, kept: dict[str, int]) -> None:
         for name, register in REGISTERS.items():

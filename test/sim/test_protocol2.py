@@ -52,7 +52,10 @@ INSTRUCTIONS = {
 }
 STATUSES = {
     "ping": (encode_status(1, 0, b"\x06\x04\x26"), "FF FF FD 00 01 07 00 55 00 06 04 26 65 5D"),
-    "read": (encode_status(1, 0, bytes([166, 0, 0, 0])), "FF FF FD 00 01 08 00 55 00 A6 00 00 00 8C C0"),
+    "read": (
+        encode_status(1, 0, bytes([166, 0, 0, 0])),
+        "FF FF FD 00 01 08 00 55 00 A6 00 00 00 8C C0",
+    ),
     "write": (encode_status(1, 0), "FF FF FD 00 01 04 00 55 00 A1 0C"),
     "stuffed": (
         encode_status(1, 0, bytes.fromhex("ffff fdffffff 00080000")),
@@ -148,7 +151,10 @@ def test_a_damaged_packet_is_reported_as_damaged_and_the_next_is_read(motor_id, 
     at = data.draw(st.integers(8, len(wire) - 1))
     wire[at] ^= 1 << data.draw(st.integers(0, 7))
     found = PacketParser().feed(bytes(wire) + encode(9, Instruction.PING))
-    assert [p.crc_ok for p in found if p.motor_id == motor_id and p.instruction == 3] in ([False], [])
+    assert [p.crc_ok for p in found if p.motor_id == motor_id and p.instruction == 3] in (
+        [False],
+        [],
+    )
     assert found[-1].crc_ok
     assert found[-1].motor_id == 9
 

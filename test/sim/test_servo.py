@@ -6,10 +6,10 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.emulated import EmulatedHand
 
 from dexndm_ros.hand.control_table import MODEL_DEFAULTS, REGISTERS, TABLE_SIZE
 from dexndm_ros.sim.protocol2 import BROADCAST_ID, Instruction, StatusError, encode
+from support.emulated import EmulatedHand
 
 MEASURED = {
     r.name for r in REGISTERS.values() if 120 <= r.address < 148
@@ -182,7 +182,10 @@ def test_indirect_registers_collect_others(hand):
     assert answer.data == (2048).to_bytes(4, "little") + bytes((28, 0))
     assert hand.write(2, "indirect_data_6", 1).error == 0
     assert hand.servos[2].get("led") == 1
-    assert hand.write(2, "indirect_data_1", 1).error in (StatusError.DATA_LENGTH, StatusError.ACCESS)
+    assert hand.write(2, "indirect_data_1", 1).error in (
+        StatusError.DATA_LENGTH,
+        StatusError.ACCESS,
+    )
     assert hand.write(2, "indirect_data_20", 77).error == 0
     assert hand.read(2, "indirect_data_20").value == 77
 
