@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from signal import SIGINT, Signals
 from typing import Any
 
 import rclpy
@@ -52,6 +52,7 @@ class Graph:
     def __init__(self, name: str = "test_node") -> None:
         self._name = name
         self._changed = threading.Condition()
+        self._ending = threading.Event()
 
     def __enter__(self) -> Graph:
         self.context = Context()
@@ -64,14 +65,15 @@ class Graph:
         return self
 
     def __exit__(self, *unused: object) -> None:
-        self._executor.shutdown()
+        self._ending.set()
         self._thread.join(PATIENCE_S)
+        self._executor.shutdown()
         self.node.destroy_node()
         rclpy.try_shutdown(context=self.context)
 
     def _spin(self) -> None:
         try:
-            while self.context.ok():
+            while self.context.ok() and not self._ending.is_set():
                 self._executor.spin_once(timeout_sec=0.1)
         except ExternalShutdownException:
             pass
@@ -137,7 +139,7 @@ class NodeProcess:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: Signals) -> None:
         os.kill(self._popen.pid, number)
 
     def ended(self) -> bool:
@@ -150,7 +152,7 @@ class NodeProcess:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.spec.name} did not end; its log:\n{self.log}") from None
 
-    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+    def stop(self, number: Signals = SIGINT) -> int:
         self.signal(number)
         return self.wait()
 
