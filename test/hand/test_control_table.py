@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control table against the manual's layout."""
 
+import itertools
+
 import pytest
 from dynamixel_easy_sdk import control_table as easy
 from hypothesis import given
@@ -22,7 +24,7 @@ registers = st.sampled_from(list(REGISTERS.values()))
 
 def test_registers_follow_each_other_without_overlap():
     ordered = list(REGISTERS.values())
-    assert all(a.end <= b.address for a, b in zip(ordered, ordered[1:], strict=False))
+    assert all(a.end <= b.address for a, b in itertools.pairwise(ordered))
     assert ordered[-1].end == TABLE_SIZE
 
 
