@@ -17,6 +17,7 @@ from dexndm_ros.hand.ports import (
     adapters,
     holders,
     is_pseudo_terminal,
+    is_terminal,
     latency_timer_ms,
     latency_timer_path,
 )
@@ -162,9 +163,9 @@ def check_port(port: str) -> list[Finding]:
                 "plug the U2D2 in, then: ls -l /dev/serial/by-id/",
             )
         ]  # fmt: skip
-    if not path.is_char_device():
+    if not path.is_char_device() or not is_terminal(port):
         return [
-            Finding(Level.ERROR, f"port {port}", "not a serial port", "a character device",
+            Finding(Level.ERROR, f"port {port}", "not a serial port", "a terminal device",
                     "ls -l /dev/serial/by-id/")
         ]  # fmt: skip
     findings = [Finding(Level.OK, f"port {port}", f"is {path.resolve()}")]
@@ -179,10 +180,9 @@ def check_port(port: str) -> list[Finding]:
 def _check_real_port(port: str) -> list[Finding]:
     findings = []
     if users := holders(port):
-        pids = " ".join(re.findall(r"pid (\d+)", " ".join(users)))
-        findings.append(
-            Finding(Level.ERROR, "port users", ", ".join(users), "none", f"kill {pids}")
-        )
+        pid = re.findall(r"pid (\d+)", users[0])[0]
+        cure = f"stop it: close the program, or kill {pid}"
+        findings.append(Finding(Level.ERROR, "port users", ", ".join(users), "none", cure))
     latency = latency_timer_ms(port)
     if latency is None:
         findings.append(Finding(Level.NOTE, "USB latency timer", "this adapter has none"))

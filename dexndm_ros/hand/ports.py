@@ -6,7 +6,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["adapters", "holders", "is_pseudo_terminal", "latency_timer_ms", "latency_timer_path"]
+__all__ = [
+    "adapters",
+    "holders",
+    "is_pseudo_terminal",
+    "is_terminal",
+    "latency_timer_ms",
+    "latency_timer_path",
+]
 
 _BY_ID = Path("/dev/serial/by-id")
 _DEV = Path("/dev")
@@ -19,6 +26,18 @@ def _device(port: str) -> Path:
 def is_pseudo_terminal(port: str) -> bool:
     """True when the port leads to a pty: an emulated hand."""
     return str(_device(port)).startswith("/dev/pts/")
+
+
+def is_terminal(port: str) -> bool:
+    """Whether the port is a terminal device; True also where that cannot be found out."""
+    try:
+        descriptor = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return True
+    try:
+        return os.isatty(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def latency_timer_path(port: str) -> Path:

@@ -90,14 +90,15 @@ class HandPortHandler(PortHandler):
         if not Path(name).exists():
             raise PortMissingError(name)
         real = not is_pseudo_terminal(name)
-        # A stock SDK program takes no lock, so on a real device we look who has it open. A pty's other
-        # end may keep it open itself (that is how an emulator survives our close): there the lock decides.
-        if real and (others := holders(name)):
-            raise PortBusyError(name, others)
         try:
             self.ser = serial.Serial(name, cflag_baud, timeout=0, exclusive=True)
         except serial.SerialException as error:
             raise _open_error(name, error) from error
+        # A stock SDK program takes no lock, so on a real device we look who has it open. A pty's other
+        # end may keep it open itself (that is how an emulator survives our close): there the lock decides.
+        if real and (others := holders(name)):
+            self.closePort()
+            raise PortBusyError(name, others)
         self._fd = self.ser.fileno()
         self.is_open = True
         if real:
