@@ -159,10 +159,9 @@ class RotationEnv:
         Args:
             action: (N, 16), clipped to [-1, 1].
         """
-        self.action = np.clip(action, -1.0, 1.0)
-        self.previous_target = self.target
-        target = np.clip(self.target + self.action * ACTION_SCALE_RAD, LOWER_RAD, UPPER_RAD)
-        return self.step_target(target, target)
+        action = np.clip(action, -1.0, 1.0)
+        target = np.clip(self.target + action * ACTION_SCALE_RAD, LOWER_RAD, UPPER_RAD)
+        return self._advance(action, target, target)
 
     def step_target(self, base_target: Array, executed_target: Array) -> StepResult:
         """Advance one control period with targets of somebody else's making.
@@ -171,8 +170,14 @@ class RotationEnv:
             base_target: what the base policy remembers, (N, 16) rad.
             executed_target: what the motors get, (N, 16) rad.
         """
+        action = np.clip((base_target - self.target) / ACTION_SCALE_RAD, -1.0, 1.0)
+        return self._advance(action, base_target, executed_target)
+
+    def _advance(self, action: Array, base_target: Array, executed_target: Array) -> StepResult:
         batch = self.batch
         position, rotation = batch.object_position, batch.object_rotation
+        self.action = action
+        self.previous_target = self.target
         self.target = base_target
         batch.step(executed_target)
         period = batch.control_period_s

@@ -30,7 +30,7 @@ from dexndm_ros.policy.controller import load_policy
 from dexndm_ros.policy.spec import Seat
 from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.sim.batch import HandBatch
-from dexndm_ros.sim.env import ACTION_SCALE_RAD, EnvConfig, RotationEnv
+from dexndm_ros.sim.env import EnvConfig, RotationEnv, StepResult
 from dexndm_ros.sim.grasps import GraspConfig, make_grasps
 from dexndm_ros.sim.randomise import Randomisation, draw_worlds
 from dexndm_ros.sim.worlds import World
@@ -68,8 +68,8 @@ class Episodes:
         }
 
 
-Controller = Callable[[RotationEnv, bool], tuple[Array, Array]]
-"""(environment, first step of the episode) to (base target, executed target), each (N, 16) rad."""
+Controller = Callable[[RotationEnv, bool], StepResult]
+"""Advances the environment by one control step; told whether it is the first of the episode."""
 
 
 def onnx_controller(path: Path, residual: Path | None, count: int) -> Controller:
@@ -77,12 +77,12 @@ def onnx_controller(path: Path, residual: Path | None, count: int) -> Controller
     seat = Seat(JOINT_NAMES, LOWER_RAD.tolist(), UPPER_RAD.tolist())
     policy = load_policy(path, seat, residual, batch=count)
 
-    def control(env: RotationEnv, first: bool) -> tuple[Array, Array]:
+    def control(env: RotationEnv, first: bool) -> StepResult:
         q = env.measured
         if first:
             policy.reset(q, env.target)
         action = policy.step(q, env.wrists, env.axes)
-        return action.base, action.target
+        return env.step_target(action.base, action.target)
 
     return control
 
@@ -96,12 +96,11 @@ def oracle_controller(folder: Path) -> Controller:
 
     actor = load_oracle(folder)
 
-    def control(env: RotationEnv, first: bool) -> tuple[Array, Array]:
+    def control(env: RotationEnv, first: bool) -> StepResult:
         obs = TensorDict({"privileged": torch.from_numpy(env.privileged())}, [env.count])
         with torch.inference_mode():
-            action = np.clip(actor(obs).numpy().astype(np.float64), -1.0, 1.0)
-        target = np.clip(env.target + action * ACTION_SCALE_RAD, LOWER_RAD, UPPER_RAD)
-        return target, target
+            action = actor(obs).numpy().astype(np.float64)
+        return env.step(action)
 
     return control
 
@@ -122,7 +121,7 @@ def run_episodes(
     alive = np.ones(env.count, dtype=bool)
     turned, held, off_axis = np.zeros(env.count), np.zeros(env.count), np.zeros(env.count)
     for step in range(steps):
-        result = env.step_target(*control(env, step == 0))
+        result = control(env, step == 0)
         alive &= ~result.terminated
         turned += np.where(alive, result.turned_rad, 0.0)
         off_axis += np.where(alive, result.off_axis_rad, 0.0)
@@ -240,6 +239,27 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def plot(results: Sequence[dict[str, Any]], path: Path) -> None:
+    """Bars of rotation and survival, one group a wrist and axis, error bars over the seeds."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    names = [f"{r['world']['wrist']}\n{r['axis']}" for r in results]
+    figure, panels = plt.subplots(1, 2, figsize=(3 + 1.6 * len(names), 3.2))
+    for panel, key, label in zip(
+        panels, ("rotation_rad", "survived"), ("rad in 20 s", "share surviving 20 s"), strict=True
+    ):
+        means = [r["mean"][key] for r in results]
+        panel.bar(names, means, yerr=[r["std"][key] for r in results], capsize=4)
+        panel.set_ylabel(label)
+        panel.grid(axis="y", alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dexndm evaluate", description="Roll a policy out and report rotation and survival."
@@ -261,6 +281,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-randomise", action="store_true", help="the world file as it is")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--report", type=Path, help="JSON file to write")
+    parser.add_argument("--plot", type=Path, help="PNG file to write")
     return parser
 
 
@@ -290,4 +311,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(table(results))
     if arguments.report:
         arguments.report.write_text(json.dumps(results, indent=2), encoding="utf-8")
+    if arguments.plot:
+        plot(results, arguments.plot)
     return 0

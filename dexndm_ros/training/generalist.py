@@ -9,7 +9,6 @@ paper section 3.1); further rounds may be driven by the student and labelled by 
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import time
@@ -31,8 +30,9 @@ from dexndm_ros.training.networks import ResidualMlp
 from dexndm_ros.training.oracle import load_oracle
 from dexndm_ros.training.progress import Progress, commit_id
 from dexndm_ros.training.rollouts import RolloutBatch, Task, collect, label_by_task
+from dexndm_ros.training.runlog import RunLog, plot_curves
 
-__all__ = ["GeneralistConfig", "NothingSurvived", "load_generalist", "train_generalist"]
+__all__ = ["GeneralistConfig", "NothingSurvivedError", "load_generalist", "train_generalist"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class GeneralistConfig:
         envs: parallel environments, shared by the tasks.
         oracle_rounds: rounds driven by the oracles.
         student_rounds: rounds driven by the student (DAgger).
-        noise_std: largest action noise of the driver.
+        noise_std: largest action noise while the oracles drive.
+        student_noise_std: the same while the student drives.
         joint_noise_rad: uniform noise on measured joint angles.
         width: of the network.
         blocks: of the network.
@@ -70,6 +71,7 @@ class GeneralistConfig:
     oracle_rounds: int = 4
     student_rounds: int = 12
     noise_std: float = 0.5
+    student_noise_std: float = 0.15
     joint_noise_rad: float = 0.003
     width: int = 256
     blocks: int = 3
@@ -84,7 +86,7 @@ class GeneralistConfig:
     randomisation: Randomisation = field(default_factory=Randomisation)
 
 
-class NothingSurvived(RuntimeError):
+class NothingSurvivedError(RuntimeError):
     """The oracles left no episode to learn from."""
 
 
@@ -160,44 +162,55 @@ def train_generalist(config: GeneralistConfig) -> Path:
     rounds = config.oracle_rounds + config.student_rounds
     bar = Progress(rounds + 1, "generalist", first_round)
     begin = time.monotonic()
-    with (out / "log.csv").open("a", newline="", encoding="utf-8") as file:
-        log = csv.writer(file)
-        if file.tell() == 0:
-            log.writerow(["round", "driver", "samples", "survived", "turned_rad", "loss", "wall_s"])
-        for number in range(first_round, rounds):
-            # A resumed run has lost its data: it drives one round with the oracles again.
-            by_student = number >= config.oracle_rounds and len(data) > 0
-            act = _student(net) if by_student else None
-            noise = 0.3 * config.noise_std if by_student else config.noise_std
-            keep_all = by_student or not config.survivors_only
-            batch = collect(env, label, act, noise, rng, keep_all)
-            data.add(batch)
-            if not len(data):
-                raise NothingSurvived(
-                    "no episode of the oracles survived, so there is nothing to clone: "
-                    "train them longer, lower noise_std, or pass --no-survivors-only"
-                )
-            if number == 0:
-                net.fit_normaliser(torch.from_numpy(batch.observation))
-            steps = int(config.passes * len(batch.observation) / config.batch)
-            loss = _fit(net, optimiser, data, steps, config.batch, rng)
-            driver = "student" if by_student else "oracle"
-            seconds = time.monotonic() - begin
-            log.writerow(
-                [number, driver, len(data), f"{batch.survived:.3f}", f"{batch.turned_rad:.2f}",
-                 f"{loss:.5f}", f"{seconds:.0f}"]
-            )  # fmt: skip
-            file.flush()
-            _save(checkpoint, net, optimiser, number + 1)
-            bar.update(number + 1, f"{driver} {batch.turned_rad:.1f} rad, loss {loss:.4f}")
-        steps = int(config.final_epochs * len(data) / config.batch)
-        loss = _fit(net, optimiser, data, steps, config.batch, rng, anneal=True)
-        log.writerow(
-            [rounds, "final", len(data), "", "", f"{loss:.5f}", f"{time.monotonic() - begin:.0f}"]
+    log = RunLog(out, ["round", "driver", "samples", "survived", "turned_rad", "loss", "wall_s"])
+    for number in range(first_round, rounds):
+        # A resumed run has lost its data: it drives one round with the oracles again.
+        by_student = number >= config.oracle_rounds and len(data) > 0
+        act = _student(net) if by_student else None
+        noise = config.student_noise_std if by_student else config.noise_std
+        keep_all = by_student or not config.survivors_only
+        batch = collect(env, label, act, noise, rng, keep_all)
+        data.add(batch)
+        if not len(data):
+            raise NothingSurvivedError(
+                "no episode of the oracles survived, so there is nothing to clone: "
+                "train them longer, lower noise_std, or pass --no-survivors-only"
+            )
+        if number == 0:
+            net.fit_normaliser(torch.from_numpy(batch.observation))
+        steps = int(config.passes * len(batch.observation) / config.batch)
+        loss = _fit(net, optimiser, data, steps, config.batch, rng)
+        driver = "student" if by_student else "oracle"
+        log.write(
+            {
+                "round": number,
+                "driver": driver,
+                "samples": len(data),
+                "survived": round(batch.survived, 3),
+                "turned_rad": round(batch.turned_rad, 2),
+                "loss": round(loss, 5),
+                "wall_s": round(time.monotonic() - begin),
+            }
         )
+        _save(checkpoint, net, optimiser, number + 1)
+        bar.update(number + 1, f"{driver} {batch.turned_rad:.1f} rad, loss {loss:.4f}")
+    steps = int(config.final_epochs * len(data) / config.batch)
+    loss = _fit(net, optimiser, data, steps, config.batch, rng, anneal=True)
+    seconds = round(time.monotonic() - begin)
+    log.write(
+        {
+            "round": rounds,
+            "driver": "final",
+            "samples": len(data),
+            "loss": round(loss, 5),
+            "wall_s": seconds,
+        }
+    )
+    log.close()
     _save(checkpoint, net, optimiser, rounds)
     bar.update(rounds + 1)
     bar.close()
+    plot_curves(out, "round", ["turned_rad", "survived", "loss"], "generalist")
     return checkpoint
 
 

@@ -9,7 +9,6 @@ Settings are those of the probe that learned both wrists from nothing on two cor
 from __future__ import annotations
 
 import copy
-import csv
 import json
 import signal
 import time
@@ -30,6 +29,7 @@ from dexndm_ros.sim.grasps import make_grasps
 from dexndm_ros.sim.randomise import Randomisation, draw_worlds
 from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.progress import Progress, commit_id
+from dexndm_ros.training.runlog import RunLog, plot_curves
 
 __all__ = ["OracleConfig", "load_oracle", "train_oracle"]
 
@@ -235,47 +235,50 @@ def _learn(
 ) -> None:
     out = Path(config.out)
     alg = runner.alg
-    log_path = out / "log.csv"
-    fields = ["steps", "wall_s", "rad", "length", "fall", "reward", "std", "learning_rate", "value"]
-    new = not log_path.exists()
+    log = RunLog(
+        out,
+        ["steps", "wall_s", "rad", "length", "fall", "reward", "std", "learning_rate", "value"],
+    )
     stop = _StopFlag()
     bar = Progress(config.total_steps, f"oracle {config.wrist} {config.axis}", steps)
     begin = time.monotonic() - wall_s
     iteration = 0
     obs = vec.get_observations()
     alg.train_mode()
-    with log_path.open("a", newline="", encoding="utf-8") as file:
-        log = csv.DictWriter(file, fields)
-        if new:
-            log.writeheader()
-        while steps < config.total_steps and not stop.asked:
-            rewards = 0.0
-            with torch.inference_mode():
-                for _ in range(config.steps_per_iteration):
-                    actions = alg.act(obs)
-                    obs, reward, dones, extras = vec.step(actions)
-                    alg.process_env_step(obs, reward, dones, extras)
-                    rewards += float(reward.mean())
-                alg.compute_returns(obs)
-            losses = alg.update()
-            steps = vec.env.steps
-            iteration += 1
-            wall_s = time.monotonic() - begin
-            finished = np.array(vec.finished or [(0.0, 0, False)], dtype=float).mean(axis=0)
-            std = float(_log_std(runner).detach().exp().mean())
-            row = {
-                "steps": steps, "wall_s": round(wall_s, 1), "rad": round(finished[0], 3),
-                "length": round(finished[1], 1), "fall": round(finished[2], 3),
+    while steps < config.total_steps and not stop.asked:
+        rewards = 0.0
+        with torch.inference_mode():
+            for _ in range(config.steps_per_iteration):
+                actions = alg.act(obs)
+                obs, reward, dones, extras = vec.step(actions)
+                alg.process_env_step(obs, reward, dones, extras)
+                rewards += float(reward.mean())
+            alg.compute_returns(obs)
+        losses = alg.update()
+        steps = vec.env.steps
+        iteration += 1
+        wall_s = time.monotonic() - begin
+        rad, length, fall = np.array(vec.finished or [(0.0, 0, False)], dtype=float).mean(axis=0)
+        log.write(
+            {
+                "steps": steps,
+                "wall_s": round(wall_s, 1),
+                "rad": round(rad, 3),
+                "length": round(length, 1),
+                "fall": round(fall, 3),
                 "reward": round(rewards / config.steps_per_iteration / config.reward_scale, 4),
-                "std": round(std, 3), "learning_rate": alg.learning_rate, "value": losses["value"],
-            }  # fmt: skip
-            log.writerow(row)
-            bar.update(steps, f"{finished[0]:.1f} rad, {finished[1]:.0f} steps an episode")
-            if iteration % config.save_every == 0:
-                file.flush()
-                _save(runner, out, steps, wall_s)
+                "std": round(float(_log_std(runner).detach().exp().mean()), 3),
+                "learning_rate": alg.learning_rate,
+                "value": losses["value"],
+            }
+        )
+        bar.update(steps, f"{rad:.1f} rad, {length:.0f} steps an episode")
+        if iteration % config.save_every == 0:
+            _save(runner, out, steps, wall_s)
     _save(runner, out, steps, wall_s)
+    log.close()
     bar.close()
+    plot_curves(out, "steps", ["rad", "length", "fall"], f"oracle, {config.wrist} {config.axis}")
 
 
 def _save(runner: OnPolicyRunner, out: Path, steps: int, wall_s: float) -> None:
