@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from dexndm_ros.cli import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "dexndm_ros"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -154,6 +156,12 @@ def test_a_node_loads_only_what_it_runs_with(node: str) -> None:
     if node != "virtual_leap_hand":
         heavy |= MUJOCO | {"dexndm_ros.sim"}
     report(loaded(f"dexndm_ros.nodes.{node}") & heavy)
+
+
+@pytest.mark.parametrize("command", ["demo", "virtual-hand", "doctor", "evaluate", "urdf"])
+def test_a_command_that_does_not_train_loads_no_torch(command: str) -> None:
+    target = next(known.target for known in COMMANDS if known.name == command)
+    report(sorted(loaded(target.partition(":")[0]) & TORCH))
 
 
 @pytest.mark.parametrize(
