@@ -29,7 +29,7 @@ from dexndm_ros.nodes._rotation_policy_io import (
     read_settings,
 )
 from dexndm_ros.nodes._run import run_node
-from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
+from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick, alignment_ns
 from dexndm_ros.policy.controller import Policy, PolicyLoader, PolicyStepError, load_policy
 from dexndm_ros.policy.observation import canonical_quaternion
 from dexndm_ros.policy.session import HandSample, Phase, RotationSession, SessionTick
@@ -41,8 +41,6 @@ __all__ = ["RotationPolicyNode", "main"]
 _DRY_RUNS = 50
 _REPORT_PERIOD_S = 0.2
 _REPORTS_PER_DIAGNOSTIC = 5
-# A tick this long after a state's arrival finds it safely there, and as fresh as it can be.
-_ALIGN_NS = 1_000_000
 
 Vector = NDArray[np.float64]
 
@@ -239,15 +237,12 @@ class RotationPolicyNode(SteadyLifecycleNode):
             self._events.append((False, result.phase.value))
 
     def _align(self, tick: Tick, sample: HandSample | None, result: SessionTick) -> None:
-        """Once in each start, move the deadlines to just after the arrival of a state.
-
-        Both loops live on the same monotonic clock, so the distance then stays.
-        """
-        if result.phase is Phase.SETTLING and sample is not None:
+        """Once in each start, move the deadlines to just after the arrival of a state."""
+        if result.phase is Phase.SETTLING and sample is not None and not result.stopped:
             self._ages_ns.append(tick.start_ns - sample.received_ns)
         elif self._ages_ns and self._loop is not None:
             if result.phase is Phase.RUNNING and self._settings.align_to_state:
-                self._loop.shift(_ALIGN_NS - int(np.median(self._ages_ns)))
+                self._loop.shift(alignment_ns(self._ages_ns))
             self._ages_ns.clear()
 
     def _on_loop_exit(self, error: BaseException | None) -> None:
@@ -259,7 +254,10 @@ class RotationPolicyNode(SteadyLifecycleNode):
     def _report(self) -> None:
         while self._events:
             serious, text = self._events.popleft()
-            (self.get_logger().warning if serious else self.get_logger().info)(text)
+            if serious:  # rclpy allows one severity for each line of code that logs
+                self.get_logger().warning(text)
+            else:
+                self.get_logger().info(text)
         self._reports += 1
         if self._reports % _REPORTS_PER_DIAGNOSTIC == 0:
             message = diagnostics(self._last, self._loop, self._settings)

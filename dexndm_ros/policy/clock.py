@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -24,6 +24,7 @@ __all__ = [
     "LoopStatistics",
     "MonotonicClock",
     "Tick",
+    "alignment_ns",
 ]
 
 _NS = 1_000_000_000
@@ -166,6 +167,19 @@ class LoopConfig:
     def period_ns(self) -> int:
         """Time between deadlines."""
         return round(_NS / self.rate_hz)
+
+
+def alignment_ns(ages_ns: Sequence[int], margin_ns: int = 1_000_000) -> int:
+    """The shift after which a loop's ticks come just after its input does.
+
+    Two loops on one monotonic clock, one rate a multiple of the other, keep their distance: shifted
+    once, every tick finds an input that is there and as fresh as it can be.
+
+    Args:
+        ages_ns: age of the newest input at each of some ticks.
+        margin_ns: age wanted, enough for an input that comes a little late.
+    """
+    return margin_ns - sorted(ages_ns)[len(ages_ns) // 2]
 
 
 class DeadlineLoop:

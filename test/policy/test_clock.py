@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dexndm_ros.policy.clock import DeadlineLoop, Histogram, LoopConfig
+from dexndm_ros.policy.clock import DeadlineLoop, Histogram, LoopConfig, alignment_ns
 from dexndm_ros.policy.realtime import RealtimeConfig, RealtimeReport, apply_realtime
 from support.manual_clock import ManualClock
 
@@ -85,6 +85,27 @@ def test_shift_moves_the_deadlines_without_a_period_error():
     loop.run()
     assert starts == [50, 100, 143, 193, 243]
     assert loop.statistics().period_error_ms_max == 0.0
+    assert loop.statistics().missed == 0
+
+
+@given(st.integers(0, 10 * MS - 1), st.integers(-200_000, 200_000))
+def test_aligned_ticks_come_one_margin_after_their_input(phase_ns, jitter_ns):
+    """Inputs at 100 Hz, ticks at 20 Hz, at any distance to begin with."""
+    clock = ManualClock()
+    ages = []
+
+    def step(tick):
+        late_ns = jitter_ns if tick.number % 2 else 0
+        ages.append((tick.start_ns - phase_ns - late_ns) % (10 * MS))
+        if tick.number == 20:
+            loop.shift(alignment_ns(ages))
+        if tick.number == 40:
+            loop.stop()
+
+    loop = DeadlineLoop(LoopConfig(rate_hz=20.0), step, clock=clock)
+    loop.run()
+    for age in ages[21:]:
+        assert abs(age - MS) <= 200_000
     assert loop.statistics().missed == 0
 
 
