@@ -95,7 +95,8 @@ class _Scene:
         try:
             import mujoco
 
-            from dexndm_ros.sim.worlds import ObjectConfig, World, build_model
+            from dexndm_ros.sim.scene import build_model
+            from dexndm_ros.sim.worlds import ObjectConfig, World
 
             if data.world:
                 world = World.load(folder / data.world)
@@ -136,7 +137,7 @@ class _Scene:
         """A picture for each time, (height, width, 3)."""
         from dexndm_ros.hand.joints import JOINT_NAMES
         from dexndm_ros.sim.hand_model import wxyz
-        from dexndm_ros.sim.worlds import OBJECT_JOINT
+        from dexndm_ros.sim.scene import OBJECT_JOINT
 
         model, data = self._model, self._data
         q, position, xyzw = self._recorded.poses(times_s)

@@ -17,7 +17,8 @@ from scipy.spatial.transform import Rotation
 from dexndm_ros.hand.description import FINGERS
 from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES
 from dexndm_ros.sim.hand_model import xyzw
-from dexndm_ros.sim.worlds import OBJECT_JOINT, World, build_model
+from dexndm_ros.sim.scene import OBJECT_JOINT, build_model
+from dexndm_ros.sim.worlds import World
 
 __all__ = ["HandBatch"]
 

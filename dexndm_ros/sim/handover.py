@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from dexndm_ros.sim.hand_model import FINGERTIP_SENSORS, wxyz, xyzw
-from dexndm_ros.sim.worlds import GRASP_CENTRE_M, OBJECT_BODY, OBJECT_JOINT
+from dexndm_ros.sim.scene import OBJECT_BODY, OBJECT_JOINT
+from dexndm_ros.sim.worlds import GRASP_CENTRE_M
 
 __all__ = ["Handover", "HandoverConfig", "ObjectPhase"]
 

@@ -21,7 +21,8 @@ from dexndm_ros.sim.handover import Handover, HandoverConfig, ObjectPhase
 from dexndm_ros.sim.plant import MujocoPlant
 from dexndm_ros.sim.progress import Progress, RotationTracker
 from dexndm_ros.sim.rig import RigConfig, ServoRig
-from dexndm_ros.sim.worlds import World, build_model
+from dexndm_ros.sim.scene import build_model
+from dexndm_ros.sim.worlds import World
 
 __all__ = ["HandSnapshot", "VirtualHand"]
 

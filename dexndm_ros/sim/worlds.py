@@ -2,7 +2,7 @@
 """A world: the hand, its servos, the object, the wrist and the physics, as one YAML file.
 
 Every job takes a world file; unknown keys and impossible values are refused with the key that is wrong.
-``build_model`` turns a world into a MuJoCo model.
+``scene.build_model`` turns a world into a MuJoCo model.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import mujoco
 import numpy as np
 import yaml
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ from dexndm_ros.hand.units import (
     servo_gains,
 )
 from dexndm_ros.policy.wrist import parse_wrist
-from dexndm_ros.sim.hand_model import HandPhysics, add_hand
+from dexndm_ros.sim.hand_model import HandPhysics
 
 __all__ = [
     "GRASP_CENTRE_M",
@@ -38,14 +37,10 @@ __all__ = [
     "ServoConfig",
     "World",
     "WorldError",
-    "build_model",
 ]
 
 GRASP_CENTRE_M = np.array([-0.005, -0.040, -0.125])
 """Where the object's centre rests between the fingertips, palm frame, metres."""
-OBJECT_BODY = "object"
-OBJECT_JOINT = "object_free"
-_PALM_HEIGHT_M = 0.35
 _MOTORS: dict[str, MotorModel] = {"xc330_m288": XC330_M288, "xl330_m288": XL330_M288}
 _KINDS = ("cylinder", "cuboid", "sphere", "none")
 
@@ -288,117 +283,3 @@ def _validate(world: World) -> None:
     for key, value in dataclasses.asdict(world.hand).items():
         if value < 0:
             raise WorldError(f"hand.{key}: must not be negative, got {value}")
-
-
-def _add_object(spec: mujoco.MjSpec, config: ObjectConfig, position_m: NDArray[np.float64]) -> None:
-    body = spec.worldbody.add_body(name=OBJECT_BODY, pos=position_m)
-    joint = body.add_freejoint(name=OBJECT_JOINT)
-    joint.damping = [0.0, 0.0, 0.0]
-    size = {
-        "cylinder": [config.radius_m, config.half_height_m, 0.0],
-        "cuboid": list(config.half_size_m),
-        "sphere": [config.radius_m, 0.0, 0.0],
-    }[config.kind]
-    shape = {
-        "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
-        "cuboid": mujoco.mjtGeom.mjGEOM_BOX,
-        "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
-    }[config.kind]
-    offset = np.asarray(config.centre_of_mass_m)
-    body.add_geom(
-        name="object",
-        type=shape,
-        size=size,
-        pos=-offset,
-        mass=config.mass_kg,
-        contype=1,
-        conaffinity=1,
-        condim=4,
-        priority=1,
-        friction=[config.friction, config.torsional_friction_m, 1e-4],
-        rgba=[0.93, 0.45, 0.13, 1.0],
-    )
-
-
-def build_model(world: World, visual: bool = False) -> mujoco.MjModel:
-    """Compile a world.
-
-    Args:
-        world: the world.
-        visual: also a floor, a light and a stripe on the object, for pictures (no effect on the physics).
-
-    Returns:
-        A model whose actuators stand in motor order; joints, bodies and sensors are found by name.
-    """
-    spec = mujoco.MjSpec()
-    spec.modelname = world.name
-    spec.compiler.degree = False
-    preset = world.preset
-    spec.option.timestep = preset.time_step_s
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
-    spec.option.iterations = preset.iterations
-    spec.option.ls_iterations = preset.line_search_iterations
-    spec.option.impratio = preset.impratio
-    if not preset.multi_contact:
-        spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_MULTICCD)
-    wrist = world.wrist_xyzw()
-    palm_m = (0.0, 0.0, _PALM_HEIGHT_M)
-    add_hand(spec, palm_m, wrist, world.servo.gains(), world.hand)
-    if world.object.kind != "none":
-        from scipy.spatial.transform import Rotation
-
-        centre = np.asarray(palm_m) + Rotation.from_quat(wrist).apply(GRASP_CENTRE_M)
-        _add_object(spec, world.object, centre)
-        _add_object_sensors(spec)
-    if visual:
-        _add_scenery(spec, world.object)
-    return spec.compile()
-
-
-def _add_object_sensors(spec: mujoco.MjSpec) -> None:
-    """Net contact force of each fingertip link on the object, and the fingertip positions."""
-    from dexndm_ros.hand.description import FINGERS, TIP_OFFSETS_M
-
-    for finger in FINGERS:
-        sensor = spec.add_sensor(
-            name=f"{finger}_tip_force",
-            type=mujoco.mjtSensor.mjSENS_CONTACT,
-            objtype=mujoco.mjtObj.mjOBJ_BODY,
-            objname=TIP_OFFSETS_M[finger][0],
-            reftype=mujoco.mjtObj.mjOBJ_BODY,
-            refname=OBJECT_BODY,
-        )
-        # (data = force, reduction = net force in the world frame, one slot)
-        sensor.intprm[:3] = [2, 3, 1]
-    for finger in FINGERS:
-        spec.add_sensor(
-            name=f"{finger}_tip_position",
-            type=mujoco.mjtSensor.mjSENS_FRAMEPOS,
-            objtype=mujoco.mjtObj.mjOBJ_SITE,
-            objname=f"{finger}_tip",
-        )
-
-
-def _add_scenery(spec: mujoco.MjSpec, config: ObjectConfig) -> None:
-    spec.worldbody.add_light(pos=[0.2, -0.3, 1.4], dir=[-0.15, 0.2, -1.0])
-    spec.add_texture(
-        name="floor", type=mujoco.mjtTexture.mjTEXTURE_2D, builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
-        rgb1=[0.30, 0.33, 0.36], rgb2=[0.25, 0.28, 0.31], width=256, height=256,
-    )  # fmt: skip
-    floor = spec.add_material(name="floor", texrepeat=[16, 16], reflectance=0.05)
-    floor.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "floor"
-    spec.worldbody.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=[2, 2, 0.1],
-        material="floor",
-        contype=0,
-        conaffinity=0,
-    )
-    if config.kind == "cylinder":
-        # A stripe, so that the eye sees the cylinder turn.
-        spec.body(OBJECT_BODY).add_geom(
-            type=mujoco.mjtGeom.mjGEOM_BOX, contype=0, conaffinity=0, mass=0,
-            size=[config.radius_m * 0.98, 0.004, config.half_height_m + 0.0006],
-            rgba=[0.98, 0.95, 0.90, 1],
-        )  # fmt: skip

@@ -19,7 +19,8 @@ from dexndm_ros.demo.world_summary import WorldSummary, summarise, with_wrist
 from dexndm_ros.hand.description import LINKS
 from dexndm_ros.hand.joints import JOINT_NAMES, JOINTS, LOWER_RAD, UPPER_RAD
 from dexndm_ros.paths import world_path
-from dexndm_ros.sim.worlds import World, build_model
+from dexndm_ros.sim.scene import build_model
+from dexndm_ros.sim.worlds import World
 from support.demo_events import START, pose
 
 

@@ -28,7 +28,8 @@ from dexndm_ros.hand.units import (
     ticks_from_rad,
 )
 from dexndm_ros.hand.urdf import build_urdf
-from dexndm_ros.sim.worlds import ObjectConfig, World, build_model
+from dexndm_ros.sim.scene import build_model
+from dexndm_ros.sim.worlds import ObjectConfig, World
 
 ZERO = {
     "index": (0.13010, 0.00766, -0.01952),

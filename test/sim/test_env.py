@@ -16,7 +16,8 @@ from dexndm_ros.sim.fall import FallLimits
 from dexndm_ros.sim.grasps import GraspCache, make_grasps
 from dexndm_ros.sim.randomise import Randomisation, draw_worlds
 from dexndm_ros.sim.rewards import RewardWeights, StepQuantities, off_axis_weight, reward_terms
-from dexndm_ros.sim.worlds import World, build_model
+from dexndm_ros.sim.scene import build_model
+from dexndm_ros.sim.worlds import World
 
 Z = np.array([0.0, 0.0, 1.0])
 

@@ -8,7 +8,8 @@ import pytest
 from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_NAMES
 from dexndm_ros.sim.handover import Handover, HandoverConfig, ObjectPhase
 from dexndm_ros.sim.plant import MujocoPlant
-from dexndm_ros.sim.worlds import GRASP_CENTRE_M, World, build_model
+from dexndm_ros.sim.scene import build_model
+from dexndm_ros.sim.worlds import GRASP_CENTRE_M, World
 
 
 class Scene:

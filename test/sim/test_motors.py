@@ -17,7 +17,8 @@ from dexndm_ros.hand.units import (
 from dexndm_ros.sim.motors import MotorBankConfig
 from dexndm_ros.sim.plant import JointPlant, MujocoPlant
 from dexndm_ros.sim.protocol2 import Instruction
-from dexndm_ros.sim.worlds import World, build_model
+from dexndm_ros.sim.scene import build_model
+from dexndm_ros.sim.worlds import World
 from support.emulated import EmulatedHand
 
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dexndm_ros.hand.joints import JOINT_NAMES, LOWER_RAD, UPPER_RAD
-from dexndm_ros.sim.worlds import PHYSICS_PRESETS, ObjectConfig, World, WorldError, build_model
+from dexndm_ros.sim.scene import build_model
+from dexndm_ros.sim.worlds import PHYSICS_PRESETS, ObjectConfig, World, WorldError
 
 KEYS = {"name", "wrist", "physics", "servo", "hand", "object"}
 
