@@ -93,6 +93,7 @@ class Handover:
         self._palm_position = data.xpos[palm].copy()
         self._palm_rotation = Rotation.from_quat(xyzw(data.xquat[palm]))
         self._place = np.zeros(7)
+        self._waiting_place = self._world_pose(_WAITING_PLACE_M, Rotation.identity())
         self._goal = np.zeros(0)
         self._steady_s = self._pressed_s = self._since_check_s = 0.0
         self.phase = ObjectPhase.WAITING
@@ -108,7 +109,14 @@ class Handover:
 
     def pose(self) -> tuple[Vector, Rotation]:
         """Object centre (m) and orientation in the palm frame."""
-        pose = self._data.qpos[self._qpos]
+        return self.in_palm(self._data.qpos[self._qpos])
+
+    def raw_pose(self) -> Vector:
+        """The object's free joint now, a copy for `in_palm` in another thread; shape (7,)."""
+        return self._data.qpos[self._qpos].copy()
+
+    def in_palm(self, pose: Vector) -> tuple[Vector, Rotation]:
+        """A free joint's position and quaternion (w x y z) as a pose in the palm frame."""
         rotation = Rotation.from_quat(xyzw(pose[3:]))
         inverse = self._palm_rotation.inv()
         return inverse.apply(pose[:3] - self._palm_position), inverse * rotation
@@ -138,7 +146,7 @@ class Handover:
             case ObjectPhase.GONE:
                 pass
         if self.phase in (ObjectPhase.WAITING, ObjectPhase.GONE):
-            self._fix(self._world_pose(_WAITING_PLACE_M, Rotation.identity()))
+            self._fix(self._waiting_place)
 
     # --- steps of the procedure ---
 
@@ -147,7 +155,7 @@ class Handover:
         self._touchable(False)
         self._model.dof_armature[self._qvel] = 0.0
         self._since_check_s = 0.0
-        self._fix(self._world_pose(_WAITING_PLACE_M, Rotation.identity()))
+        self._fix(self._waiting_place)
 
     def _hold(self) -> None:
         self.phase = ObjectPhase.HELD

@@ -42,6 +42,7 @@ __all__ = ["MotorBank", "MotorBankConfig"]
 
 _TICK_PER_RAD = TICKS_PER_TURN / (2.0 * math.pi)
 _FULL_PWM = 885.0
+_PROTECTION_PERIOD_S = 0.02
 _ERROR_VOLTAGE, _ERROR_HEAT, _ERROR_OVERLOAD = 0x01, 0x04, 0x20
 _LIVE = np.dtype(
     [
@@ -126,6 +127,8 @@ class MotorBank:
         self._overload_s = np.zeros(JOINT_COUNT)
         self._last_heard_s = np.full(JOINT_COUNT, -np.inf)
         self._unpowered: set[int] = set()
+        self._steps_a_protection = max(1, round(_PROTECTION_PERIOD_S / plant.dt_s))
+        self._steps_to_protect = 0
         self._live = np.zeros(JOINT_COUNT, dtype=_LIVE)
         self._dirty = set(range(JOINT_COUNT))
         for servo in self.servos:
@@ -169,7 +172,11 @@ class MotorBank:
         self.plant.step()
         with self.lock:
             self._publish(now_s)
-            self._protect(now_s)
+            self.check_watchdogs(now_s)
+            self._steps_to_protect -= 1
+            if self._steps_to_protect <= 0:
+                self._steps_to_protect = self._steps_a_protection
+                self._protect(now_s, self._steps_a_protection * self.plant.dt_s)
 
     def goal_rad(self) -> NDArray[np.float64]:
         """Goal positions in force as joint angles, shape (16,)."""
@@ -289,9 +296,9 @@ class MotorBank:
     def _brown_out(self) -> bool:
         return bool(self._faults.active("brown_out"))
 
-    def _protect(self, now_s: float) -> None:
-        config, dt = self._config, self.plant.dt_s
-        self.check_watchdogs(now_s)
+    def _protect(self, now_s: float, dt: float) -> None:
+        """Heat, load, supply and injected faults over the last `dt` seconds; latch what goes beyond."""
+        config = self._config
         current_a = np.abs(self.plant.torque_nm) / self._motor.nm_per_a
         steady = config.ambient_c + config.rise_c_per_a2 * current_a**2
         self._temperature_c += (steady - self._temperature_c) * (

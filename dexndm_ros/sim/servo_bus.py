@@ -20,6 +20,7 @@ from dexndm_ros.sim.timing import be_prompt, sleep_until
 __all__ = ["ServoBus"]
 
 _BITS_PER_BYTE = 10
+_SPIN_S = 30e-6
 
 
 class ServoBus:
@@ -79,6 +80,6 @@ class ServoBus:
                 for reply in self._handler.handle(packet, now):
                     free_s += reply.delay_s + reply.wire_bytes * self._byte_s
                     if reply.data:
-                        sleep_until(free_s, self._stop.is_set)
+                        sleep_until(free_s, self._stop.is_set, _SPIN_S)
                         self._port.write(reply.data)
                 self.busy_s += free_s - start

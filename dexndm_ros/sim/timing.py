@@ -13,7 +13,6 @@ from collections.abc import Callable
 __all__ = ["be_prompt", "sleep_until"]
 
 _PR_SET_TIMERSLACK = 29
-_SPIN_S = 30e-6
 _LONGEST_NAP_S = 0.05
 _NICE = -10
 
@@ -29,16 +28,19 @@ def be_prompt() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
-def sleep_until(deadline_s: float, stopped: Callable[[], bool] = lambda: False) -> None:
-    """Wait for a monotonic deadline: sleep most of the way, spin the last microseconds.
+def sleep_until(
+    deadline_s: float, stopped: Callable[[], bool] = lambda: False, spin_s: float = 0.0
+) -> None:
+    """Wait for a monotonic deadline: sleep most of the way, spin the last microseconds if asked to.
 
     Args:
         deadline_s: on the clock of ``time.monotonic``.
         stopped: asked now and then; True ends the wait early.
+        spin_s: time before the deadline from which to spin; it keeps other Python threads waiting.
     """
-    while (left := deadline_s - time.monotonic()) > _SPIN_S:
+    while (left := deadline_s - time.monotonic()) > spin_s:
         if left > _LONGEST_NAP_S and stopped():
             return
-        time.sleep(min(left - _SPIN_S, _LONGEST_NAP_S))
+        time.sleep(min(left - spin_s, _LONGEST_NAP_S))
     while time.monotonic() < deadline_s:
         pass

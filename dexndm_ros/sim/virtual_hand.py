@@ -8,12 +8,11 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.transform import Rotation
 
 from dexndm_ros.policy.wrist import check_axis
 from dexndm_ros.sim.faults import ALL_MOTORS
@@ -29,7 +28,8 @@ __all__ = ["HandSnapshot", "VirtualHand"]
 Vector = NDArray[np.float64]
 _LOOK_S = 0.05
 """Rotation is measured at the control rate, as training and evaluation do."""
-_SWITCH_INTERVAL_S = 5e-4
+_NO_OBJECT = np.zeros(7)
+_SWITCH_INTERVAL_S = 1e-4
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,17 @@ class HandSnapshot:
     torque_on: NDArray[np.bool_]
     object_position_m: Vector | None
     object_xyzw: Vector | None
+    phase: ObjectPhase | None
+    progress: Progress
+
+
+class _Moment(NamedTuple):
+    """What the physics thread leaves behind for `VirtualHand.snapshot`."""
+
+    time_s: float
+    position_rad: Vector
+    velocity_rad_s: Vector
+    object_pose: Vector
     phase: ObjectPhase | None
     progress: Progress
 
@@ -101,7 +112,7 @@ class VirtualHand:
         self._steps_a_look = max(1, round(_LOOK_S / plant.dt_s))
         self._steps_to_look = self._steps_a_look
         self.rig = ServoRig(plant, link, config, servo.true_gains, self._after_step)
-        self._snapshot = self._look_around()
+        self._moment = self._note()
 
     @property
     def port(self) -> str:
@@ -168,11 +179,27 @@ class VirtualHand:
 
     def progress(self) -> Progress:
         """Rotation of the present (or last) episode."""
-        return self._snapshot.progress
+        return self._tracker.progress
 
     def snapshot(self) -> HandSnapshot:
         """Everything a viewer needs, of the last physics step."""
-        return self._snapshot
+        moment, bank = self._moment, self.rig.bank
+        position: Vector | None = None
+        rotation: Vector | None = None
+        if self._handover is not None:
+            position, turned = self._handover.in_palm(moment.object_pose)
+            rotation = turned.as_quat()
+        return HandSnapshot(
+            time_s=moment.time_s,
+            position_rad=moment.position_rad,
+            velocity_rad_s=moment.velocity_rad_s,
+            goal_rad=bank.goal_rad(),
+            torque_on=bank.torque_on,
+            object_position_m=position,
+            object_xyzw=rotation,
+            phase=moment.phase,
+            progress=moment.progress,
+        )
 
     # --- physics thread ---
 
@@ -181,7 +208,7 @@ class VirtualHand:
         with self._lock:
             if handover is not None:
                 self._handle_object(handover)
-            self._snapshot = self._look_around()
+            self._moment = self._note()
 
     def _handle_object(self, handover: Handover) -> None:
         if self._reset_wanted:
@@ -203,20 +230,14 @@ class VirtualHand:
                 self._tracker.look(*handover.pose(), elapsed_s)
         self._was_free = free
 
-    def _look_around(self) -> HandSnapshot:
-        plant, bank = self.rig.plant, self.rig.bank
-        position: Vector | None = None
-        rotation: Rotation | None = None
-        if self._handover is not None:
-            position, rotation = self._handover.pose()
-        return HandSnapshot(
-            time_s=float(self._data.time),
-            position_rad=plant.position_rad,
-            velocity_rad_s=plant.velocity_rad_s,
-            goal_rad=bank.goal_rad(),
-            torque_on=bank.torque_on,
-            object_position_m=position,
-            object_xyzw=None if rotation is None else rotation.as_quat(),
-            phase=None if self._handover is None else self._handover.phase,
-            progress=self._tracker.progress,
+    def _note(self) -> _Moment:
+        """What `snapshot` needs of this step, as copies; the rest can wait until somebody asks."""
+        plant, handover = self.rig.plant, self._handover
+        return _Moment(
+            float(self._data.time),
+            plant.position_rad,
+            plant.velocity_rad_s,
+            _NO_OBJECT if handover is None else handover.raw_pose(),
+            None if handover is None else handover.phase,
+            self._tracker.progress,
         )
