@@ -67,6 +67,8 @@ class MotorBankConfig:
         overload_fraction: share of the stall torque that counts as overload.
         overload_s: time it may last.
         velocity_gain_nms_rad: damping about Goal Velocity in mode 1 at the default gain.
+        gear_friction_nm: what the gear train of a limp motor resists with, at most.
+        gear_drag_nms_rad: how steeply that friction rises with speed.
     """
 
     supply_v: float = 5.0
@@ -77,6 +79,8 @@ class MotorBankConfig:
     overload_fraction: float = 0.8
     overload_s: float = 1.5
     velocity_gain_nms_rad: float = 0.15
+    gear_friction_nm: float = 0.05
+    gear_drag_nms_rad: float = 0.5
 
 
 class MotorBank:
@@ -202,8 +206,14 @@ class MotorBank:
         self._dirty.clear()
         gains = self._true_gains(ServoGains(self._kp, self._kd, self._limit))
         sag = min(self._voltage_v / self._config.supply_v, 1.0) if self._brown_out else 1.0
-        limit = np.where(self._torque_on, gains.torque_limit_nm * sag, 0.0)
-        self.plant.set_servo(gains.kp_nm_rad, gains.kd_nms_rad, limit, self._bias)
+        # Without torque 288:1 gears remain: a limp finger sinks and comes to rest, it does not swing.
+        on, config = self._torque_on, self._config
+        self.plant.set_servo(
+            np.where(on, gains.kp_nm_rad, 0.0),
+            np.where(on, gains.kd_nms_rad, config.gear_drag_nms_rad),
+            np.where(on, gains.torque_limit_nm * sag, config.gear_friction_nm),
+            np.where(on, self._bias, 0.0),
+        )
 
     def _refresh_one(self, k: int, servo: Servo) -> None:
         get = servo.get
@@ -262,7 +272,8 @@ class MotorBank:
 
     def _publish(self, now_s: float) -> None:
         live, plant = self._live, self.plant
-        torque, velocity = plant.torque_nm, plant.velocity_rad_s
+        torque = np.where(self._torque_on, plant.torque_nm, 0.0)
+        velocity = plant.velocity_rad_s
         encoder = np.rint(plant.position_rad * _TICK_PER_RAD) + (CENTRE_TICK + self._horn)
         live["position"] = self._origin + self._sign * encoder
         units = np.rint(self._sign * velocity / VELOCITY_UNIT_RAD_S)
@@ -299,7 +310,8 @@ class MotorBank:
     def _protect(self, now_s: float, dt: float) -> None:
         """Heat, load, supply and injected faults over the last `dt` seconds; latch what goes beyond."""
         config = self._config
-        current_a = np.abs(self.plant.torque_nm) / self._motor.nm_per_a
+        current_a = np.where(self._torque_on, np.abs(self.plant.torque_nm), 0.0)
+        current_a /= self._motor.nm_per_a
         steady = config.ambient_c + config.rise_c_per_a2 * current_a**2
         self._temperature_c += (steady - self._temperature_c) * (
             dt / config.thermal_time_constant_s

@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``leap_hand_driver``: the hand on its bus, for ROS.
+
+The bus thread reads, guards, writes and publishes; the executor's thread takes commands, answers
+services, and tells health, diagnostics and the log once in a while.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dexndm_msgs.msg import HandCommand, HandHealth, HandState
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from dexndm_ros.hand.bus import DynamixelBus
+from dexndm_ros.hand.driver_core import DriverCore
+from dexndm_ros.hand.driver_types import Cycle, DriverReport
+from dexndm_ros.hand.errors import HandBusError, HandError, MotorHardwareError
+from dexndm_ros.hand.guard import Mode
+from dexndm_ros.hand.joints import JOINT_NAMES
+from dexndm_ros.hand.startup import bring_up
+from dexndm_ros.hand.urdf import build_urdf
+from dexndm_ros.nodes._driver_diagnostics import LoopView, TopicWatch, fill_health, statuses
+from dexndm_ros.nodes._driver_settings import declare_parameters, read_settings
+from dexndm_ros.nodes._lifecycle import SteadyLifecycleNode
+from dexndm_ros.nodes._qos import LATCHED, control_publisher, control_subscriber, control_watch
+from dexndm_ros.nodes._run import run_node
+from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
+
+__all__ = ["LeapHandDriver", "main"]
+
+_LOOK_S = 0.2
+_LOOKS_PER_REPORT = 5
+_SERVICE_LIMIT_S = 20.0
+_NS = 1_000_000_000
+
+
+class LeapHandDriver(SteadyLifecycleNode):
+    """Configured: the port is open and the motors are set up. Active: the bus thread runs."""
+
+    EXPECTED = (HandError, ValueError)
+
+    def __init__(self) -> None:
+        super().__init__("leap_hand_driver")
+        declare_parameters(self)
+        self._bus: DynamixelBus | None = None
+        self._core: DriverCore | None = None
+        self._loop: DeadlineLoop | None = None
+        self._publishers_made: list[Any] = []
+        self._fault = ""
+        self._left_on = ""
+        self._looks = 0
+        self._said: tuple[Mode, str] = (Mode.RELAXED, "")
+        self._last_report: DriverReport | None = None
+        self._watch = TopicWatch()
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._health_publisher = self.create_publisher(HandHealth, "hand/health", 10)
+        self._health = HandHealth()
+        self._make_inputs()
+        if self.get_parameter("robot_description").value:
+            self._description_publisher = self.create_publisher(
+                String, "robot_description", LATCHED
+            )
+            self._description_publisher.publish(String(data=build_urdf()))
+        self.create_timer(_LOOK_S, self._look)
+
+    def _make_inputs(self) -> None:
+        self.create_subscription(
+            HandCommand, "hand/command", self._on_command, control_subscriber()
+        )
+        # Beside it, because a subscription that asks for a deadline is deaf to plain publishers.
+        self.create_subscription(
+            HandCommand,
+            "hand/command",
+            lambda _: None,
+            control_watch(),
+            raw=True,
+            event_callbacks=SubscriptionEventCallbacks(
+                deadline=self._on_command_late,
+                liveliness=self._on_command_liveliness,
+                incompatible_qos=self._on_command_unwatched,
+            ),
+        )
+        for kind in ("enable", "relax", "recover"):
+            self.create_service(Trigger, f"hand/{kind}", self._service(kind))
+
+    # --- lifecycle ----------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        """Open the port and set the motors up, torque off."""
+        self._settings = settings = read_settings(self)
+        self._make_outputs()
+        self._bus = bus = DynamixelBus(settings.bus)
+        bus.open()
+        self._fault = ""
+        self._startup_warnings: tuple[str, ...] = ()
+        try:
+            report = bring_up(bus, settings.profile)
+        except MotorHardwareError as error:
+            # A restart of the motor mends this, and hand/recover of an active driver does that.
+            self._fault = str(error)
+            self.get_logger().error(self._fault)
+            return
+        self._startup_warnings = report.warnings
+        for text in report.warnings:
+            self.get_logger().warning(text)
+        firmware = sorted({version for _, version in report.motors.values()})
+        self.get_logger().info(
+            f"{len(report.motors)} motors on {settings.bus.port}, firmware {firmware}, "
+            f"profile {settings.profile.name} ({settings.profile.current_limit_ma} mA), "
+            f"{len(report.changed)} registers set"
+        )
+
+    def _make_outputs(self) -> None:
+        settings = self._settings
+        qos = control_publisher(settings.rate_hz)
+        events = PublisherEventCallbacks(deadline=self._on_state_late)
+        self._state_publisher = self.create_lifecycle_publisher(
+            HandState, "hand/state", qos, event_callbacks=events
+        )
+        self._joints_publisher = self.create_lifecycle_publisher(JointState, "joint_states", 10)
+        self._publishers_made = [self._state_publisher, self._joints_publisher]
+        self._state = HandState()
+        self._state.header.frame_id = "palm"
+        self._joints = JointState(name=list(JOINT_NAMES))
+        self._joints.position = array("d", bytes(8 * len(JOINT_NAMES)))
+        self._joints.velocity = array("d", bytes(8 * len(JOINT_NAMES)))
+        # Views: filling them fills the messages, without a new list a cycle.
+        self._joint_position = np.frombuffer(self._joints.position)
+        self._joint_velocity = np.frombuffer(self._joints.velocity)
+
+    def activate(self) -> None:
+        """Start the bus thread; torque on, if that is asked for."""
+        settings, bus = self._settings, self._bus
+        assert bus is not None
+        if not bus.is_open:
+            raise HandBusError("the port was lost: clean up and configure again")
+        self._watch = TopicWatch(command_alive=self._watch.command_alive)
+        self._last_report = None
+        self._core = DriverCore(
+            bus, settings.profile, settings.core, self._publish_cycle, self._fault
+        )
+        self._loop = DeadlineLoop(
+            LoopConfig(rate_hz=settings.rate_hz, name="bus", realtime=settings.realtime),
+            self._tick,
+            on_exit=self._on_loop_exit,
+        )
+        self._period_ns = self._loop.config.period_ns
+        self._loop.start()
+        if settings.enable_on_activate and not self._fault:
+            done, text = self._ask("enable")
+            if not done:
+                raise HandError(text)
+            self.get_logger().info(text)
+
+    def deactivate(self) -> None:
+        """Stop the bus thread, torque off."""
+        loop, self._loop = self._loop, None
+        if loop is None or self._core is None:
+            return
+        ended = loop.stop()
+        # The bus thread switches off itself; if it is stuck, this thread tries.
+        left_on = self._left_on if ended else self._core.shut_down()
+        if left_on:
+            self.get_logger().warning(f"at the end: {left_on}")
+        if self._bus is not None and not self._bus.is_open:
+            self._fault = ""
+
+    def cleanup(self) -> None:
+        """Close the port."""
+        if self._bus is not None:
+            self._bus.close()
+        self._bus = self._core = None
+        for publisher in self._publishers_made:
+            self.destroy_lifecycle_publisher(publisher)
+        self._publishers_made = []
+
+    # --- what run_node asks of a node -----------------------------------------------------------
+
+    def begin(self) -> None:
+        """Configure and activate, unless a lifecycle manager is to do it."""
+        if self.get_parameter("autostart").value:
+            self._wait_for_hand()
+            self.start_up()
+
+    def failure(self) -> str:
+        """Why the process must end: the bus thread did."""
+        error = self._loop.error if self._loop is not None else None
+        return f"the bus thread ended: {error!r}; the torque is off" if error is not None else ""
+
+    def _wait_for_hand(self) -> None:
+        """Until a motor answers or the patience is over; what is wrong, ``configure`` will say."""
+        deadline_s = time.monotonic() + self.get_parameter("port_wait_s").value
+        port = self.get_parameter("port").value
+        while time.monotonic() < deadline_s and self.context.ok():
+            if Path(port).exists():
+                try:
+                    with DynamixelBus(read_settings(self).bus) as bus:
+                        bus.ping(bus.config.motor_ids[0])
+                    return
+                except HandError:
+                    pass
+                except ValueError:
+                    return
+            time.sleep(0.1)
+
+    # --- the bus thread -----------------------------------------------------------------------
+
+    def _tick(self, tick: Tick) -> None:
+        assert self._core is not None
+        self._core.cycle(tick.deadline_ns + self._period_ns)
+
+    def _publish_cycle(self, cycle: Cycle) -> None:
+        reading, state = cycle.reading, self._state
+        seconds, nanoseconds = divmod(reading.stamp_ns, _NS)
+        stamp = state.header.stamp
+        stamp.sec, stamp.nanosec = seconds, nanoseconds
+        state.seq = cycle.seq
+        state.position[:] = reading.position_rad
+        state.velocity[:] = reading.velocity_rad_s
+        state.current[:] = reading.current_a
+        state.command[:] = cycle.command
+        state.command_seq = cycle.command_seq
+        state.command_source = cycle.command_source
+        state.mode = int(cycle.mode)
+        self._state_publisher.publish(state)
+        every = self._settings.joint_states_every
+        if every and cycle.seq % every == 0:
+            stamp = self._joints.header.stamp
+            stamp.sec, stamp.nanosec = seconds, nanoseconds
+            self._joint_position[:] = reading.position_rad
+            self._joint_velocity[:] = reading.velocity_rad_s
+            self._joints_publisher.publish(self._joints)
+
+    def _on_loop_exit(self, error: BaseException | None) -> None:
+        if self._core is not None:
+            self._left_on = self._core.shut_down()
+
+    # --- the executor's thread: commands and services -------------------------------------------
+
+    def _on_command(self, message: HandCommand) -> None:
+        core = self._core
+        if core is not None:
+            core.offer(message.position, message.seq, message.source)
+
+    def _service(self, kind: str) -> Any:
+        def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            response.success, response.message = self._ask(kind)
+            return response
+
+        return answer
+
+    def _ask(self, kind: str) -> tuple[bool, str]:
+        """Have the bus thread do something, and wait for it."""
+        core, loop = self._core, self._loop
+        if core is None or loop is None or not loop.running:
+            return False, (
+                "the driver is not active: `ros2 lifecycle set leap_hand_driver configure`, "
+                "then `activate`"
+            )
+        request = core.request(kind)
+        deadline_s = time.monotonic() + _SERVICE_LIMIT_S
+        while not request.wait(0.1):
+            if not loop.running or time.monotonic() > deadline_s:
+                return False, f"{kind}: no answer from the bus thread; see the log"
+        return request.ok, request.text
+
+    # --- middleware events ------------------------------------------------------------------------
+
+    def _on_command_late(self, event: Any) -> None:
+        self._watch.command_late += event.total_count_change
+
+    def _on_command_liveliness(self, event: Any) -> None:
+        if event.alive_count == 0 and event.alive_count_change < 0 and self.active:
+            self._watch.command_died += 1
+            self.get_logger().warning("the publisher of hand/command has gone; the hand holds")
+        self._watch.command_alive = event.alive_count
+
+    def _on_command_unwatched(self, event: Any) -> None:
+        self._watch.command_unwatched = True
+
+    def _on_state_late(self, event: Any) -> None:
+        if self.active:
+            self._watch.state_late += event.total_count_change
+
+    # --- health, diagnostics, log -----------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Five times a second: log what changed; once a second: tell how the hand is."""
+        core, loop = self._core, self._loop
+        if core is not None and loop is not None:
+            self._log_change(core.output.mode, core.output.reason)
+        self._looks += 1
+        if self._looks % _LOOKS_PER_REPORT:
+            return
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        if core is None or loop is None:
+            message.status = [self._inactive_status()]
+        else:
+            message.status = self._report(core, loop)
+        for status in message.status:
+            status.name = f"{self.get_name()}: {status.name}"
+            status.hardware_id = self.get_parameter("port").value
+        self._diagnostics_publisher.publish(message)
+
+    def _log_change(self, mode: Mode, reason: str) -> None:
+        if (mode, reason) == self._said:
+            return
+        log = self.get_logger()
+        if mode is Mode.FAULT:
+            log.error(f"FAULT: {reason}")
+        elif reason:
+            log.warning(f"{mode.name}: {reason}")
+        else:
+            log.info(mode.name)
+        self._said = (mode, reason)
+
+    def _report(self, core: DriverCore, loop: DeadlineLoop) -> list[DiagnosticStatus]:
+        report, timing = core.report(), loop.statistics()
+        fill_health(self._health, report, timing.missed)
+        self._health_publisher.publish(self._health)
+        view = LoopView(
+            rate_hz=self._settings.rate_hz,
+            missed=timing.missed,
+            lateness_ms_p99=timing.lateness_ms_p99,
+            scheduling=str(loop.realtime or "default scheduling"),
+            degraded=loop.realtime is not None and loop.realtime.degraded,
+            warnings=self._startup_warnings,
+        )
+        limits = self._settings.core.limits
+        found = statuses(report, self._last_report, view, self._watch, limits)
+        self._last_report = report
+        return found
+
+    def _inactive_status(self) -> DiagnosticStatus:
+        state = self._state_machine.current_state[1]
+        if self.last_error:
+            return DiagnosticStatus(
+                name="driver", level=DiagnosticStatus.ERROR, message=self.last_error
+            )
+        return DiagnosticStatus(name="driver", level=DiagnosticStatus.OK, message=state)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the driver until a signal."""
+    return run_node(LeapHandDriver, arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

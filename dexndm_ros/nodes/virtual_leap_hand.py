@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``virtual_leap_hand``: a LEAP hand in MuJoCo behind a serial port, and what only a simulation knows.
+
+The driver reaches the motors through the port, as with a real hand; nothing here moves a joint.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dexndm_msgs.msg import RotationCommand, RotationProgress
+from dexndm_msgs.srv import InjectFault
+from geometry_msgs.msg import PoseStamped, QuaternionStamped
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from std_srvs.srv import Trigger
+
+from dexndm_ros.nodes._qos import LATCHED
+from dexndm_ros.nodes._run import NodeFailedError, run_node
+from dexndm_ros.paths import PathError
+from dexndm_ros.policy.wrist import AxisError, parse_axis
+from dexndm_ros.sim.faults import FaultError
+from dexndm_ros.sim.pty_port import PortLinkError
+from dexndm_ros.sim.virtual_hand import HandSnapshot, VirtualHand
+from dexndm_ros.sim.worlds import WorldError
+
+__all__ = ["VirtualLeapHand", "main"]
+
+_PARAMETERS = (
+    ("link", "", "path of the serial port; empty = the pseudo-terminal's own name, see the log"),
+    ("world", "nominal", "a name in config/worlds or a YAML file"),
+    ("seed", 0, "of the object's places and of random faults"),
+    ("axis", "+z", "rotation counted until rotation/command says otherwise, palm frame"),
+    ("publish_hz", 20.0, "rotation/progress and sim/object messages a second"),
+)
+
+
+class VirtualLeapHand(Node):
+    """Owns a :class:`VirtualHand`; the hand's own threads do the work."""
+
+    def __init__(self) -> None:
+        super().__init__("virtual_leap_hand")
+        for name, default, text in _PARAMETERS:
+            self.declare_parameter(name, default, ParameterDescriptor(description=text))
+        self._hand: VirtualHand | None = None
+        self._progress = RotationProgress()
+        self._progress.header.frame_id = "palm"
+        self._object = PoseStamped()
+        self._object.header.frame_id = "palm"
+
+    # --- what run_node asks of a node -----------------------------------------------------------
+
+    def begin(self) -> None:
+        """Build the world, open the port, join the graph."""
+        link = str(self.get_parameter("link").value)
+        try:
+            axis = parse_axis(self.get_parameter("axis").value)
+            if link:
+                Path(link).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._hand = hand = VirtualHand(
+                self.get_parameter("world").value,
+                link or None,
+                self.get_parameter("seed").value,
+            )
+        except (WorldError, PathError, PortLinkError, AxisError, OSError) as error:
+            raise NodeFailedError(str(error)) from error
+        hand.set_axis(axis)
+        hand.start()
+        self._join_graph(hand)
+        self.get_logger().info(f"world {hand.world.name}, port {hand.port}")
+
+    def failure(self) -> str:
+        """Never: the hand's threads serve until closed."""
+        return ""
+
+    def close(self) -> None:
+        """Hang up the port and remove its link."""
+        hand, self._hand = self._hand, None
+        if hand is not None:
+            hand.close()
+
+    def _join_graph(self, hand: VirtualHand) -> None:
+        self._progress_publisher = self.create_publisher(RotationProgress, "rotation/progress", 10)
+        self._object_publisher = self.create_publisher(PoseStamped, "sim/object", 10)
+        # What an arm would tell on a real system: the world holds the palm still.
+        self._wrist_publisher = self.create_publisher(
+            QuaternionStamped, "wrist/orientation", LATCHED
+        )
+        wrist = QuaternionStamped()
+        wrist.header.stamp = self.get_clock().now().to_msg()
+        wrist.header.frame_id = "world"
+        q = wrist.quaternion
+        q.x, q.y, q.z, q.w = hand.world.wrist_xyzw().tolist()
+        self._wrist_publisher.publish(wrist)
+        self.create_subscription(
+            RotationCommand, "rotation/command", self._on_axis, QoSProfile(depth=1)
+        )
+        self.create_service(InjectFault, "sim/inject_fault", self._on_inject)
+        self.create_service(Trigger, "sim/reset", self._on_reset)
+        self.create_timer(1.0 / self.get_parameter("publish_hz").value, self._publish)
+
+    # --- callbacks ----------------------------------------------------------------------------
+
+    def _on_axis(self, message: RotationCommand) -> None:
+        axis = message.axis
+        if self._hand is None:
+            return
+        try:
+            self._hand.set_axis([axis.x, axis.y, axis.z])
+        except AxisError as error:
+            self.get_logger().warning(f"rotation/command not counted: {error}")
+
+    def _on_inject(
+        self, request: InjectFault.Request, response: InjectFault.Response
+    ) -> InjectFault.Response:
+        if self._hand is None:
+            response.message = "the virtual hand is closed"
+            return response
+        try:
+            response.message = self._hand.inject(
+                request.fault, request.motor, request.probability, request.duration_s
+            )
+        except FaultError as error:
+            response.message = str(error)
+        else:
+            response.success = True
+            self.get_logger().warning(response.message)
+        return response
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._hand is not None
+        if self._hand is not None:
+            self._hand.reset()
+        response.message = "the object is taken out and handed over anew"
+        return response
+
+    def _publish(self) -> None:
+        if self._hand is None:
+            return
+        view = self._hand.snapshot()
+        stamp = self.get_clock().now().to_msg()
+        progress = self._progress
+        progress.header.stamp = stamp
+        progress.angle = view.progress.angle_rad
+        progress.off_axis = view.progress.off_axis_rad
+        progress.time = view.progress.time_s
+        progress.fallen = view.progress.fallen
+        progress.episode = view.progress.episode
+        self._progress_publisher.publish(progress)
+        if view.object_position_m is not None:
+            self._object.header.stamp = stamp
+            self._fill_pose(view)
+            self._object_publisher.publish(self._object)
+
+    def _fill_pose(self, view: HandSnapshot) -> None:
+        p, q = self._object.pose.position, self._object.pose.orientation
+        assert view.object_position_m is not None and view.object_xyzw is not None
+        p.x, p.y, p.z = view.object_position_m.tolist()
+        q.x, q.y, q.z, q.w = view.object_xyzw.tolist()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the virtual hand until a signal."""
+    return run_node(VirtualLeapHand, arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
