@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import stat
+import struct
 import tty
 from pathlib import Path
 
@@ -36,6 +38,7 @@ class PtyPort:
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
+        _mark(self._slave)
         self.device = os.ttyname(self._slave)
         """The pty's own name, /dev/pts/N."""
         self._wake_read, self._wake_write = os.pipe()
@@ -91,7 +94,7 @@ def _target(link: Path) -> str | None:
 
 
 def _check_free(link: Path) -> None:
-    """Refuse anything but a free name or a dangling link that an earlier hand left behind."""
+    """Refuse anything but a free name or a link that an earlier hand left behind."""
     if not link.parent.is_dir():
         raise PortLinkError(f"cannot create {link}: folder {link.parent} does not exist; create it")
     try:
@@ -105,11 +108,36 @@ def _check_free(link: Path) -> None:
     target = _target(link) or ""
     if not target.startswith("/dev/pts/"):
         raise PortLinkError(f"{link} is a link to {target}, not to a virtual hand; remove it")
-    if Path(target).exists():
+    if _marked(target):
         raise PortLinkError(
             f"{link} already leads to {target}: another virtual hand is running there; "
             "stop it or choose another path"
         )
+
+
+# A killed hand leaves its link behind, and the kernel gives the pty's number to the next terminal. A record
+# lock tells who is who: held by the open file of the hand, it ends with the hand and with nothing else, and
+# it does not disturb programs that ask for the port exclusively (those use flock or TIOCEXCL).
+def _record_lock(kind: int) -> bytes:
+    return struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0)
+
+
+def _mark(fd: int) -> None:
+    """Say that a virtual hand serves this pty."""
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _record_lock(fcntl.F_WRLCK))
+
+
+def _marked(device: str) -> bool:
+    """Whether a virtual hand serves this pty."""
+    try:
+        fd = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _record_lock(fcntl.F_WRLCK))
+        return bool(struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK)
+    finally:
+        os.close(fd)
 
 
 def _link_atomically(target: str, link: Path) -> None:

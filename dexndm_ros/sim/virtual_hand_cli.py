@@ -15,7 +15,7 @@ import numpy as np
 from dexndm_ros.hand.control_table import BAUD_CODES
 from dexndm_ros.paths import PathError
 from dexndm_ros.policy.wrist import AxisError, parse_axis
-from dexndm_ros.sim.faults import FAULTS, FaultError
+from dexndm_ros.sim.faults import FAULTS, Fault, FaultError
 from dexndm_ros.sim.pty_port import PortLinkError
 from dexndm_ros.sim.rig import RigConfig
 from dexndm_ros.sim.virtual_hand import VirtualHand
@@ -23,6 +23,7 @@ from dexndm_ros.sim.worlds import World, WorldError
 
 __all__ = ["main"]
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _EPILOG = """\
 Opens like a U2D2 with sixteen XC330 (or XL330) at IDs 0..15, Protocol 2.0, at any baud rate a program
 asks for; answers take the time they need on a 4 Mbps wire (--baud). Example:
@@ -34,7 +35,7 @@ asks for; answers take the time they need on a 4 Mbps wire (--baud). Example:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM.
+    """Run until SIGINT, SIGTERM or SIGHUP.
 
     Args:
         argv: words after `dexndm virtual-hand`.
@@ -48,38 +49,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     def on_signal(number: int, frame: FrameType | None) -> None:
         stop.set()
 
+    previous = {number: signal.signal(number, on_signal) for number in _SIGNALS}
     try:
-        world = World.load(arguments.world)
-        config = RigConfig(
-            model_number=world.servo.motor_model.model_number,
-            baud=arguments.baud,
-            return_delay_us=arguments.return_delay_us,
-            fault_seed=arguments.seed,
-        )
-        hand = VirtualHand(world, arguments.link, arguments.seed, config)
+        _serve(arguments, stop)
     except (WorldError, PathError, PortLinkError) as error:
         print(f"dexndm virtual-hand: {error}", file=sys.stderr)
         return 1
-    previous = {
-        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        hand.set_axis(parse_axis(arguments.axis))
-        for words in arguments.fault:
-            print(hand.inject(*_fault(words)), flush=True)
-        with hand:
-            print(
-                f"virtual hand: port {hand.port}, world {world.name}; Ctrl-C stops it", flush=True
-            )
-            _show(hand, stop)
     except (AxisError, FaultError) as error:
         print(f"dexndm virtual-hand: {error}", file=sys.stderr)
         return 2
     finally:
-        hand.close()
         for number, handler in previous.items():
             signal.signal(number, handler)
     return 0
+
+
+def _serve(arguments: argparse.Namespace, stop: threading.Event) -> None:
+    """Build the hand and serve it until stopped."""
+    axis = parse_axis(arguments.axis)
+    faults = [Fault(*_fault(words)) for words in arguments.fault]
+    world = World.load(arguments.world)
+    config = RigConfig(
+        model_number=world.servo.motor_model.model_number,
+        baud=arguments.baud,
+        return_delay_us=arguments.return_delay_us,
+        fault_seed=arguments.seed,
+    )
+    with VirtualHand(world, arguments.link, arguments.seed, config) as hand:
+        hand.set_axis(axis)
+        print(f"virtual hand: port {hand.port}, world {world.name}; Ctrl-C stops it", flush=True)
+        for fault in faults:
+            print(hand.rig.faults.inject(fault), flush=True)
+        _show(hand, stop)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fault(words: str) -> tuple[str, int, float, float]:
-    """`lost_reply:-1:0.01` as the arguments of `VirtualHand.inject`."""
+    """`lost_reply:-1:0.01` as the arguments of a `Fault`."""
     kind, *rest = words.split(":")
     try:
         motor, probability, duration_s = (*map(float, rest), *(-1.0, 1.0, 0.0)[len(rest) :])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dynamixel_sdk as sdk
 import pytest
+import serial
 from dynamixel_sdk import port_handler
 
 from dexndm_ros.hand.units import ticks_from_rad
@@ -250,6 +251,25 @@ def test_a_link_left_behind_by_a_killed_hand_is_replaced(tmp_path):
     assert str(link.readlink()) == port.device
     port.close()
     assert not link.is_symlink()
+
+
+def test_a_left_behind_link_that_leads_to_a_strangers_terminal_is_replaced(tmp_path):
+    master, slave = os.openpty()  # the kernel gave the dead hand's number away
+    link = tmp_path / "hand"
+    link.symlink_to(os.ttyname(slave))
+    port = PtyPort(link)
+    assert str(link.readlink()) == port.device
+    port.close()
+    os.close(master)
+    os.close(slave)
+
+
+def test_programs_may_take_the_port_exclusively_and_leave_the_hand_its_link(rig, tmp_path):
+    with serial.Serial(rig.port, 4_000_000, timeout=20, exclusive=True) as port:
+        port.write(encode(3, Instruction.PING))
+        assert len(port.read(14)) == 14
+    with pytest.raises(PortLinkError, match="another virtual hand is running there"):
+        PtyPort(rig.port)
 
 
 def test_closing_leaves_a_link_that_somebody_else_took_over(tmp_path):
