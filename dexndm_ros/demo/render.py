@@ -26,7 +26,7 @@ __all__ = ["GIF_FILE", "STILLS_FILE", "VIDEO_FILE", "RenderConfig", "main", "ren
 VIDEO_FILE, GIF_FILE, STILLS_FILE = "demo.mp4", "demo.gif", "stills.png"
 _LEAD_IN_S = 1.0
 _STILLS = 4
-_GIF_EVERY = 3
+_GIF_EVERY = 2
 _GIF_COLOURS = 64
 _AWAY_M = np.array([0.0, 0.0, -5.0])
 
@@ -47,7 +47,7 @@ class RenderConfig:
 
     width_px: int = 640
     height_px: int = 480
-    rate_hz: float = 30.0
+    rate_hz: float = 20.0  # as often as the virtual hand tells its pose
     longest_s: float = 30.0
     gif_s: float = 10.0
 
