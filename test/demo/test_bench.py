@@ -63,7 +63,8 @@ def test_an_unknown_bench_is_refused_with_the_names_of_all(capsys) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["bus_cyle"])
     assert ended.value.code == 2
-    assert all(name in capsys.readouterr().err for name in BENCHES)
+    said = capsys.readouterr().err
+    assert all(name in said for name in BENCHES)
 
 
 def test_every_program_reads_all_motors_and_moves_them() -> None:
