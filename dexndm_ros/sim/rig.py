@@ -114,6 +114,11 @@ class ServoRig:
         """What to open as the serial port."""
         return self.bus.path
 
+    @property
+    def running(self) -> bool:
+        """Both threads are at work; False before `start`, after `close`, and when one has crashed."""
+        return self._thread.is_alive() and self.bus.running
+
     def start(self) -> None:
         """Start physics and bus."""
         self._thread.start()

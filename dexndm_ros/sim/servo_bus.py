@@ -52,6 +52,11 @@ class ServoBus:
         """What to open as the serial port."""
         return self._port.path
 
+    @property
+    def running(self) -> bool:
+        """The bus thread is at work."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Start answering."""
         self._thread.start()

@@ -119,6 +119,11 @@ class VirtualHand:
         """What to open as the serial port."""
         return self.rig.port
 
+    @property
+    def running(self) -> bool:
+        """Physics and bus are at work; False before `start`, after `close`, and when one has crashed."""
+        return self.rig.running
+
     def start(self) -> None:
         """Start physics and bus.
 

@@ -12,10 +12,12 @@ import dynamixel_sdk as sdk
 import pytest
 import serial
 from dynamixel_sdk import port_handler
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dexndm_ros.hand.units import ticks_from_rad
 from dexndm_ros.sim.plant import JointPlant
-from dexndm_ros.sim.protocol2 import Instruction, PacketParser, encode
+from dexndm_ros.sim.protocol2 import Instruction, PacketParser, encode, encode_status
 from dexndm_ros.sim.pty_port import PortLinkError, PtyPort
 from dexndm_ros.sim.rig import RigConfig, ServoRig
 
@@ -158,6 +160,37 @@ def test_a_valid_packet_after_garbage_is_answered(raw):
     answer, _ = exchange(raw, garbage + encode(3, Instruction.PING), 14)
     (status,) = PacketParser().feed(answer)
     assert (status.motor_id, status.crc_ok) == (3, True)
+
+
+@pytest.fixture(scope="module")
+def abused(tmp_path_factory):
+    """A hand that lives through all examples, and its port."""
+    with ServoRig(JointPlant(), tmp_path_factory.mktemp("abused") / "hand") as rig:
+        fd = os.open(rig.port, os.O_RDWR | os.O_NOCTTY)
+        yield rig, fd
+        os.close(fd)
+
+
+junk = st.lists(
+    st.binary(max_size=40)
+    | st.sampled_from([b"\xff\xff\xfd\x00", b"\xff\xff", b"\xff\xff\xfd\x00\xfe\x40\x00\x8a"])
+    | st.builds(encode, st.integers(16, 253), st.integers(0, 255), st.binary(max_size=12)),
+    max_size=6,
+).map(b"".join)
+
+
+@settings(max_examples=60)
+@given(junk)
+def test_no_bytes_stop_the_bus(abused, garbage):
+    rig, fd = abused
+    os.write(fd, garbage)
+    os.write(fd, encode(11, Instruction.PING))
+    expected = encode_status(11, 0, struct.pack("<HB", 1240, 52))
+    answer = b""
+    while expected not in answer:
+        assert select.select([fd], [], [], 20.0)[0], "no answer to a valid packet"
+        answer += os.read(fd, 4096)
+    assert rig.running
 
 
 def test_packets_written_in_pieces_are_answered(raw):
