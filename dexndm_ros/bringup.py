@@ -175,14 +175,15 @@ def _node(name: str, parameters: Mapping[str, ParameterValue], share: Path) -> P
     )
 
 
-def _hand(values: Mapping[str, str]) -> list[ProcessSpec]:
+def _hand(values: Mapping[str, str], enable: bool) -> list[ProcessSpec]:
     """The driver, with the virtual hand before it unless a real one is used."""
     share = share_dir()
     port, sim = _port(values)
     driver: dict[str, ParameterValue] = {
         "port": port,
-        "rate_hz": _number("rate", values["rate"], 10.0, 500.0, "Hz"),
+        "rate_hz": _number("rate", values["rate"], 20.0, 500.0, "Hz"),
         "profile": values["profile"].strip(),
+        "enable_on_activate": enable,
     }
     if not sim:
         return [_node("leap_hand_driver", driver, share)]
@@ -192,20 +193,25 @@ def _hand(values: Mapping[str, str]) -> list[ProcessSpec]:
         "world": str(world_path(values["world"].strip())),
         "seed": int(_number("seed", values["seed"], 0, 2**31 - 1, "")),
     }
+    if "axis" in values:
+        hand["axis"] = values["axis"].strip()
     return [_node("virtual_leap_hand", hand, share), _node("leap_hand_driver", driver, share)]
+
+
+def _leap_hand(values: Mapping[str, str]) -> list[ProcessSpec]:
+    return _hand(values, _flag("enable", values["enable"]))
 
 
 def _rotation_demo(values: Mapping[str, str]) -> list[ProcessSpec]:
     """Hand, driver and the rotation policy."""
-    processes = _hand(values)
-    share = share_dir()
+    processes = _hand(values, enable=True)
     policy: dict[str, ParameterValue] = {
         "policy": str(policy_path(values["policy"].strip() or _SHIPPED_POLICY)),
         "axis": values["axis"].strip(),
     }
     if values["wrist"].strip():
         policy["wrist"] = values["wrist"].strip()
-    return [*processes, _node("rotation_policy", policy, share)]
+    return [*processes, _node("rotation_policy", policy, share_dir())]
 
 
 _HAND_ARGUMENTS = (
@@ -217,7 +223,7 @@ _HAND_ARGUMENTS = (
     Argument(
         "port", "", "serial port of the hand (with sim: where the virtual hand puts its port)"
     ),
-    Argument("rate", "100", "bus cycles and hand/state messages a second, Hz"),
+    Argument("rate", "100", "bus cycles and hand/state messages a second, 20..500 Hz"),
     Argument("profile", "full", "current limit: full = 500 mA, lite = 300 mA"),
 )
 _POLICY_ARGUMENTS = (
@@ -229,7 +235,11 @@ _POLICY_ARGUMENTS = (
 )
 
 SYSTEMS: dict[str, System] = {
-    "leap_hand": System("The driver of one LEAP hand, real or virtual.", _HAND_ARGUMENTS, _hand),
+    "leap_hand": System(
+        "The driver of one LEAP hand, real or virtual.",
+        (*_HAND_ARGUMENTS, Argument("enable", "false", "true = torque on, holding the pose")),
+        _leap_hand,
+    ),
     "rotation_demo": System(
         "A LEAP hand, real or virtual, rotates an object.",
         (*_HAND_ARGUMENTS, *_POLICY_ARGUMENTS),

@@ -36,6 +36,7 @@ def test_demo_without_arguments_is_the_virtual_hand_and_starts_in_the_order_of_n
     named = by_name(processes)
     assert named["virtual_leap_hand"].parameters["link"] == default_virtual_port()
     assert named["leap_hand_driver"].parameters["port"] == default_virtual_port()
+    assert named["leap_hand_driver"].parameters["enable_on_activate"] is True
     assert str(named["rotation_policy"].parameters["policy"]).endswith("some.onnx")
 
 
@@ -55,6 +56,7 @@ def test_a_virtual_hand_can_be_put_at_a_named_port(tmp_path: Path) -> None:
     assert str(named["virtual_leap_hand"].parameters["world"]).endswith("nominal.yaml")
     assert named["virtual_leap_hand"].parameters["seed"] == 5
     assert named["leap_hand_driver"].parameters["port"] == link
+    assert named["leap_hand_driver"].parameters["enable_on_activate"] is False
 
 
 def test_each_domain_has_its_own_virtual_port(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,9 +76,10 @@ def test_the_virtual_hand_never_replaces_a_real_device() -> None:
     ("arguments", "words"),
     [
         ({"sim": "perhaps"}, "true or false"),
-        ({"rate": "fast"}, "10 to 500 Hz"),
-        ({"rate": "nan"}, "10 to 500 Hz"),
-        ({"rate": 5000}, "10 to 500 Hz"),
+        ({"enable": "perhaps"}, "true or false"),
+        ({"rate": "fast"}, "20 to 500 Hz"),
+        ({"rate": "nan"}, "20 to 500 Hz"),
+        ({"rate": 5000}, "20 to 500 Hz"),
         ({"speed": "1"}, "has no argument 'speed'"),
         ({"world": "atlantis"}, "no world 'atlantis'"),
     ],

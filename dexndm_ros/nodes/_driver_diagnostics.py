@@ -15,31 +15,13 @@ from dexndm_ros.hand.errors import hardware_error_text
 from dexndm_ros.hand.guard import Mode
 from dexndm_ros.hand.health import HealthLimits
 from dexndm_ros.hand.joints import JOINT_NAMES
+from dexndm_ros.nodes._command_watch import CommandWatch
 
-__all__ = ["LoopView", "TopicWatch", "fill_health", "statuses"]
+__all__ = ["LoopView", "fill_health", "statuses"]
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 _SLOW = 0.95
 """A bus below this share of its rate is worth a warning."""
-
-
-@dataclass
-class TopicWatch:
-    """What the middleware reported of ``hand/command`` and ``hand/state`` since activation.
-
-    Attributes:
-        command_late: commands that missed the deadline.
-        command_alive: publishers of commands that are alive, of those that offer liveliness.
-        command_died: times that the last of them died or hung.
-        command_unwatched: a publisher offers no deadline; only the guard's own time-out watches it.
-        state_late: states that missed the deadline we offer.
-    """
-
-    command_late: int = 0
-    command_alive: int = 0
-    command_died: int = 0
-    command_unwatched: bool = False
-    state_late: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,6 +35,7 @@ class LoopView:
         scheduling: what the realtime block got, in words.
         degraded: it got less than was asked for.
         warnings: of the start-up.
+        late_states: states that missed the deadline that hand/state offers.
     """
 
     rate_hz: float
@@ -61,6 +44,7 @@ class LoopView:
     scheduling: str
     degraded: bool
     warnings: tuple[str, ...]
+    late_states: int
 
 
 def fill_health(health: HandHealth, report: DriverReport, missed: int) -> None:
@@ -85,14 +69,14 @@ def statuses(
     now: DriverReport,
     before: DriverReport | None,
     loop: LoopView,
-    watch: TopicWatch,
+    watch: CommandWatch,
     limits: HealthLimits,
 ) -> list[DiagnosticStatus]:
     """Bus, guard, commands and each motor; ``before`` is the last report, for what is new."""
     return [
         _bus(now, before, loop),
         _guard(now, before),
-        _commands(now, watch),
+        _commands(now, watch, loop),
         *(_motor(k, now, before, limits) for k in range(len(JOINT_NAMES))),
     ]
 
@@ -144,7 +128,7 @@ def _guard(now: DriverReport, before: DriverReport | None) -> DiagnosticStatus:
         level, message = ERROR, now.reason
     elif refused > 0:
         level, message = WARN, f"{refused} commands refused: {now.last_rejection}"
-    elif now.reason:
+    elif now.reason and math.isfinite(now.command_age_s):
         level, message = WARN, f"{now.mode.name}: {now.reason}"
     return _status(
         "guard",
@@ -159,14 +143,16 @@ def _guard(now: DriverReport, before: DriverReport | None) -> DiagnosticStatus:
     )
 
 
-def _commands(now: DriverReport, watch: TopicWatch) -> DiagnosticStatus:
+def _commands(now: DriverReport, watch: CommandWatch, loop: LoopView) -> DiagnosticStatus:
     level = OK
     message = f"from {now.command_source}" if now.command_source else "none yet"
-    if watch.command_died and not watch.command_alive:
+    if watch.deaths and not watch.alive and not watch.unwatched:
         level = WARN
         message = "the publisher of hand/command died or hangs: start it again; the hand holds"
-    elif watch.command_unwatched:
-        message += "; it offers no deadline, so only the guard's time-out watches it"
+    elif watch.unwatched:
+        message += (
+            f"; {watch.unwatched} publishers offer no deadline, so only the guard watches them"
+        )
     age_ms = now.command_age_s * 1e3
     return _status(
         "commands",
@@ -175,9 +161,9 @@ def _commands(now: DriverReport, watch: TopicWatch) -> DiagnosticStatus:
         {
             "age (ms)": age_ms if math.isfinite(age_ms) else "none",
             "source": now.command_source,
-            "deadline misses": watch.command_late,
-            "live publishers": watch.command_alive,
-            "hand/state deadline misses": watch.state_late,
+            "deadline misses": watch.late,
+            "live publishers": watch.alive,
+            "hand/state deadline misses": loop.late_states,
         },
     )
 

@@ -8,30 +8,27 @@ services, and tells health, diagnostics and the log once in a while.
 from __future__ import annotations
 
 import time
-from array import array
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from dexndm_msgs.msg import HandCommand, HandHealth, HandState
+from dexndm_msgs.msg import HandCommand, HandHealth
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from dexndm_ros.hand.bus import DynamixelBus
 from dexndm_ros.hand.driver_core import DriverCore
-from dexndm_ros.hand.driver_types import Cycle, DriverReport
+from dexndm_ros.hand.driver_types import DriverReport
 from dexndm_ros.hand.errors import HandBusError, HandError, MotorHardwareError
 from dexndm_ros.hand.guard import Mode
-from dexndm_ros.hand.joints import JOINT_NAMES
 from dexndm_ros.hand.startup import bring_up
 from dexndm_ros.hand.urdf import build_urdf
-from dexndm_ros.nodes._driver_diagnostics import LoopView, TopicWatch, fill_health, statuses
+from dexndm_ros.nodes._command_watch import CommandWatch
+from dexndm_ros.nodes._driver_diagnostics import LoopView, fill_health, statuses
+from dexndm_ros.nodes._driver_output import StateOutput
 from dexndm_ros.nodes._driver_settings import declare_parameters, read_settings
 from dexndm_ros.nodes._lifecycle import SteadyLifecycleNode
-from dexndm_ros.nodes._qos import LATCHED, control_publisher, control_subscriber, control_watch
+from dexndm_ros.nodes._qos import LATCHED, control_subscriber
 from dexndm_ros.nodes._run import run_node
 from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
 
@@ -40,7 +37,6 @@ __all__ = ["LeapHandDriver", "main"]
 _LOOK_S = 0.2
 _LOOKS_PER_REPORT = 5
 _SERVICE_LIMIT_S = 20.0
-_NS = 1_000_000_000
 
 
 class LeapHandDriver(SteadyLifecycleNode):
@@ -54,13 +50,13 @@ class LeapHandDriver(SteadyLifecycleNode):
         self._bus: DynamixelBus | None = None
         self._core: DriverCore | None = None
         self._loop: DeadlineLoop | None = None
-        self._publishers_made: list[Any] = []
+        self._output: StateOutput | None = None
         self._fault = ""
         self._left_on = ""
         self._looks = 0
         self._said: tuple[Mode, str] = (Mode.RELAXED, "")
         self._last_report: DriverReport | None = None
-        self._watch = TopicWatch()
+        self._late_states = 0
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._health_publisher = self.create_publisher(HandHealth, "hand/health", 10)
         self._health = HandHealth()
@@ -76,19 +72,7 @@ class LeapHandDriver(SteadyLifecycleNode):
         self.create_subscription(
             HandCommand, "hand/command", self._on_command, control_subscriber()
         )
-        # Beside it, because a subscription that asks for a deadline is deaf to plain publishers.
-        self.create_subscription(
-            HandCommand,
-            "hand/command",
-            lambda _: None,
-            control_watch(),
-            raw=True,
-            event_callbacks=SubscriptionEventCallbacks(
-                deadline=self._on_command_late,
-                liveliness=self._on_command_liveliness,
-                incompatible_qos=self._on_command_unwatched,
-            ),
-        )
+        self._watch = CommandWatch(self, HandCommand, "hand/command", self._on_publisher_death)
         for kind in ("enable", "relax", "recover"):
             self.create_service(Trigger, f"hand/{kind}", self._service(kind))
 
@@ -97,7 +81,9 @@ class LeapHandDriver(SteadyLifecycleNode):
     def configure(self) -> None:
         """Open the port and set the motors up, torque off."""
         self._settings = settings = read_settings(self)
-        self._make_outputs()
+        self._output = StateOutput(
+            self, settings.rate_hz, settings.joint_states_every, self._on_state_late
+        )
         self._bus = bus = DynamixelBus(settings.bus)
         bus.open()
         self._fault = ""
@@ -119,35 +105,15 @@ class LeapHandDriver(SteadyLifecycleNode):
             f"{len(report.changed)} registers set"
         )
 
-    def _make_outputs(self) -> None:
-        settings = self._settings
-        qos = control_publisher(settings.rate_hz)
-        events = PublisherEventCallbacks(deadline=self._on_state_late)
-        self._state_publisher = self.create_lifecycle_publisher(
-            HandState, "hand/state", qos, event_callbacks=events
-        )
-        self._joints_publisher = self.create_lifecycle_publisher(JointState, "joint_states", 10)
-        self._publishers_made = [self._state_publisher, self._joints_publisher]
-        self._state = HandState()
-        self._state.header.frame_id = "palm"
-        self._joints = JointState(name=list(JOINT_NAMES))
-        self._joints.position = array("d", bytes(8 * len(JOINT_NAMES)))
-        self._joints.velocity = array("d", bytes(8 * len(JOINT_NAMES)))
-        # Views: filling them fills the messages, without a new list a cycle.
-        self._joint_position = np.frombuffer(self._joints.position)
-        self._joint_velocity = np.frombuffer(self._joints.velocity)
-
     def activate(self) -> None:
         """Start the bus thread; torque on, if that is asked for."""
-        settings, bus = self._settings, self._bus
-        assert bus is not None
+        settings, bus, output = self._settings, self._bus, self._output
+        assert bus is not None and output is not None
         if not bus.is_open:
             raise HandBusError("the port was lost: clean up and configure again")
-        self._watch = TopicWatch(command_alive=self._watch.command_alive)
+        self._late_states = 0
         self._last_report = None
-        self._core = DriverCore(
-            bus, settings.profile, settings.core, self._publish_cycle, self._fault
-        )
+        self._core = DriverCore(bus, settings.profile, settings.core, output.publish, self._fault)
         self._loop = DeadlineLoop(
             LoopConfig(rate_hz=settings.rate_hz, name="bus", realtime=settings.realtime),
             self._tick,
@@ -179,9 +145,9 @@ class LeapHandDriver(SteadyLifecycleNode):
         if self._bus is not None:
             self._bus.close()
         self._bus = self._core = None
-        for publisher in self._publishers_made:
-            self.destroy_lifecycle_publisher(publisher)
-        self._publishers_made = []
+        output, self._output = self._output, None
+        if output is not None:
+            output.destroy()
 
     # --- what run_node asks of a node -----------------------------------------------------------
 
@@ -218,28 +184,6 @@ class LeapHandDriver(SteadyLifecycleNode):
         assert self._core is not None
         self._core.cycle(tick.deadline_ns + self._period_ns)
 
-    def _publish_cycle(self, cycle: Cycle) -> None:
-        reading, state = cycle.reading, self._state
-        seconds, nanoseconds = divmod(reading.stamp_ns, _NS)
-        stamp = state.header.stamp
-        stamp.sec, stamp.nanosec = seconds, nanoseconds
-        state.seq = cycle.seq
-        state.position[:] = reading.position_rad
-        state.velocity[:] = reading.velocity_rad_s
-        state.current[:] = reading.current_a
-        state.command[:] = cycle.command
-        state.command_seq = cycle.command_seq
-        state.command_source = cycle.command_source
-        state.mode = int(cycle.mode)
-        self._state_publisher.publish(state)
-        every = self._settings.joint_states_every
-        if every and cycle.seq % every == 0:
-            stamp = self._joints.header.stamp
-            stamp.sec, stamp.nanosec = seconds, nanoseconds
-            self._joint_position[:] = reading.position_rad
-            self._joint_velocity[:] = reading.velocity_rad_s
-            self._joints_publisher.publish(self._joints)
-
     def _on_loop_exit(self, error: BaseException | None) -> None:
         if self._core is not None:
             self._left_on = self._core.shut_down()
@@ -275,21 +219,13 @@ class LeapHandDriver(SteadyLifecycleNode):
 
     # --- middleware events ------------------------------------------------------------------------
 
-    def _on_command_late(self, event: Any) -> None:
-        self._watch.command_late += event.total_count_change
-
-    def _on_command_liveliness(self, event: Any) -> None:
-        if event.alive_count == 0 and event.alive_count_change < 0 and self.active:
-            self._watch.command_died += 1
+    def _on_publisher_death(self) -> None:
+        if self.active:
             self.get_logger().warning("the publisher of hand/command has gone; the hand holds")
-        self._watch.command_alive = event.alive_count
-
-    def _on_command_unwatched(self, event: Any) -> None:
-        self._watch.command_unwatched = True
 
     def _on_state_late(self, event: Any) -> None:
         if self.active:
-            self._watch.state_late += event.total_count_change
+            self._late_states += event.total_count_change
 
     # --- health, diagnostics, log -----------------------------------------------------------------
 
@@ -298,6 +234,7 @@ class LeapHandDriver(SteadyLifecycleNode):
         core, loop = self._core, self._loop
         if core is not None and loop is not None:
             self._log_change(core.output.mode, core.output.reason)
+        self._watch.look()
         self._looks += 1
         if self._looks % _LOOKS_PER_REPORT:
             return
@@ -318,7 +255,7 @@ class LeapHandDriver(SteadyLifecycleNode):
         log = self.get_logger()
         if mode is Mode.FAULT:
             log.error(f"FAULT: {reason}")
-        elif reason:
+        elif reason and self._said[0] is not Mode.RELAXED:
             log.warning(f"{mode.name}: {reason}")
         else:
             log.info(mode.name)
@@ -335,6 +272,7 @@ class LeapHandDriver(SteadyLifecycleNode):
             scheduling=str(loop.realtime or "default scheduling"),
             degraded=loop.realtime is not None and loop.realtime.degraded,
             warnings=self._startup_warnings,
+            late_states=self._late_states,
         )
         limits = self._settings.core.limits
         found = statuses(report, self._last_report, view, self._watch, limits)
