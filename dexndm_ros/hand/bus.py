@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import math
 import struct
-import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -133,7 +132,7 @@ class DynamixelBus:
                 raise HandBusError(f"port {self.config.port} is not open: open the bus first")
             try:
                 yield self._port
-            except (OSError, termios.error) as error:  # SerialException is an OSError
+            except OSError as error:  # SerialException is one too
                 self._port.closePort()
                 raise PortLostError(self.config.port, error) from error
 

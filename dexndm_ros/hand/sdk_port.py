@@ -136,7 +136,10 @@ class HandPortHandler(PortHandler):
     def clearPort(self) -> None:  # noqa: N802
         """Throw away what has been received: late replies of an earlier request."""
         self.received.clear()
-        termios.tcflush(self._fd, termios.TCIFLUSH)
+        try:
+            termios.tcflush(self._fd, termios.TCIFLUSH)
+        except termios.error as error:  # not an OSError, unlike what every other call raises
+            raise OSError(*error.args) from error
 
     def writePort(self, packet: bytes) -> int:  # noqa: N802
         """Write the whole packet; the kernel's buffer takes it at once unless the port is stuck."""
