@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _demo(options, logs, line)
     except BaseException as error:
         line.close()
-        if not isinstance(error, KeyboardInterrupt) and any(logs.glob("*.log")):
+        if isinstance(error, Exception) and any(logs.glob("*.log")):
             print(f"logs of all processes: {logs}", file=sys.stderr)
         else:
             shutil.rmtree(logs, ignore_errors=True)

@@ -106,6 +106,9 @@ class _Scene:
             self._model = build_model(world, visual=True)
             self._model.vis.global_.offwidth = config.width_px
             self._model.vis.global_.offheight = config.height_px
+            # One lamp above leaves half of the hand in the dark.
+            self._model.vis.headlight.ambient = np.full(3, 0.3)
+            self._model.vis.headlight.diffuse = np.full(3, 0.3)
             self._renderer = mujoco.Renderer(self._model, config.height_px, config.width_px)
         except Exception as error:  # whatever a graphics driver may raise
             first = str(error).strip().splitlines()[:1] or [type(error).__name__]
@@ -125,12 +128,12 @@ class _Scene:
         palm = self._data.body("palm")
         rotation = palm.xmat.reshape(3, 3)
         camera = self._mujoco.MjvCamera()
-        camera.lookat = palm.xpos + rotation @ (0.6 * GRASP_CENTRE_M)
-        camera.distance = 0.44
+        camera.lookat = palm.xpos + rotation @ (0.75 * GRASP_CENTRE_M)
+        camera.distance = 0.36
         camera.azimuth = 140.0
-        # From above when the grasp side looks up, from below the horizon when the palm is above it.
+        # From above when the grasp side looks up, from below when the object hangs under the palm.
         grasp_up = -rotation[2, 2]
-        camera.elevation = -35.0 if grasp_up > 0.5 else -12.0
+        camera.elevation = -42.0 if grasp_up > 0.5 else 22.0
         return camera
 
     def frames(self, times_s: NDArray[np.float64]) -> Iterator[Image]:

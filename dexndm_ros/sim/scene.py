@@ -108,6 +108,10 @@ def _add_object_sensors(spec: mujoco.MjSpec) -> None:
 def _add_scenery(spec: mujoco.MjSpec, config: ObjectConfig) -> None:
     spec.worldbody.add_light(pos=[0.2, -0.3, 1.4], dir=[-0.15, 0.2, -1.0])
     spec.add_texture(
+        name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=[0.78, 0.83, 0.88], rgb2=[0.42, 0.46, 0.50], width=128, height=768,
+    )  # fmt: skip
+    spec.add_texture(
         name="floor", type=mujoco.mjtTexture.mjTEXTURE_2D, builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
         rgb1=[0.30, 0.33, 0.36], rgb2=[0.25, 0.28, 0.31], width=256, height=256,
     )  # fmt: skip
