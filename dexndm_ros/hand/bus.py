@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self
 
 import numpy as np
@@ -42,6 +42,8 @@ _TABLE = (0, 148)
 """Everything up to the indirect addresses, which this driver does not use."""
 _FAST_FIELDS = np.dtype([("current", "<i2"), ("velocity", "<i4"), ("position", "<i4")])
 _MAX_GOAL_RAD = 2.0 * math.pi
+_PING_ROUNDS = 4
+_PING_PAUSE_S = 0.05
 _FAST_FIRMWARE = 46
 """X330 know fast sync read from this firmware on."""
 
@@ -221,13 +223,22 @@ class DynamixelBus:
         return model, firmware
 
     def ping_all(self) -> dict[int, tuple[int, int]]:
-        """(model number, firmware version) of each motor that answers, by ID."""
-        found = {}
-        for motor_id in self.config.motor_ids:
-            try:
-                found[motor_id] = self.ping(motor_id)
-            except NoReplyError:
-                continue
+        """(model number, firmware version) of each motor that answers, by ID.
+
+        A held-up machine may lose all replies of one motor: those missing are asked again a little later.
+        """
+        found: dict[int, tuple[int, int]] = {}
+        for attempt in range(_PING_ROUNDS):
+            if attempt:
+                time.sleep(_PING_PAUSE_S)
+            for motor_id in self.config.motor_ids:
+                if motor_id not in found:
+                    with suppress(NoReplyError):
+                        found[motor_id] = self.ping(motor_id)
+            # Nobody at all is a matter of power or cable, not of bad luck.
+            if len(found) in (0, len(self.config.motor_ids)):
+                break
+        found = dict(sorted(found.items(), key=lambda item: self.config.motor_ids.index(item[0])))
         with self._lock:
             self._reader = self._new_reader()
         return found
