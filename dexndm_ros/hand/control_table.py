@@ -64,6 +64,7 @@ class Register:
 
     @property
     def writable(self) -> bool:
+        """Whether an instruction may write it (EEPROM only with the torque off)."""
         return self.access == "RW"
 
 
