@@ -62,7 +62,6 @@ class DriverCore:
         self._requests: deque[Request] = deque()
         self._seq = 0
         self._reading: BusReading | None = None
-        self._written: GuardOutput | None = None
         self._output = GuardOutput(Mode.RELAXED, None)
         self._torque = False
         self._port_lost = False
@@ -139,7 +138,7 @@ class DriverCore:
             self._guard.fault(reason)
         complete = reading is not None and reading.complete
         measured = reading.position_rad if reading is not None and complete else None
-        before, self._output = self._written, self._guard.tick(measured, now_s)
+        before, self._output = self._output, self._guard.tick(measured, now_s)
         self._apply(self._output, now_s)
         # A request takes many cycles' time; the reading from before it is no news any more.
         if reading is not None and complete and not served:
@@ -191,9 +190,7 @@ class DriverCore:
         try:
             if output.target is not None:
                 self._bus.write_goal_positions(output.target)
-                self._written = output
             else:
-                self._written = None
                 self._monitor.expect_torque(False)
                 if self._torque and not self._port_lost and now_s >= self._next_off_s:
                     self._next_off_s = now_s + _OFF_RETRY_S
@@ -203,18 +200,10 @@ class DriverCore:
         except HandBusError:
             pass  # a motor refused to switch off: tried again, for as long as it takes
 
-    def _cycle_of(self, reading: BusReading, written: GuardOutput | None) -> Cycle:
-        """The state at the read: goals written after it are in force from the next one on."""
-        if written is None or written.target is None:
-            return Cycle(self._seq, reading, self._output.mode, reading.position_rad, 0, "")
-        return Cycle(
-            self._seq,
-            reading,
-            self._output.mode,
-            written.target,
-            written.command_seq,
-            written.source,
-        )
+    def _cycle_of(self, reading: BusReading, before: GuardOutput) -> Cycle:
+        """The state at the read: what is decided after it is in force from the next one on."""
+        command = reading.position_rad if before.target is None else before.target
+        return Cycle(self._seq, reading, before.mode, command, before.command_seq, before.source)
 
     def _poll(self, reading: BusReading, end_ns: int) -> None:
         now_ns = time.monotonic_ns()
@@ -263,7 +252,6 @@ class DriverCore:
         except HandError:
             self._guard.relax()
             raise
-        self._written = None
         self._monitor.expect_torque(True)
         return "the torque is on and the hand holds its pose; it follows commands from now on"
 

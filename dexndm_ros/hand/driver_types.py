@@ -43,7 +43,7 @@ class Cycle(NamedTuple):
     Attributes:
         seq: count of bus cycles; a gap is a cycle without a complete read.
         reading: what the motors said.
-        mode: the guard's state.
+        mode: the guard's state at that moment.
         command: target that the motors had when they were read, rad; the measured pose while relaxed.
         command_seq: seq of the command that this target followed; 0 while ``command_source`` is empty.
         command_source: its source; empty while there was none.
