@@ -33,7 +33,7 @@ class BusConfig:
     motor_ids: tuple[int, ...] = tuple(range(16))
     reply_timeout_s: float = 0.004
     gap_s: float = 0.002
-    retries: int = 2
+    retries: int = 3
     drop_after: int = 3
     probe_period_s: float = 0.25
 

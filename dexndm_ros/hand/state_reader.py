@@ -126,14 +126,13 @@ class StateReader:
         self._row = {motor_id: k for k, motor_id in enumerate(motor_ids)}
         self.lost = np.zeros(len(motor_ids), dtype=np.uint64)
         self.fast = config.fast
-        self._all = np.ones(len(motor_ids), dtype=bool)
-        self._all.setflags(write=False)
-        self._unsettled = False
         self._order = motor_ids
         self._streak = dict.fromkeys(motor_ids, 0)
         self._plain_only: tuple[int | None, int] = (None, 0)
         self._dropped: list[int] = []
         self._next_probe_s = 0.0
+        self._settled = True
+        self._arrange()
 
     @property
     def dropped(self) -> tuple[int, ...]:
@@ -149,12 +148,9 @@ class StateReader:
         asked = self._asked()
         sent_ns = time.monotonic_ns()
         reply = self._fast_reply(asked) if self.fast else None
-        if reply is not None and reply.complete and asked is self._ids and not self._unsettled:
-            # The everyday case is on the critical path of the control cycle: no copies, no bookkeeping.
-            records = reply.records
-            return ReadCycle(
-                sent_ns, time.monotonic_ns(), records["data"], records["error"], self._all, True, 0
-            )
+        if reply is not None and reply.complete and asked is self._active and self._settled:
+            # The everyday case is on the critical path of the control cycle: no bookkeeping.
+            return self._everyday(sent_ns, reply)
         harvest = _Harvest.empty(len(self._ids), self._config.length)
         if reply is None:
             self._plain(asked, harvest)
@@ -168,6 +164,20 @@ class StateReader:
         complete = bool(harvest.valid.all())
         return ReadCycle(
             sent_ns, received_ns, harvest.data, harvest.error, harvest.valid, complete, used
+        )
+
+    def _everyday(self, sent_ns: int, reply: FastReply) -> ReadCycle:
+        """Everybody asked has answered, and nobody was in doubt."""
+        received_ns = time.monotonic_ns()
+        data, error = reply.records["data"], reply.records["error"]
+        if not self._in_order:
+            harvest = _Harvest.empty(len(self._ids), self._config.length)
+            harvest.take(self._active_rows, reply.records)
+            data, error = harvest.data, harvest.error
+        if self._dropped:
+            self.lost += ~self._active_valid
+        return ReadCycle(
+            sent_ns, received_ns, data, error, self._active_valid, not self._dropped, 0
         )
 
     def _ask_again(self, asked: tuple[int, ...], harvest: _Harvest) -> tuple[int | None, int]:
@@ -190,25 +200,34 @@ class StateReader:
     def _asked(self) -> tuple[int, ...]:
         """The list of this cycle: everybody but the dropped, one of whom has a turn now and then."""
         if not self._dropped:
-            return self._order
-        active = tuple(k for k in self._order if k not in self._dropped)
+            return self._active
         now = time.monotonic()
-        if active and now < self._next_probe_s:
-            return active
+        if now < self._next_probe_s:
+            return self._active
         self._next_probe_s = now + self._config.probe_period_s
-        if not active:
-            return self._ids
         probed = self._dropped.pop(0)
         self._dropped.append(probed)
-        return (*active, probed)
+        return (*self._active, probed)
+
+    def _arrange(self) -> None:
+        """Work out what follows from order, dropped motors and streaks."""
+        self._active = tuple(k for k in self._order if k not in self._dropped)
+        self._in_order = self._active == self._ids
+        self._active_rows = [self._row[k] for k in self._active]
+        self._active_valid = np.zeros(len(self._ids), dtype=bool)
+        self._active_valid[self._active_rows] = True
+        self._active_valid.setflags(write=False)
 
     def _account(self, valid: NDArray[np.bool_]) -> None:
         self.lost += ~valid
+        if not valid.any():
+            return  # the cable, the power or a stall of this machine: no single motor's fault
         for motor_id, row in self._row.items():
             if valid[row]:
                 self._streak[motor_id] = 0
                 if motor_id in self._dropped:
                     self._dropped.remove(motor_id)
+                    self._next_probe_s = 0.0  # where one is back, others may be: ask at once
                 continue
             self._streak[motor_id] += 1
             if motor_id in self._dropped:
@@ -218,7 +237,9 @@ class StateReader:
                 self._next_probe_s = time.monotonic() + self._config.probe_period_s
             elif self._streak[motor_id] == _SUSPECT_AFTER:
                 self._order = (*(k for k in self._order if k != motor_id), motor_id)
-        self._unsettled = any(self._streak.values()) or self._plain_only[1] > 0
+        self._arrange()
+        in_doubt = any(self._streak[k] for k in self._active) or self._plain_only[1] > 0
+        self._settled = not in_doubt
 
     def _consider_plain(self, suspect: int | None, valid: NDArray[np.bool_]) -> None:
         """Give fast reads up when one motor keeps answering plain ones only (old firmware)."""

@@ -125,7 +125,8 @@ def test_a_motor_that_is_not_there_is_named(rig, open_bus):
 
 
 @pytest.mark.parametrize("motor", [0, 7, 15])
-def test_a_silent_motor_leaves_the_others_alone(rig, open_bus, wait_until, motor):
+def test_a_silent_motor_leaves_the_others_alone(make_rig, open_bus, wait_until, motor):
+    rig = make_rig(position_rad=POSE.copy())
     bus = open_bus(rig.port, probe_period_s=0.1)
     assert bus.read_state().complete
     rig.inject("silent_motor", motor)
@@ -136,7 +137,7 @@ def test_a_silent_motor_leaves_the_others_alone(rig, open_bus, wait_until, motor
         assert np.isnan(reading.position_rad[motor])
         assert np.isnan(reading.velocity_rad_s[motor])
         assert np.isnan(reading.current_a[motor])
-        assert not np.isnan(reading.position_rad[others]).any()
+        np.testing.assert_allclose(reading.position_rad[others], POSE[others], atol=0.001)
     assert bus.silent == (motor,)
     assert bus.lost_reads.tolist() == [20 * (k == motor) for k in range(16)]
     assert reading.retries == 0
@@ -144,6 +145,31 @@ def test_a_silent_motor_leaves_the_others_alone(rig, open_bus, wait_until, motor
     wait_until(lambda: bus.read_state().complete)
     assert bus.silent == ()
     assert bus.fast_read
+
+
+def test_vectors_keep_their_order_when_a_suspect_is_asked_last(make_rig, open_bus):
+    rig = make_rig(position_rad=POSE.copy())
+    bus = open_bus(rig.port, drop_after=100)
+    rig.inject("silent_motor", 2)
+    for _ in range(3):
+        assert not bus.read_state().valid[2]
+    rig.inject("clear")
+    for _ in range(3):
+        reading = bus.read_state()
+        assert reading.complete
+        np.testing.assert_allclose(reading.position_rad, POSE, atol=0.001)
+
+
+def test_motors_that_come_back_together_are_back_within_cycles(rig, open_bus, wait_until):
+    bus = open_bus(rig.port, probe_period_s=0.2)
+    for k in range(4, 16):
+        rig.inject("silent_motor", k)
+    wait_until(lambda: bus.read_state().valid.sum() == 4 and len(bus.silent) == 12)
+    rig.inject("clear")
+    wait_until(lambda: bus.read_state().valid.sum() > 4)
+    for _ in range(12):  # the first one that answers gives the others their turn at once
+        reading = bus.read_state()
+    assert reading.complete
 
 
 def test_two_silent_motors(rig, open_bus, wait_until):
@@ -202,6 +228,7 @@ def test_an_unplugged_hand_reads_as_nobody_and_comes_back(rig, open_bus, wait_un
         reading = bus.read_state()
         assert not reading.valid.any()
         assert np.isnan(reading.position_rad).all()
+    assert bus.silent == ()  # nobody is to blame, so nobody is left out when the cable is back
     rig.inject("clear")
     wait_until(lambda: bus.read_state().complete)
 
