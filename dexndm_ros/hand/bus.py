@@ -42,8 +42,8 @@ _TABLE = (0, 148)
 """Everything up to the indirect addresses, which this driver does not use."""
 _FAST_FIELDS = np.dtype([("current", "<i2"), ("velocity", "<i4"), ("position", "<i4")])
 _MAX_GOAL_RAD = 2.0 * math.pi
-_PING_ROUNDS = 4
-_PING_PAUSE_S = 0.05
+_PATIENT_ROUNDS = 4
+_ROUND_PAUSE_S = 0.05
 _FAST_FIRMWARE = 46
 """X330 know fast sync read from this firmware on."""
 
@@ -65,6 +65,7 @@ class DynamixelBus:
         self._port = HandPortHandler(config.port, config.baud, config.reply_timeout_s)
         self._packets = HandPacketHandler()
         self._firmware: dict[int, int] = {}
+        self._rounds = 1
         self._reader = self._new_reader()
         self._goals, self._goal_view = _sync_write_template(_GOAL, config.motor_ids)
 
@@ -137,6 +138,18 @@ class DynamixelBus:
             except OSError as error:  # SerialException is one too
                 self._port.closePort()
                 raise PortLostError(self.config.port, error) from error
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Ask for lost replies longer: for setting up, when no cycle waits.
+
+        A held-up machine loses all retries of a moment at once, so there are pauses between them.
+        """
+        self._rounds = _PATIENT_ROUNDS
+        try:
+            yield
+        finally:
+            self._rounds = 1
 
     # --- the cycle ---
 
@@ -212,11 +225,14 @@ class DynamixelBus:
 
     # --- single motors ---
 
-    def ping(self, motor_id: int) -> tuple[int, int]:
-        """Model number and firmware version of a motor."""
+    def ping(self, motor_id: int, attempts: int | None = None) -> tuple[int, int]:
+        """Model number and firmware version of a motor; ``attempts`` as in ``read_block``."""
         with self._wire() as port:
             reply = self._ask(
-                motor_id, "a ping", lambda: self._packets.ping_with_firmware(port, motor_id)
+                motor_id,
+                "a ping",
+                lambda: self._packets.ping_with_firmware(port, motor_id),
+                attempts,
             )
         model, firmware = struct.unpack("<HB", bytes(reply[:3]))
         self._firmware[motor_id] = firmware
@@ -228,13 +244,13 @@ class DynamixelBus:
         A held-up machine may lose all replies of one motor: those missing are asked again a little later.
         """
         found: dict[int, tuple[int, int]] = {}
-        for attempt in range(_PING_ROUNDS):
+        for attempt in range(_PATIENT_ROUNDS):
             if attempt:
-                time.sleep(_PING_PAUSE_S)
+                time.sleep(_ROUND_PAUSE_S)
             for motor_id in self.config.motor_ids:
                 if motor_id not in found:
                     with suppress(NoReplyError):
-                        found[motor_id] = self.ping(motor_id)
+                        found[motor_id] = self.ping(motor_id, 1 + self.config.retries)
             # Nobody at all is a matter of power or cable, not of bad luck.
             if len(found) in (0, len(self.config.motor_ids)):
                 break
@@ -252,7 +268,7 @@ class DynamixelBus:
             motor_id: whom to ask.
             address: first byte.
             length: number of bytes.
-            attempts: how often to ask before giving up; None = 1 + ``retries``.
+            attempts: how often to ask before giving up; None = 1 + ``retries``, see ``patient``.
         """
         with self._wire() as port:
             data = self._ask(
@@ -309,7 +325,9 @@ class DynamixelBus:
         attempts: int | None = None,
     ) -> list[int]:
         """Carry out a transaction (data, SDK result, error byte), again when the reply is lost."""
-        for _ in range(attempts or 1 + self.config.retries):
+        for k in range(attempts or (1 + self.config.retries) * self._rounds):
+            if k and k % (1 + self.config.retries) == 0:
+                time.sleep(_ROUND_PAUSE_S)
             data, result, error = transact()
             if result == COMM_SUCCESS:
                 if error & 0x7F:

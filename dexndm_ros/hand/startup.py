@@ -80,6 +80,11 @@ def bring_up(bus: DynamixelBus, profile: HandProfile) -> StartupReport:
         ZeroPositionError: a joint stands where it cannot.
         HandBusError: anything else on the bus; in every case the torque is off.
     """
+    with bus.patient():
+        return _bring_up(bus, profile)
+
+
+def _bring_up(bus: DynamixelBus, profile: HandProfile) -> StartupReport:
     motors = bus.ping_all()
     ids = bus.config.motor_ids
     if missing := [k for k in ids if k not in motors]:
@@ -206,6 +211,13 @@ def torque_on(
         HandBusError: a motor did not do as told; the torque of all these motors is off again.
     """
     ids = bus.config.motor_ids if motor_ids is None else tuple(motor_ids)
+    with bus.patient():
+        return _torque_on(bus, profile, ids)
+
+
+def _torque_on(
+    bus: DynamixelBus, profile: HandProfile, ids: tuple[int, ...]
+) -> NDArray[np.float64]:
     try:
         for motor_id in ids:
             table = bus.read_table(motor_id)
