@@ -14,7 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_COUNT, LOWER_RAD, UPPER_RAD
+from dexndm_ros.hand.joints import (
+    CANONICAL_POSE_RAD,
+    JOINT_COUNT,
+    JOINT_NAMES,
+    LOWER_RAD,
+    UPPER_RAD,
+)
 from dexndm_ros.policy.observation import ObservationHistory
 from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.fall import FallLimits
@@ -227,6 +233,18 @@ class RotationEnv:
             tick = 2.0 * np.pi / 4096
             q = np.round(q / tick) * tick
         return q
+
+    def starts(self, mask: NDArray[np.bool_]) -> GraspCache:
+        """The present states of the masked hands, as a cache to begin episodes from."""
+        batch = self.batch
+        return GraspCache(
+            target=self.target[mask].copy(),
+            q=batch.q[mask].copy(),
+            position=batch.object_position[mask].copy(),
+            rotation_xyzw=batch.object_rotation.as_quat()[mask],
+            radius_m=self._sizes[mask],
+            meta={"joint_names": list(JOINT_NAMES), "from": "rollout"},
+        )
 
     def proprioceptive(self) -> NDArray[np.float32]:
         """The generalist's observation, (N, 327); see ``policy.observation``."""

@@ -95,6 +95,12 @@ class GraspCache:
                 raise ValueError(f"{path}: joint order differs: {meta['joint_names']}")
             return cls(**{name: file[name].astype(np.float64) for name in _ARRAYS}, meta=meta)
 
+    def joined(self, *others: GraspCache) -> GraspCache:
+        """This cache with others behind it; the meta data is this one's, with the counts of all."""
+        caches = (self, *others)
+        columns = {name: np.concatenate([getattr(c, name) for c in caches]) for name in _ARRAYS}
+        return GraspCache(**columns, meta=self.meta | {"parts": [len(c) for c in caches]})
+
     def pick(self, radius_m: Array, rng: np.random.Generator) -> NDArray[np.intp]:
         """For each object size, the index of a random grasp among the sixteenth nearest in size."""
         order = np.argsort(self.radius_m)

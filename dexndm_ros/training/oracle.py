@@ -24,8 +24,9 @@ from rsl_rl.runners import OnPolicyRunner
 from tensordict import TensorDict
 
 from dexndm_ros.policy.wrist import parse_axis
+from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.env import EnvConfig, RotationEnv
-from dexndm_ros.sim.grasps import make_grasps
+from dexndm_ros.sim.grasps import GraspCache, make_grasps
 from dexndm_ros.sim.randomise import Randomisation, draw_worlds
 from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.progress import Progress, commit_id
@@ -52,6 +53,9 @@ class OracleConfig:
         threads: physics threads.
         torch_threads: learner threads (1 is fastest for nets this small on shared cores).
         init_from: checkpoint to start from, or empty.
+        starts_from: run folder of an oracle for the same wrist whose rollouts lend start states, or empty. A gait
+            visited backwards in time passes through the same states, so the oracle of one direction shows
+            the other what regrasping looks like.
         init_std: initial action noise.
         learning_rate: initial.
         reward_scale: rewards are multiplied by this before PPO sees them (keeps returns near 1).
@@ -73,6 +77,7 @@ class OracleConfig:
     threads: int = 2
     torch_threads: int = 1
     init_from: str = ""
+    starts_from: str = ""
     init_std: float = 0.67
     learning_rate: float = 5e-4
     reward_scale: float = 0.05
@@ -169,9 +174,38 @@ def build_env(config: OracleConfig) -> RotationEnv:
     """Worlds, grasps and environment of a run."""
     base = replace(World.load(config.world), wrist=config.wrist, physics=config.physics)
     worlds = draw_worlds(base, config.envs, config.randomisation, config.seed)
-    grasps = make_grasps(worlds, config.grasps, config.seed, threads=config.threads)
+    batch = HandBatch(worlds, config.threads)
+    grasps = make_grasps(worlds, config.grasps, config.seed, batch=batch)
     axis = parse_axis(config.axis)
+    if config.starts_from:
+        folder = Path(config.starts_from)
+        record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        lender = RotationEnv(
+            worlds, grasps, parse_axis(record["axis"]), EnvConfig(auto_reset=False), config.seed,
+            config.threads,
+        )  # fmt: skip
+        grasps = grasps.joined(harvest_starts(lender, load_oracle(folder), every=20))
     return RotationEnv(worlds, grasps, axis, config.env, config.seed, config.threads)
+
+
+def harvest_starts(env: RotationEnv, actor: torch.nn.Module, every: int) -> GraspCache:
+    """States that an oracle passes through, as starts for another.
+
+    Args:
+        env: environment without automatic reset.
+        actor: the oracle.
+        every: control steps between two harvests; only hands that still hold the object give one.
+    """
+    holding = np.ones(env.count, dtype=bool)
+    parts: list[GraspCache] = []
+    for step in range(env.config.episode_steps):
+        with torch.inference_mode():
+            obs = TensorDict({"privileged": torch.from_numpy(env.privileged())}, [env.count])
+            action = actor(obs).numpy().astype(np.float64)
+        holding &= ~env.step(action).terminated
+        if step % every == every - 1:
+            parts.append(env.starts(holding))
+    return parts[0].joined(*parts[1:])
 
 
 def train_oracle(config: OracleConfig) -> Path:
