@@ -38,8 +38,13 @@ _PORTS = ("/dev/leap_hand", "/dev/ttyUSB0")
 """Where a real hand is looked for when no port is named: our udev rule's link, then an adapter."""
 
 _SHIPPED_POLICY = "cylinder_z/generalist"
-_SIM_PORT_WAIT_S = 60.0
-"""How long the driver waits for the virtual hand; loading a world takes seconds."""
+_SIM_PATIENCE: dict[str, ParameterValue] = {
+    "port_wait_s": 60.0,
+    "lost_s": 1.0,
+    "bus_watchdog_s": 2.0,
+}
+"""How the driver waits for a virtual hand: loading a world takes seconds, and on a busy machine each
+of the two processes may be kept from running for longer than a cable is ever silent."""
 
 
 class BringupError(ValueError):
@@ -187,7 +192,7 @@ def _hand(values: Mapping[str, str], enable: bool) -> list[ProcessSpec]:
     }
     if not sim:
         return [_node("leap_hand_driver", driver, share)]
-    driver["port_wait_s"] = _SIM_PORT_WAIT_S
+    driver |= _SIM_PATIENCE
     hand: dict[str, ParameterValue] = {
         "link": port,
         "world": str(world_path(values["world"].strip())),

@@ -2,6 +2,7 @@
 """The driver in its own process, a virtual hand in another, and the test as the rest of the graph."""
 
 import contextlib
+import functools
 import signal
 
 import numpy as np
@@ -81,11 +82,14 @@ def start(graph, tmp_path):
     with contextlib.ExitStack() as stack:
 
         def make(**parameters):
+            # A busy machine may keep the virtual hand from running for longer than a cable is silent.
+            parameters = {"lost_s": 2.0, "bus_watchdog_s": 2.0} | parameters
             return stack.enter_context(
                 NodeProcess(node_spec("leap_hand_driver", **parameters), tmp_path)
             )
 
         yield make
+    graph.forget()
 
 
 class Hand:
@@ -97,8 +101,12 @@ class Hand:
         self.states = graph.listen(HandState, "hand/state", 2000)
         self.health = graph.listen(HandHealth, "hand/health")
         self.diagnostics = graph.listen(DiagnosticArray, "/diagnostics", 50)
-        self.commands = graph.publisher(HandCommand, "hand/command", control_publisher(50.0))
         self.until(lambda: len(self.states), "a hand state")
+        self.until(lambda: len(self.health), "a health message")
+
+    @functools.cached_property
+    def commands(self):
+        return self.graph.publisher(HandCommand, "hand/command", control_publisher(50.0))
 
     def until(self, condition, what):
         value = self.graph.until(lambda: self.process.ended() or condition(), what)
@@ -309,7 +317,7 @@ def test_a_busy_port_ends_the_second_driver_and_leaves_the_first_alone(
     hand = Hand(graph, start(port=port))
     with NodeProcess(node_spec("leap_hand_driver", port=port), tmp_path / "second") as second:
         text = sentence(second)
-    assert "is in use by another process" in text
+    assert "is in use by" in text
     before = hand.states.last.seq
     hand.until(lambda: hand.states.last.seq > before, "more states")
 
@@ -367,7 +375,7 @@ def test_a_signal_ends_the_driver_with_torque_off(graph, port, start, number):
 
 
 def test_after_sigkill_the_bus_watchdog_stops_the_motors(graph, port, start):
-    driver = start(port=port, enable_on_activate=True, bus_watchdog_s=0.3)
+    driver = start(port=port, enable_on_activate=True, bus_watchdog_s=1.0)
     hand = Hand(graph, driver)
     progress = graph.listen(RotationProgress, "rotation/progress")
     with hand.stream(lambda seq: [0.4] * 16):
@@ -376,7 +384,7 @@ def test_after_sigkill_the_bus_watchdog_stops_the_motors(graph, port, start):
         driver.wait()
     # The bus must stay silent meanwhile: the virtual hand's own messages are the clock, 20 a second.
     count = len(progress)
-    graph.until(lambda: len(progress) > count + 20, "a second of the virtual hand")
+    graph.until(lambda: len(progress) > count + 40, "two seconds of the virtual hand")
     assert registers(port, "bus_watchdog") == [-1] * 16
     # A driver started again finds its way out of it.
     again = Hand(graph, start(port=port, enable_on_activate=True))

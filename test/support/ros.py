@@ -26,6 +26,10 @@ PATIENCE_S = 60.0
 """Time-out of every wait: far beyond what a busy machine needs, so that only a real fault meets it."""
 
 
+_STOP_S = 15.0
+_ASK_AGAIN_S = 10.0
+
+
 class Inbox:
     """The messages of one topic, in order of arrival."""
 
@@ -53,6 +57,7 @@ class Graph:
         self._name = name
         self._changed = threading.Condition()
         self._ending = threading.Event()
+        self._publishers: list[Any] = []
 
     def __enter__(self) -> Graph:
         self.context = Context()
@@ -78,13 +83,23 @@ class Graph:
         except ExternalShutdownException:
             pass
 
+    def forget(self) -> None:
+        """Leave all topics: the next test begins with an empty corner."""
+        for subscription in list(self.node.subscriptions):
+            self.node.destroy_subscription(subscription)
+        for publisher in self._publishers:
+            self.node.destroy_publisher(publisher)
+        self._publishers.clear()
+
     def listen(self, message_type: Any, topic: str, qos: QoSProfile | int = 10) -> Inbox:
         inbox = Inbox(self._changed)
         self.node.create_subscription(message_type, topic, inbox.put, qos)
         return inbox
 
     def publisher(self, message_type: Any, topic: str, qos: QoSProfile | int = 10) -> Any:
-        return self.node.create_publisher(message_type, topic, qos)
+        publisher = self.node.create_publisher(message_type, topic, qos)
+        self._publishers.append(publisher)
+        return publisher
 
     def until(self, condition: Callable[[], Any], what: str) -> Any:
         """Wait for a condition that messages or replies make true; returns its value."""
@@ -99,11 +114,20 @@ class Graph:
     def call(self, service_type: Any, name: str, request: Any = None) -> Any:
         """Call a service and return the response."""
         client = self.node.create_client(service_type, name)
-        self.until(client.service_is_ready, f"service {name}")
-        future = client.call_async(request or service_type.Request())
-        self.until(future.done, f"an answer from {name}")
-        self.node.destroy_client(client)
-        return future.result()
+        try:
+            while True:
+                self.until(client.service_is_ready, f"service {name}")
+                future = client.call_async(request or service_type.Request())
+                # The service of a killed node is seen for a while; it will never answer.
+                asked_s = time.monotonic()
+                self.until(
+                    lambda: future.done() or time.monotonic() > asked_s + _ASK_AGAIN_S,  # noqa: B023
+                    f"an answer from {name}",
+                )
+                if future.done():
+                    return future.result()
+        finally:
+            self.node.destroy_client(client)
 
 
 class NodeProcess:
@@ -127,9 +151,14 @@ class NodeProcess:
         return self
 
     def __exit__(self, *unused: object) -> None:
+        # A killed node haunts the graph for 20 s more: others still see its services.
         if self._popen.poll() is None:
+            self._popen.send_signal(SIGINT)
+        try:
+            self._popen.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
             self._popen.kill()
-        self._popen.wait()
+            self._popen.wait()
 
     @property
     def pid(self) -> int:
