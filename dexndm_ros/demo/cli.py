@@ -35,6 +35,8 @@ _INTERRUPTED = 130
 _START_LIMIT_S = 180.0
 """From nothing to a turning object takes some 10 s; a busy machine takes longer."""
 _SILENCE_LIMIT_S = 30.0
+_QUIET_START_S = 15.0
+"""While the nodes find each other, each misses the others; nobody needs to read that."""
 _LOOK_S = 0.1
 
 
@@ -182,7 +184,10 @@ def _watch(
             raise DemoError(f"the policy has not run for {_SILENCE_LIMIT_S:.0f} s; {_why(run)}")
         if falls is not None:
             falls.look(now_s)
-        line.show(live_text(run.live()), now_s)
+        numbers = run.live()
+        if now_s - started_s < _QUIET_START_S:
+            numbers = replace(numbers, status="")
+        line.show(live_text(numbers), now_s)
         time.sleep(_LOOK_S)
 
 

@@ -129,7 +129,8 @@ class Viewer:
     ) -> None:
         self._stop.set()
         self._thread.join(5.0)
-        self._server.stop()
+        with contextlib.redirect_stdout(io.StringIO()):
+            self._server.stop()
 
     # --- scene ----------------------------------------------------------------------------------
 

@@ -27,9 +27,9 @@ NODES = {"virtual_leap_hand", "leap_hand_driver", "rotation_policy"}
 class Demo:
     """A demo process and what it printed."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    def __init__(self, folder: Path, *words: str, delta: float = 0.0) -> None:
         self.output = folder / "output"
-        policy = write_tiny_policy(folder / "tiny.onnx")
+        policy = write_tiny_policy(folder / "tiny.onnx", bias=[delta] * 16)
         command = [sys.executable, "-m", "dexndm_ros.cli", "demo", "--policy", str(policy), *words]
         # A port of its own, and a folder for logs that the test can look into.
         environment = os.environ | {"XDG_RUNTIME_DIR": str(folder), "TMPDIR": str(folder)}
@@ -68,8 +68,8 @@ class Demo:
 
 
 @contextlib.contextmanager
-def demo(folder: Path, *words: str) -> Iterator[Demo]:
-    running = Demo(folder, *words)
+def demo(folder: Path, *words: str, delta: float = 0.0) -> Iterator[Demo]:
+    running = Demo(folder, *words, delta=delta)
     try:
         yield running
     finally:
@@ -178,6 +178,17 @@ def test_what_cannot_start_is_told_before_anything_starts(tmp_path, words, sente
         assert running.wait() == 1
         assert sentence in running.said and "Traceback" not in running.said
         assert len(running.said.splitlines()) == 1
+
+
+def test_a_hand_that_opens_lets_fall_and_gets_the_object_again(tmp_path) -> None:
+    report = tmp_path / "report.json"
+    words = ("--wrist", "palm_down", "--seconds", "14", "--headless", "--report", str(report))
+    with demo(tmp_path, *words, delta=-1.0) as running:
+        assert running.wait() == 0, running.said
+    data = json.loads(report.read_text())
+    assert data["fell"] is True
+    # It fell within seconds; the rest is the hand opening, closing and rotating again.
+    assert 0.0 < data["seconds"] < 10.0
 
 
 def test_a_wrist_turns_world_and_policy_alike(tmp_path) -> None:
