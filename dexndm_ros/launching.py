@@ -68,6 +68,7 @@ def _node(spec: ProcessSpec) -> Any:
     return Node(
         **program,
         name=spec.name,
+        exec_name=spec.name,
         parameters=parameters,
         remappings=list(spec.remaps),
         output="screen",

@@ -6,6 +6,7 @@ With rclpy's own class an exception in a transition callback vanishes without a 
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable
 from typing import ClassVar
@@ -100,6 +101,13 @@ class SteadyLifecycleNode(LifecycleNode):
         for transition in (self.trigger_configure, self.trigger_activate):
             if transition() is not _SUCCESS:
                 raise NodeFailedError(self.last_error or "the node did not start; see its log")
+
+    def warn(self, text: str) -> None:
+        """Log a warning, also when ROS has been shut down already."""
+        if self.context.ok():
+            self.get_logger().warning(text)
+        else:
+            print(f"[WARN] [{self.get_name()}]: {text}", file=sys.stderr, flush=True)
 
     def _attempt(
         self, what: str, work: Callable[[], None], undo: Callable[[], None] | None = None

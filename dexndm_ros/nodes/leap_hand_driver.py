@@ -136,7 +136,7 @@ class LeapHandDriver(SteadyLifecycleNode):
         # The bus thread switches off itself; if it is stuck, this thread tries.
         left_on = self._left_on if ended else self._core.shut_down()
         if left_on:
-            self.get_logger().warning(f"at the end: {left_on}")
+            self.warn(f"at the end: {left_on}")
         if self._bus is not None and not self._bus.is_open:
             self._fault = ""
 

@@ -6,6 +6,7 @@ The driver reaches the motors through the port, as with a real hand; nothing her
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from dexndm_msgs.msg import RotationCommand, RotationProgress
@@ -26,6 +27,9 @@ from dexndm_ros.sim.virtual_hand import HandSnapshot, VirtualHand
 from dexndm_ros.sim.worlds import WorldError
 
 __all__ = ["VirtualLeapHand", "main"]
+
+_QUIET_S = 0.3
+_LINGER_S = 2.0
 
 _PARAMETERS = (
     ("link", "", "path of the serial port; empty = the pseudo-terminal's own name, see the log"),
@@ -75,10 +79,19 @@ class VirtualLeapHand(Node):
         return ""
 
     def close(self) -> None:
-        """Hang up the port and remove its link."""
+        """Hang up the port and remove its link, once nobody speaks on it any more.
+
+        ``ros2 launch`` interrupts all nodes at once, and a driver has to switch the torque off.
+        """
         hand, self._hand = self._hand, None
-        if hand is not None:
-            hand.close()
+        if hand is None:
+            return
+        deadline_s = time.monotonic() + _LINGER_S
+        packets = -1
+        while hand.rig.bus.packets != packets and time.monotonic() < deadline_s:
+            packets = hand.rig.bus.packets
+            time.sleep(_QUIET_S)
+        hand.close()
 
     def _join_graph(self, hand: VirtualHand) -> None:
         self._progress_publisher = self.create_publisher(RotationProgress, "rotation/progress", 10)

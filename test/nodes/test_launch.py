@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The launch files under the real ``launch`` and ``launch_ros``, where there are any."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("dexndm_msgs")
+# The folder launch/ of this repository answers to that name too; launch_ros is only the real one.
+pytest.importorskip("launch_ros", reason="launch_ros comes with a full ROS only, not as a wheel")
+
+from dexndm_msgs.msg import HandState
+
+from dexndm_ros.bringup import SYSTEMS
+from dexndm_ros.processes import node_environment
+from support.ros import PATIENCE_S, Graph
+from support.tiny_policy import leap_spec, write_tiny_policy
+
+pytestmark = pytest.mark.ros
+
+LAUNCH = Path(__file__).resolve().parents[2] / "launch"
+PROGRAM = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+given = [word.split(":=", 1) for word in sys.argv[2:]]
+service = LaunchService()
+service.include_launch_description(LaunchDescription([
+    IncludeLaunchDescription(PythonLaunchDescriptionSource(sys.argv[1]), launch_arguments=given)]))
+sys.exit(service.run())
+"""
+
+
+def command(name, **arguments):
+    words = [f"{key}:={value}" for key, value in arguments.items()]
+    return [sys.executable, "-c", PROGRAM, str(LAUNCH / f"{name}.launch.py"), *words]
+
+
+@pytest.fixture(autouse=True)
+def logs(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))
+
+
+@pytest.fixture
+def world(tmp_path):
+    path = tmp_path / "empty.yaml"
+    path.write_text("object: {kind: none}\n")
+    return path
+
+
+def test_every_system_has_a_launch_file_and_every_launch_file_a_system():
+    assert {path.name.removesuffix(".launch.py") for path in LAUNCH.iterdir()} == set(SYSTEMS)
+
+
+def test_the_demo_comes_up_moves_and_ends_with_torque_off(tmp_path, world):
+    policy = write_tiny_policy(tmp_path / "tiny.onnx", spec=leap_spec())
+    log = tmp_path / "launch.log"
+    words = command(
+        "rotation_demo", world=world, policy=policy, port=tmp_path / "port", sim="true", axis="-z"
+    )
+    with Graph() as graph, log.open("w") as output:
+        states = graph.listen(HandState, "hand/state", 10)
+        launch = subprocess.Popen(
+            words, stdout=output, stderr=subprocess.STDOUT, env=node_environment()
+        )
+        try:
+            graph.until(
+                lambda: (
+                    launch.poll() is not None
+                    or (states.messages and states.last.mode == HandState.MODE_ACTIVE)
+                ),
+                "the policy to move the hand",
+            )
+            assert launch.poll() is None, log.read_text()
+            assert states.last.command_source == "rotation_policy"
+            launch.send_signal(signal.SIGINT)
+            launch.wait(PATIENCE_S)
+        finally:
+            launch.kill()
+            launch.wait()
+    text = log.read_text()
+    assert text.count("process has finished cleanly") == 3, text
+    assert "could not be switched off" not in text
+    assert not (tmp_path / "port").is_symlink()
+
+
+def test_a_process_that_fails_ends_the_launch_and_says_why(tmp_path):
+    words = command("leap_hand", port=tmp_path / "nothing", sim="false")
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=PATIENCE_S, env=node_environment()
+    )
+    text = done.stdout + done.stderr
+    assert "does not exist: plug the U2D2 in" in text
+    assert "was required: shutting down launched system" in text
+
+
+def test_a_wrong_argument_ends_the_launch_with_what_is_allowed():
+    words = command("leap_hand", rate="fast")
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=PATIENCE_S, env=node_environment()
+    )
+    assert done.returncode == 1
+    assert "rate is 'fast'; allowed: 20 to 500 Hz" in done.stdout + done.stderr
