@@ -18,7 +18,7 @@ from dexndm_ros.hand.health import HealthLimits
 from dexndm_ros.hand.profile import HandProfile, profile_by_name
 from dexndm_ros.policy.realtime import RealtimeConfig
 
-__all__ = ["DriverSettings", "declare_parameters", "read_settings"]
+__all__ = ["PARAMETERS", "DriverSettings", "declare_parameters", "read_settings"]
 
 _MIN_RATE_HZ = 20.0
 _MAX_RATE_HZ = 500.0
@@ -26,7 +26,7 @@ _BUS = BusConfig(port="unused")
 _GUARD = GuardConfig()
 _LIMITS = HealthLimits()
 
-_PARAMETERS: tuple[tuple[str, Any, str], ...] = (
+PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("port", "/dev/ttyUSB0", "serial port of the U2D2 or of the virtual hand"),
     ("baud", _BUS.baud, "bits per second; LEAP hands use 4000000"),
     ("rate_hz", 100.0, "bus cycles and hand/state messages a second, 20..500"),
@@ -79,7 +79,7 @@ class DriverSettings:
 
 def declare_parameters(node: Node) -> None:
     """Declare all of them, with their meaning for ``ros2 param describe``."""
-    for name, default, text in _PARAMETERS:
+    for name, default, text in PARAMETERS:
         # realtime.cpus: YAML reads a lone core number as a number.
         descriptor = ParameterDescriptor(description=text, dynamic_typing=name == "realtime.cpus")
         node.declare_parameter(name, default, descriptor)
@@ -91,7 +91,7 @@ def read_settings(node: Node) -> DriverSettings:
     Raises:
         ValueError: a value that is not allowed; the message names the parameter.
     """
-    value = {name: node.get_parameter(name).value for name, _, _ in _PARAMETERS}
+    value = {name: node.get_parameter(name).value for name, _, _ in PARAMETERS}
     rate_hz = float(value["rate_hz"])
     if not _MIN_RATE_HZ <= rate_hz <= _MAX_RATE_HZ:
         raise ValueError(

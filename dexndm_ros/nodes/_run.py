@@ -68,6 +68,10 @@ def run_node(make: Callable[[], ProcessNode], arguments: Sequence[str] | None = 
     except NodeFailedError as error:
         _say(node, str(error))
         status = 1
+    except Exception:
+        # A signal that comes while the node is being made pulls ROS from under it: no failure.
+        if rclpy.ok():
+            raise
     finally:
         # A second Ctrl-C must not interrupt switching the torque off.
         for number in (signal.SIGINT, signal.SIGTERM):

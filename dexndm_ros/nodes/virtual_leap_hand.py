@@ -26,12 +26,12 @@ from dexndm_ros.sim.pty_port import PortLinkError
 from dexndm_ros.sim.virtual_hand import HandSnapshot, VirtualHand
 from dexndm_ros.sim.worlds import WorldError
 
-__all__ = ["VirtualLeapHand", "main"]
+__all__ = ["PARAMETERS", "VirtualLeapHand", "main"]
 
 _QUIET_S = 0.3
 _LINGER_S = 2.0
 
-_PARAMETERS = (
+PARAMETERS = (
     ("link", "", "path of the serial port; empty = the pseudo-terminal's own name, see the log"),
     ("world", "nominal", "a name in config/worlds or a YAML file"),
     ("seed", 0, "of the object's places and of random faults"),
@@ -45,7 +45,7 @@ class VirtualLeapHand(Node):
 
     def __init__(self) -> None:
         super().__init__("virtual_leap_hand")
-        for name, default, text in _PARAMETERS:
+        for name, default, text in PARAMETERS:
             self.declare_parameter(name, default, ParameterDescriptor(description=text))
         self._hand: VirtualHand | None = None
         self._progress = RotationProgress()
