@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("dexndm_msgs")
 
+import rclpy
 from dexndm_msgs.msg import HandCommand, HandHealth, HandState, RotationProgress
 from dexndm_msgs.srv import InjectFault
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -23,6 +24,7 @@ from std_srvs.srv import Trigger
 from dexndm_ros.hand.bus import BusConfig, DynamixelBus
 from dexndm_ros.hand.joints import JOINT_NAMES
 from dexndm_ros.nodes._qos import LATCHED, control_publisher
+from dexndm_ros.nodes.leap_hand_driver import LeapHandDriver
 from dexndm_ros.sim.plant import JointPlant
 from dexndm_ros.sim.rig import RigConfig, ServoRig
 from support.pty_peer import PtyPeer
@@ -421,6 +423,28 @@ def test_lifecycle_transitions_switch_off_and_wrong_ones_are_survived(graph, por
     assert change_state(graph, Transition.TRANSITION_ACTIVE_SHUTDOWN)
     assert registers(port, "torque_enable") == [0] * 16
     assert driver.stop() == 0
+
+
+def test_an_error_in_the_bus_thread_ends_the_node_with_torque_off(graph, tmp_path):
+    with ServoRig(JointPlant(), tmp_path / "port") as rig:
+        words = [f"port:={tmp_path / 'port'}", "lost_s:=2.0", "enable_on_activate:=true"]
+        rclpy.init(args=["--ros-args", *(word for text in words for word in ("-p", text))])
+        try:
+            node = LeapHandDriver()
+            node.begin()
+            assert [servo.get("torque_enable") for servo in rig.bank.servos] == [1] * 16
+            assert node.failure() == ""
+            # Pulled from under the bus thread: its next publish raises.
+            for publisher in list(node.publishers):
+                if publisher.topic_name == "/hand/state":
+                    publisher.destroy()
+            graph.until(node.failure, "the end of the bus thread")
+            assert "the torque is off" in node.failure()
+            assert [servo.get("torque_enable") for servo in rig.bank.servos] == [0] * 16
+            node.close()
+            node.destroy_node()
+        finally:
+            rclpy.try_shutdown()
 
 
 # --- faults -------------------------------------------------------------------------------------------
