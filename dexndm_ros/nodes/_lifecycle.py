@@ -36,6 +36,7 @@ class SteadyLifecycleNode(LifecycleNode):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.last_error = ""
+        self._starting = False
 
     # --- for subclasses -----------------------------------------------------------------------
 
@@ -98,9 +99,13 @@ class SteadyLifecycleNode(LifecycleNode):
         Raises:
             NodeFailedError: a transition failed; the message is the transition's.
         """
-        for transition in (self.trigger_configure, self.trigger_activate):
-            if transition() is not _SUCCESS:
-                raise NodeFailedError(self.last_error or "the node did not start; see its log")
+        self._starting = True  # who catches the error says it; once is enough
+        try:
+            for transition in (self.trigger_configure, self.trigger_activate):
+                if transition() is not _SUCCESS:
+                    raise NodeFailedError(self.last_error or "the node did not start; see its log")
+        finally:
+            self._starting = False
 
     def warn(self, text: str) -> None:
         """Log a warning, also when ROS has been shut down already."""
@@ -117,7 +122,8 @@ class SteadyLifecycleNode(LifecycleNode):
             work()
         except self.EXPECTED as error:
             self.last_error = str(error)
-            self.get_logger().error(f"{what}: {error}")
+            if not self._starting:
+                self.get_logger().error(f"{what}: {error}")
             result = _FAILURE
         except Exception as error:
             self.last_error = f"{type(error).__name__}: {error}"

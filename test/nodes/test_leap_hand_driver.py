@@ -179,7 +179,7 @@ def sentence(process):
     """What the person at the terminal reads last."""
     assert process.wait() == 1, process.log
     assert "Traceback" not in process.log
-    lines = [line for line in process.log.splitlines() if "FATAL" in line]
+    lines = [line for line in process.log.splitlines() if "FATAL" in line or "ERROR" in line]
     assert len(lines) == 1, process.log
     return lines[0]
 
