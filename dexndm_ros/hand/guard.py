@@ -305,8 +305,17 @@ class Guard:
             return
         q = np.array(measured, dtype=np.float64)
         if q.shape == (JOINT_COUNT,) and np.isfinite(q).all():
-            self._target = np.clip(q, self._lower, self._upper)
+            self._target = self._held(q)
             self._capture = False
+
+    def _held(self, q: Vector) -> Vector:
+        """The target that holds a measured pose where it is.
+
+        A joint may lie a little beyond its limit (gravity, backlash): pulling it back at once would be a
+        jump, so it is held there, and the next command ramps it in.
+        """
+        slack = self.config.enable_tolerance_rad
+        return np.clip(q, self._lower - slack, self._upper + slack)
 
     # --- services ---------------------------------------------------------------------------
 
@@ -326,7 +335,7 @@ class Guard:
         k, excess_rad = self._worst_excess(q)
         if excess_rad > self.config.enable_tolerance_rad:
             raise GuardRefusedError(f"{self._name_excess(k, q[k])}: move it into its range by hand")
-        self._target = np.clip(q, self._lower, self._upper)
+        self._target = self._held(q)
         self._goal = None
         self._capture = False
         self._reason = "enabled; waiting for a command"

@@ -247,7 +247,7 @@ def test_enable_refuses_a_pose_far_outside_the_limits():
     with pytest.raises(GuardRefusedError, match="every motor"):
         bench.guard.enable(np.full(16, math.nan))
     bench.guard.enable(np.where(np.arange(16) == 10, UPPER_RAD[10] + 0.1, 0.0))
-    assert bench.tick().target[10] == UPPER_RAD[10]
+    assert bench.tick().target[10] == UPPER_RAD[10] + 0.1  # held where it is, not pulled back
 
 
 def test_relax_gives_the_torque_up_and_forgets_the_command():
@@ -273,3 +273,25 @@ def test_relax_gives_the_torque_up_and_forgets_the_command():
 def test_a_config_that_guards_nothing_is_refused(bad):
     with pytest.raises(ValueError, match="guard"):
         replace(GuardConfig(), **bad)
+
+
+def test_a_joint_a_little_beyond_its_limit_is_held_there_and_ramped_in():
+    """Pulling it back when the torque comes on would be a jump of that little."""
+    guard = Guard()
+    pose = np.zeros(16)
+    pose[0] = UPPER_RAD[0] + 0.1
+    guard.enable(pose)
+    held = guard.tick(pose, 0.0).target
+    assert held is not None
+    assert held[0] == pose[0]
+    command = np.zeros(16)
+    command[0] = UPPER_RAD[0]
+    now_s, previous = 0.0, held[0]
+    for step in range(40):
+        now_s += 0.01
+        assert isinstance(guard.accept(command.tolist(), step, "policy", now_s), Accepted)
+        target = guard.tick(pose, now_s).target
+        assert target is not None
+        assert previous - target[0] <= 0.01 * guard.config.ramp_speed_rad_s + 1e-9
+        previous = target[0]
+    assert previous == UPPER_RAD[0]
