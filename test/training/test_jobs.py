@@ -16,6 +16,8 @@ import torch
 from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_NAMES
 from dexndm_ros.policy.observation import OBSERVATION_SIZE
 from dexndm_ros.policy.spec import read_spec
+from dexndm_ros.sim.env import EnvConfig, RotationEnv
+from dexndm_ros.sim.grasps import make_grasps
 from dexndm_ros.sim.randomise import Randomisation
 from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.cli import ConfigError, from_mapping
@@ -25,7 +27,7 @@ from dexndm_ros.training.evaluate import main as evaluate_main
 from dexndm_ros.training.export import export_onnx, verify_export
 from dexndm_ros.training.export import main as export
 from dexndm_ros.training.networks import ResidualMlp, difference_matrix
-from dexndm_ros.training.oracle import OracleConfig
+from dexndm_ros.training.oracle import OracleConfig, load_oracle
 
 TINY = ["--envs", "16", "--grasps", "32", "--save-every", "1"]
 
@@ -59,6 +61,31 @@ def test_an_oracle_run_resumes_where_it_stopped(oracle):
     assert after["infos"]["wall_s"] > before["infos"]["wall_s"]
     name = "mlp.0.weight"
     assert not torch.equal(before["actor_state_dict"][name], after["actor_state_dict"][name])
+
+
+def test_an_oracle_can_begin_from_anothers_weights_and_states(oracle, tmp_path):
+    words = ["oracle", "--out", str(tmp_path), "--total-steps", "256", "--axis=-z", *TINY]
+    lent = ["--init-from", str(oracle / "oracle.pt"), "--starts-from", str(oracle)]
+    assert train([*words, *lent, "--env.episode-steps", "40"]) == 0
+    ours = torch.load(tmp_path / "oracle.pt", weights_only=False)["actor_state_dict"]
+    # What never changed in the lender's run (the axis) must not reach the new one magnified.
+    assert float(ours["obs_normalizer._std"].min()) > 0.0
+    state = load_oracle(tmp_path)
+    assert sum(p.numel() for p in state.parameters()) > 0
+
+
+def test_harvested_starts_are_states_of_the_rollout(oracle):
+    worlds = [World(physics="fast")] * 8
+    grasps = make_grasps(worlds, 16, seed=0)
+    env = RotationEnv(worlds, grasps, np.array([0.0, 0.0, 1.0]), EnvConfig(auto_reset=False))
+    everyone = np.ones(8, dtype=bool)
+    env.step(np.zeros((8, 16)))
+    starts = env.starts(everyone)
+    np.testing.assert_array_equal(starts.q, env.batch.q)
+    both = grasps.joined(starts)
+    assert len(both) == 24
+    np.testing.assert_array_equal(both.target[16:], env.target)
+    assert both.meta["parts"] == [16, 8]
 
 
 def test_sigterm_leaves_a_checkpoint(tmp_path):
@@ -105,7 +132,9 @@ def test_generalist_export_and_evaluation(oracle, tmp_path, capsys):
     assert 0.0 <= result["mean"]["held"] <= 1.0
     assert export(["--run", str(run), "--out", str(policy), "--scores", str(report)]) == 0
     scores = read_spec(policy).scores
-    assert scores["palm_up +z rotation_rad"] == pytest.approx(result["mean"]["rotation_rad"], abs=0.006)
+    assert scores["palm_up +z rotation_rad"] == pytest.approx(
+        result["mean"]["rotation_rad"], abs=0.006
+    )
 
 
 def test_evaluation_repeats_for_a_seed_and_differs_between_seeds(oracle):
