@@ -9,6 +9,7 @@
 #   make soak               the tests that run for many minutes
 #   make setup              only set up what the demo needs
 #   make setup-dev          only set up what the tests, linters and training need
+#   make policy             train the shipped policy from nothing (hours; resumes where it was cut off)
 #   make clean              remove everything that was set up, built or measured here
 #
 # No ROS on the machine: Jazzy comes as wheels into .venv. A sourced Jazzy is used as it is.
@@ -23,7 +24,7 @@ enter := . scripts/env.sh
 # A ROS on the machine brings pytest plugins that no released pytest fits; the tests use none but hypothesis'.
 pytest := PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p _hypothesis_pytestplugin
 
-.PHONY: help setup setup-dev demo test lint format bench soak clean
+.PHONY: help setup setup-dev demo test lint format bench soak policy clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -52,6 +53,9 @@ bench: setup-dev
 
 soak: setup-dev
 	@$(enter) && exec $(pytest) -m soak $(ARGS)
+
+policy: setup-dev
+	@$(enter) && exec scripts/train-cylinder-z
 
 clean:
 	rm -rf .venv build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
