@@ -264,6 +264,8 @@ def _die_with(parent: int) -> Callable[[], None]:
     """What the child runs between fork and exec: SIGTERM when its parent dies, whatever way."""
 
     def set_signal() -> None:
+        # Started in the background of a script, we ignore SIGINT; the child must not, we stop it with that.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # died between fork and prctl
             os._exit(1)

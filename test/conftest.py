@@ -2,6 +2,7 @@
 """What every test process needs before the first test is collected."""
 
 import os
+import signal
 from pathlib import Path
 
 # A ROS graph of its own for each test process: two runs on one machine never hear each other, nor a robot nearby.
@@ -9,6 +10,11 @@ from pathlib import Path
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path.cwd() / ".hypothesis"))
+
+# A run in the background (`make test &`, nohup, some CI runners) inherits an ignored SIGINT, and every program that the
+# tests start would inherit it in turn and not be interrupted.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from hypothesis import HealthCheck, settings
 
