@@ -93,6 +93,7 @@ class RotationEnv:
         config: episode settings.
         seed: of starts and noise.
         threads: physics threads.
+        batch: the compiled worlds, where the caller has them already.
 
     Attributes:
         target: joint targets in force, (N, 16) rad.
@@ -108,9 +109,10 @@ class RotationEnv:
         config: EnvConfig | None = None,
         seed: int = 0,
         threads: int = 2,
+        batch: HandBatch | None = None,
     ) -> None:
         self.config = config or EnvConfig()
-        self.batch = HandBatch(worlds, threads)
+        self.batch = batch or HandBatch(worlds, threads)
         self.count = self.batch.count
         self.axes = np.broadcast_to(np.asarray(axes, dtype=np.float64), (self.count, 3)).copy()
         self.wrists = np.array([w.wrist_xyzw() for w in worlds])

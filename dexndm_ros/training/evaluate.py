@@ -132,7 +132,7 @@ def run_episodes(
     return Episodes(turned, held / steps, off_axis / seconds)
 
 
-def test_env(
+def unseen_env(
     base: World,
     axis: Array,
     episodes: int,
@@ -145,9 +145,9 @@ def test_env(
     """Worlds and grasps of an evaluation seed, without automatic reset."""
     worlds = draw_worlds(base, episodes, ranges, seed + TEST_SEED)
     batch = HandBatch(worlds, threads)
-    cache = make_grasps(worlds, max(4 * episodes, 64), seed + TEST_SEED, grasps, batch=batch)
+    cache = make_grasps(worlds, max(2 * episodes, 64), seed + TEST_SEED, grasps, batch=batch)
     settings = dataclasses.replace(config or EnvConfig(), auto_reset=False)
-    return RotationEnv(worlds, cache, axis, settings, seed + TEST_SEED, threads)
+    return RotationEnv(worlds, cache, axis, settings, seed + TEST_SEED, threads, batch)
 
 
 def evaluate(
@@ -183,7 +183,7 @@ def evaluate(
     bar = None if quiet else Progress(400 * len(seeds), f"evaluate {world.wrist} {axis}")
     start = time.monotonic()
     for number, seed in enumerate(seeds):
-        env = test_env(world, parse_axis(axis), episodes, seed, ranges, grasps, threads=threads)
+        env = unseen_env(world, parse_axis(axis), episodes, seed, ranges, grasps, threads=threads)
         control = open_controller(policy, residual, episodes)
 
         def show(step: int, done: int = 400 * number) -> None:
