@@ -224,6 +224,36 @@ def test_lost_and_damaged_replies_never_reach_a_state(rig, driven):
         assert np.abs(cycle.reading.position_rad).max() < 0.5
 
 
+def test_garbage_among_the_replies_never_reaches_a_state(rig, driven, monkeypatch):
+    driven.ask("enable")
+    send, noise = rig.bus._port.write, np.random.default_rng(3)
+
+    def send_with_garbage(data):
+        kind = noise.integers(4)
+        garbage = noise.bytes(int(noise.integers(1, 40)))
+        cut = int(noise.integers(len(data)))
+        pieces = (data, garbage + data, data + garbage, data[:cut] + garbage + data[cut:])
+        send(pieces[kind])
+
+    monkeypatch.setattr(rig.bus._port, "write", send_with_garbage)
+    seen = len(driven.cycles)
+    for seq in range(80):
+        driven.core.offer([0.3] * 16, seq, "steady")
+        driven.run()
+    monkeypatch.undo()
+    for cycle in driven.cycles[seen:]:
+        assert cycle.reading.complete
+        assert np.abs(cycle.reading.position_rad).max() < 0.5
+        assert np.abs(cycle.command).max() <= 0.3 + 1e-9
+    if driven.mode is Mode.FAULT:  # too much of it: told, off, and mended as any fault
+        assert "hand/recover" in driven.core.output.reason
+        driven.run_until(lambda: torque(rig) == [0] * 16, "torque off")
+        assert driven.ask("recover").ok
+    else:
+        assert driven.ask("relax").ok
+    assert driven.ask("enable").ok
+
+
 @pytest.mark.parametrize(
     ("fault", "words"), [("overload", "overload"), ("hot_motor", "overheating")]
 )

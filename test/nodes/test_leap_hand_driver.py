@@ -251,7 +251,12 @@ def test_400_hz_keeps_its_slots_and_joint_states_stay_at_their_own_rate(graph, p
 
 @pytest.mark.parametrize(
     ("bad", "words"),
-    [(np.nan, "must be a finite angle"), (np.inf, "must be a finite angle"), (9.0, "its limits")],
+    [
+        (np.nan, "must be a finite angle"),
+        (np.inf, "must be a finite angle"),
+        (-np.inf, "must be a finite angle"),
+        (9.0, "its limits"),
+    ],
 )
 def test_a_bad_command_moves_nothing_and_health_says_why(graph, port, start, bad, words):
     hand = Hand(graph, start(port=port, enable_on_activate=True))
@@ -268,17 +273,31 @@ def test_a_bad_command_moves_nothing_and_health_says_why(graph, port, start, bad
     assert hand.states.last.mode == HandState.MODE_HOLDING
 
 
-def test_two_publishers_stop_the_motion_until_one_is_alone(graph, port, start):
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ("keyboard", "2 sources (keyboard, policy)"),
+        ("policy", "two publishers call themselves policy"),
+    ],
+)
+def test_two_publishers_stop_the_motion_until_one_is_alone(graph, port, start, second, words):
     hand = Hand(graph, start(port=port, enable_on_activate=True))
     other = graph.publisher(HandCommand, "hand/command")
     with hand.stream(lambda seq: [0.3] * 16, source="policy"):
         hand.until_mode(HandState.MODE_ACTIVE)
-        with hand.stream(lambda seq: [-0.1] * 16, source="keyboard", commands=other):
+        with hand.stream(lambda seq: [-0.1] * 16, source=second, commands=other):
             hand.until_mode(HandState.MODE_HOLDING)
-            hand.until(
-                lambda: "2 sources (keyboard, policy)" in hand.health.last.last_rejection, "why"
-            )
+            hand.until(lambda: words in hand.health.last.last_rejection, "why")
         hand.until_mode(HandState.MODE_ACTIVE)
+
+
+@pytest.mark.parametrize("length", [0, 15, 17])
+def test_a_command_of_another_length_cannot_even_be_sent_by_a_publisher_that_checks(length):
+    # On the wire there are always sixteen. rclpy looks only when it is asked to, here or by
+    # ROS_PYTHON_CHECK_FIELDS=1, and else sends what lies in memory behind the numbers given.
+    message = HandCommand(check_fields=True)
+    with pytest.raises(AssertionError, match="length 16"):
+        message.position = [0.0] * length
 
 
 def test_commands_to_a_relaxed_hand_are_refused_with_the_cure(graph, port, start):

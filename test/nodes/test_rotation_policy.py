@@ -20,7 +20,13 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 from std_srvs.srv import Trigger
 
-from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, LOWER_RAD, UPPER_RAD
+from dexndm_ros.hand.joints import (
+    CANONICAL_POSE_RAD,
+    JOINT_NAMES,
+    LOWER_RAD,
+    ORDERS,
+    UPPER_RAD,
+)
 from dexndm_ros.nodes._qos import LATCHED, control_publisher, control_subscriber
 from dexndm_ros.policy.controller import PolicyAction
 from support.ros import Graph, NodeProcess, node_spec
@@ -30,6 +36,7 @@ pytestmark = pytest.mark.ros
 
 FAST = {"open_s": 0.1, "place_s": 0.05, "close_s": 0.1, "settle_s": 0.2}
 SCALE = 1 / 24
+ISAAC_NAMES = tuple(JOINT_NAMES[k] for k in ORDERS["isaac_gym"])
 
 
 class Hand:
@@ -266,6 +273,9 @@ def test_missed_ticks_are_counted(hand, start):
     ("change", "said"),
     [
         ({"spec": leap_spec(history_length=30)}, "field 'history_length'"),
+        ({"spec": leap_spec(joint_names=ISAAC_NAMES)}, "field 'joint_names'"),
+        ({"spec": leap_spec(rate_hz=50.0)}, "field 'rate_hz'"),
+        ({"spec": residual_spec()}, "field 'kind'"),
         ({"rate_hz": 10.0}, "field 'rate_hz'"),
         ({"policy": "/nowhere/policy.onnx"}, "field 'file'"),
         ({"policy": ""}, "parameter policy is empty"),
@@ -279,6 +289,19 @@ def test_what_cannot_be_honoured_ends_the_process_with_the_reason(start, change,
     process = start(**change)
     assert process.wait() == 1
     assert said in process.log
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.98])
+def test_a_truncated_policy_file_ends_the_process_with_the_reason(start, hand, tmp_path, kept):
+    whole = write_tiny_policy(tmp_path / "whole.onnx").read_bytes()
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(whole[: int(kept * len(whole))])
+    process = start(policy=str(cut))
+    assert process.wait() == 1
+    assert str(cut) in process.log
+    assert "field 'file'" in process.log or "field 'metadata'" in process.log
+    assert "Traceback" not in process.log
+    assert not len(hand.commands)
 
 
 def test_under_a_lifecycle_manager(hand, start, tmp_path):

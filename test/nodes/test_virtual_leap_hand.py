@@ -91,6 +91,7 @@ def test_reset_is_a_service(graph, hand):
     [
         ({"world": "atlantis"}, "atlantis"),
         ({"axis": "sideways"}, "sideways"),
+        ({"axis": "0,0,2"}, "length 2"),
         ({"link": "/proc/port"}, "/proc/port"),
     ],
 )
