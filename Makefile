@@ -22,7 +22,7 @@ ARGS ?=
 enter := . scripts/env.sh
 
 # A ROS on the machine brings pytest plugins that no released pytest fits; the tests use none but hypothesis'.
-pytest := PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p _hypothesis_pytestplugin
+pytest := env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p _hypothesis_pytestplugin
 
 .PHONY: help setup setup-dev demo test lint format bench soak policy clean
 

@@ -169,6 +169,26 @@ def test_make_test_lints_and_ends_with_pytest() -> None:
     assert lines[-1].endswith("test/hand")
 
 
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("target", "words", "said"),
+    [
+        ("test", "ARGS=--version", "pytest"),
+        ("soak", "ARGS=--version", "pytest"),
+        ("demo", "ARGS=--help", "usage: dexndm demo"),
+        ("bench", "ARGS=--help", "usage:"),
+    ],
+)
+def test_the_last_line_of_a_recipe_runs(target: str, words: str, said: str) -> None:
+    line = recipe(target, words)[-1]
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", line],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout + done.stderr
+
+
 def test_make_demo_needs_no_development_packages() -> None:
     lines = recipe("demo", "ARGS=--seconds 3")
     assert lines[0] == "scripts/setup"
