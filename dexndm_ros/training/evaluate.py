@@ -190,14 +190,15 @@ def evaluate(
             if bar is not None:
                 bar.update(done + step)
 
-        rows.append(run_episodes(env, control, show).summary() | {"seed": seed})
+        episodes_run = run_episodes(env, control, show)
+        by_third = survival_by_third(env.batch.worlds, episodes_run) if ranges else {}
+        rows.append(episodes_run.summary() | {"seed": seed, "survived_by_third": by_third})
     if bar is not None:
         bar.close()
     mean, std = {}, {}
-    for key in rows[0]:
-        if key != "seed":
-            values = np.array([row[key] for row in rows])
-            mean[key], std[key] = float(values.mean()), float(values.std())
+    for key in [key for key, value in rows[0].items() if isinstance(value, float)]:
+        values = np.array([row[key] for row in rows])
+        mean[key], std[key] = float(values.mean()), float(values.std())
     return {
         "policy": str(policy),
         "residual": residual,
@@ -211,6 +212,26 @@ def evaluate(
         "wall_s": round(time.monotonic() - start, 1),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "commit": commit_id(),
+    }
+
+
+def survival_by_third(worlds: Sequence[World], episodes: Episodes) -> dict[str, list[float]]:
+    """Share of survivors in the lowest, middle and highest third of each drawn quantity: where it fails."""
+    drawn = {
+        "radius_m": [w.object.radius_m for w in worlds],
+        "mass_kg": [w.object.mass_kg for w in worlds],
+        "friction": [w.object.friction for w in worlds],
+        "kp_scale": [float(np.mean(w.servo.kp_scale)) for w in worlds],
+        "kd_scale": [float(np.mean(w.servo.kd_scale)) for w in worlds],
+    }
+    survived = episodes.held >= 1.0
+    return {
+        name: [
+            round(float(survived[third].mean()), 3)
+            for third in np.array_split(np.argsort(values), 3)
+        ]
+        for name, values in drawn.items()
+        if len(worlds) >= 3
     }
 
 

@@ -18,11 +18,11 @@ from dexndm_ros.policy.observation import OBSERVATION_SIZE
 from dexndm_ros.policy.spec import read_spec
 from dexndm_ros.sim.env import EnvConfig, RotationEnv
 from dexndm_ros.sim.grasps import make_grasps
-from dexndm_ros.sim.randomise import Randomisation
+from dexndm_ros.sim.randomise import Randomisation, draw_worlds
 from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.cli import ConfigError, from_mapping
 from dexndm_ros.training.cli import main as train
-from dexndm_ros.training.evaluate import evaluate
+from dexndm_ros.training.evaluate import Episodes, evaluate, survival_by_third
 from dexndm_ros.training.evaluate import main as evaluate_main
 from dexndm_ros.training.export import export_onnx, verify_export
 from dexndm_ros.training.export import main as export
@@ -144,6 +144,15 @@ def test_evaluation_repeats_for_a_seed_and_differs_between_seeds(oracle):
 
     assert run(4) == run(4)
     assert run(4) != run(5)
+
+
+def test_survival_is_told_by_thirds_of_what_was_drawn():
+    worlds = draw_worlds(World(), 30, Randomisation(), 2)
+    slippery = np.array([w.object.friction for w in worlds])
+    held = np.where(slippery < np.sort(slippery)[10], 0.5, 1.0)
+    thirds = survival_by_third(worlds, Episodes(np.zeros(30), held, np.zeros(30)))
+    assert thirds["friction"] == [0.0, 1.0, 1.0]
+    assert sum(thirds["mass_kg"]) == pytest.approx(2.0, abs=0.01)
 
 
 def test_the_feature_map_is_a_reordering_of_information_not_a_loss():
