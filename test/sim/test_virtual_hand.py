@@ -167,6 +167,7 @@ def test_the_command_serves_and_cleans_up(tmp_path, monkeypatch, number):
         (("--fault", "sabotage"), 2, "unknown fault 'sabotage'"),
         (("--fault", "lost_reply:x"), 2, "give KIND, or KIND:MOTOR:PROBABILITY:SECONDS"),
         (("--axis", "sideways"), 2, "sideways"),
+        (("--axis", "0,0,2"), 2, "length 2"),
     ],
 )
 def test_the_command_says_what_is_wrong(capsys, words, status, complaint):

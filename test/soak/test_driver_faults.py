@@ -41,8 +41,8 @@ EXACT_RAD = 1e-9
 OFF_WITHIN_STATES = 100
 """A second of whole reads: torque off is tried five times in it."""
 ROUNDS = 12
-RSS_GROWTH_MB = 12.0
-HANDLE_GROWTH = 8
+RSS_GROWTH_MB = 6.0
+HANDLE_GROWTH = 4
 
 
 class HandWatch:
@@ -54,7 +54,8 @@ class HandWatch:
         self.health: Any = None
         self.states = self.reports = self.faults = 0
         self.most_current_a = 0.0
-        self._off_states = 0
+        self.off_checks = 0
+        self.off_states = 0
         graph.node.create_subscription(HandState, "hand/state", self._on_state, 5000)
         graph.node.create_subscription(HandHealth, "hand/health", self._on_health, 50)
 
@@ -68,7 +69,7 @@ class HandWatch:
         if not np.isfinite([state.position, state.velocity, state.current, state.command]).all():
             self._wrong(f"state {state.seq} has a number that is not finite")
         if state.mode in HELD:
-            self._off_states = 0
+            self.off_states = 0
             self.most_current_a = max(self.most_current_a, float(np.abs(state.current).max()))
             self._check_limits(state)
             if before is not None and before.mode in HELD:
@@ -102,9 +103,12 @@ class HandWatch:
 
     def _check_torque_off(self, before: Any, state: Any) -> None:
         if before is None or state.seq != before.seq + 1:
-            self._off_states = 0  # somebody was silent, and may not have heard it yet
-        self._off_states += 1
-        if self._off_states > OFF_WITHIN_STATES and np.any(state.current):
+            self.off_states = 0  # somebody was silent, and may not have heard it yet
+        self.off_states += 1
+        if self.off_states <= OFF_WITHIN_STATES:
+            return
+        self.off_checks += 1
+        if np.any(state.current):
             k = int(np.abs(state.current).argmax())
             self._wrong(f"state {state.seq}, mode {state.mode}: motor {k} still draws current")
 
@@ -258,6 +262,15 @@ class System:
         """Clear, recover, enable, restart: the hand follows again."""
         self.inject("clear")
         self.resume()
+        if self.watch.health.fault:
+            self._listen_until(
+                lambda: (
+                    self.watch.off_states > OFF_WITHIN_STATES + 20
+                    or self.watch.state.mode in HELD
+                    or not self.watch.health.fault
+                ),
+                "the time in which the torque must be off",
+            )
         for _ in range(ROUNDS):
             reports = self.watch.reports
             self.call("hand/recover")
@@ -311,8 +324,18 @@ def running(graph: Graph, folder: Path) -> Iterator[System]:
             finally:
                 whole.resume()  # a frozen process hears no SIGINT
     finally:
-        print(f"\n{whole.watch.states} states, {whole.watch.faults} faults, "
-              f"RSS {whole.rss_mb} MB, handles {whole.handles}")  # fmt: skip
+        watch = whole.watch
+        print(
+            f"\n{watch.states} states, {watch.faults} faults, torque off checked {watch.off_checks} "
+            f"times; driver's RSS in MB {ends(whole.rss_mb)}, handles {ends(whole.handles)}"
+        )
+
+
+def ends(samples: list[float] | list[int]) -> str:
+    """First, greatest and last of what was sampled, for the summary."""
+    if not samples:
+        return "not sampled"
+    return f"{samples[0]:.4g} first, {max(samples):.4g} at most, {samples[-1]:.4g} last"
 
 
 def growth(samples: list[float] | list[int]) -> float:
