@@ -112,7 +112,7 @@ def _observations(options: Options, shipped: Path | None) -> Observations:
 
 
 def _quantise(path: Path) -> Path:
-    """Eight-bit weights and products, scaled by blocks of 32; the outer layers stay fp32.
+    """Eight-bit weights and products, scaled by blocks of 16; the outer layers stay fp32.
 
     One scale for a whole tensor errs three times as much. The outer layers are 3 % of the weights and half
     of the error: the first turns raw angles into differences of milliradians.
@@ -133,7 +133,7 @@ def _quantise(path: Path) -> Path:
         plain.model,
         nodes_to_exclude=[*layers[:2], layers[-1]],
         algo_config=DefaultWeightOnlyQuantConfig(
-            block_size=32, is_symmetric=True, accuracy_level=4, bits=8
+            block_size=16, is_symmetric=True, accuracy_level=4, bits=8
         ),
     )
     quantiser.process()
