@@ -22,6 +22,7 @@ def run(options: Options) -> Result:
     arguments = {
         "sim": "true", "world": options.world, "policy": options.policy, "axis": options.axis,
         "wrist": options.wrist, "seed": options.seed,
+        "realtime": "true" if options.realtime else "false",
     }  # fmt: skip
     with running("rotation_demo", arguments, measured) as live:
         falls = FallWatch(measured, live.observer.trigger)

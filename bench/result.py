@@ -40,6 +40,7 @@ class Options:
         policy: policy name or file.
         axis: rotation axis, palm frame.
         wrist: palm orientation; empty = the world's.
+        realtime: SCHED_FIFO for driver and policy in the loop timing.
         quick: only see whether everything runs; nothing is kept.
     """
 
@@ -55,6 +56,7 @@ class Options:
     policy: str = "cylinder_z"
     axis: str = "+z"
     wrist: str = ""
+    realtime: bool = False
     quick: bool = False
 
 

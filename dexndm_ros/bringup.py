@@ -180,6 +180,13 @@ def _node(name: str, parameters: Mapping[str, ParameterValue], share: Path) -> P
     )
 
 
+def _scheduling(values: Mapping[str, str]) -> dict[str, ParameterValue]:
+    """Parameters of the opt-in real-time block; what was obtained, the nodes tell on /diagnostics."""
+    if not _flag("realtime", values["realtime"]):
+        return {}
+    return {"realtime.fifo_priority": 60, "realtime.other_priority": 50}
+
+
 def _hand(values: Mapping[str, str], enable: bool) -> list[ProcessSpec]:
     """The driver, with the virtual hand before it unless a real one is used."""
     share = share_dir()
@@ -189,6 +196,7 @@ def _hand(values: Mapping[str, str], enable: bool) -> list[ProcessSpec]:
         "rate_hz": _number("rate", values["rate"], 20.0, 500.0, "Hz"),
         "profile": values["profile"].strip(),
         "enable_on_activate": enable,
+        **_scheduling(values),
     }
     if not sim:
         return [_node("leap_hand_driver", driver, share)]
@@ -214,6 +222,7 @@ def _rotation_demo(values: Mapping[str, str]) -> list[ProcessSpec]:
         "policy": str(policy_path(values["policy"].strip() or _SHIPPED_POLICY)),
         "axis": values["axis"].strip(),
     }
+    policy |= _scheduling(values)
     if values["wrist"].strip():
         policy["wrist"] = values["wrist"].strip()
     return [*processes, _node("rotation_policy", policy, share_dir())]
@@ -230,6 +239,11 @@ _HAND_ARGUMENTS = (
     ),
     Argument("rate", "100", "bus cycles and hand/state messages a second, 20..500 Hz"),
     Argument("profile", "full", "current limit: full = 500 mA, lite = 300 mA"),
+    Argument(
+        "realtime",
+        "false",
+        "true = SCHED_FIFO for driver and policy (root, or rtprio in limits.conf)",
+    ),
 )
 _POLICY_ARGUMENTS = (
     Argument("policy", "", "policy file, ONNX with its spec; empty = the shipped one"),

@@ -28,6 +28,7 @@ class DemoOptions:
         port: serial port of a real hand; empty = the virtual hand.
         rate_hz: bus cycles a second, as text.
         profile: current limit, full or lite.
+        realtime: SCHED_FIFO for driver and policy.
         seed: of the object's placement.
         seconds: how long to rotate; None = until Ctrl-C.
         headless: no 3D view.
@@ -44,6 +45,7 @@ class DemoOptions:
     port: str = ""
     rate_hz: str = "100"
     profile: str = "full"
+    realtime: bool = False
     seed: int = 0
     seconds: float | None = None
     headless: bool = False
@@ -68,6 +70,7 @@ class DemoOptions:
             "wrist": self.wrist,
             "rate": self.rate_hz,
             "profile": self.profile,
+            "realtime": "true" if self.realtime else "false",
             "seed": self.seed,
         }
 
@@ -109,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--profile", choices=("full", "lite"), default=d.profile, help="current limit of the motors"
     )
+    add("--realtime", action="store_true", help="SCHED_FIFO for driver and policy")
     add("--seed", type=_seed, default=d.seed, help="of the object's placement")
     return parser
 

@@ -8,6 +8,7 @@ axis in ``policy/step``; where nothing was sent, the target there is NaN.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 
@@ -41,6 +42,10 @@ __all__ = ["RotationPolicyNode", "main"]
 _DRY_RUNS = 50
 _REPORT_PERIOD_S = 0.2
 _REPORTS_PER_DIAGNOSTIC = 5
+_LATE_NS = 3_000_000
+"""Ticks that follow states find one younger than this; if not, the one due is late."""
+_PATIENCE_S = 0.003
+"""How long a tick waits for it; a tick without it would act on a state a whole driver cycle older."""
 
 Vector = NDArray[np.float64]
 
@@ -65,6 +70,8 @@ class RotationPolicyNode(SteadyLifecycleNode):
         self._reports = 0
         self._restart = False
         self._sample: HandSample | None = None
+        self._arrival = threading.Event()
+        self._aligned = False
         self._last = SessionTick(None, None, True, Phase.WAITING)
 
     # --- lifecycle ------------------------------------------------------------------------------
@@ -123,6 +130,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
         self._session = RotationSession(self._policy, self._settings.session)
         self._restart = False
         self._ages_ns: list[int] = []
+        self._aligned = False
         config = LoopConfig(
             rate_hz=self._settings.session.rate_hz,
             name="rotation_policy",
@@ -173,6 +181,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
             received_ns=time.monotonic_ns(),
             stamp_ns=stamp.sec * 1_000_000_000 + stamp.nanosec,
         )
+        self._arrival.set()
 
     def _on_rotation(self, message: RotationCommand) -> None:
         try:
@@ -203,7 +212,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
         if self._restart:
             self._restart = False
             self._session.restart()
-        sample = self._sample
+        sample = self._newest()
         axis, axis_refusal = self._asked
         wrist, wrist_refusal = self._wrist
         result = self._session.tick(
@@ -229,6 +238,17 @@ class RotationPolicyNode(SteadyLifecycleNode):
         self._align(tick, sample, result)
         self._last = result
 
+    def _newest(self) -> HandSample | None:
+        """The newest state; where ticks follow states and the one due is a little late, that one."""
+        sample = self._sample
+        if sample is None or not self._aligned:
+            return sample
+        if time.monotonic_ns() - sample.received_ns > _LATE_NS:
+            self._arrival.clear()
+            if self._sample is sample:
+                self._arrival.wait(_PATIENCE_S)
+        return self._sample
+
     def _note(self, result: SessionTick) -> None:
         """Queue what changed for the log; the loop itself writes nothing."""
         if result.reason != self._last.reason and result.reason:
@@ -243,6 +263,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
         elif self._ages_ns and self._loop is not None:
             if result.phase is Phase.RUNNING and self._settings.align_to_state:
                 self._loop.shift(alignment_ns(self._ages_ns))
+                self._aligned = True
             self._ages_ns.clear()
 
     def _on_loop_exit(self, error: BaseException | None) -> None:

@@ -169,7 +169,7 @@ class LoopConfig:
         return round(_NS / self.rate_hz)
 
 
-def alignment_ns(ages_ns: Sequence[int], margin_ns: int = 1_000_000) -> int:
+def alignment_ns(ages_ns: Sequence[int], margin_ns: int = 200_000) -> int:
     """The shift after which a loop's ticks come just after its input does.
 
     Two loops on one monotonic clock, one rate a multiple of the other, keep their distance: shifted
