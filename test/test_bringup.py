@@ -24,6 +24,18 @@ def by_name(processes: list[ProcessSpec]) -> dict[str, ProcessSpec]:
     return {process.name: process for process in processes}
 
 
+def test_realtime_is_asked_of_driver_and_policy_only_when_wanted(policy: str) -> None:
+    key = "realtime.fifo_priority"
+    plain = system("rotation_demo", {"policy": policy})
+    assert not any(key in process.parameters for process in plain)
+    wanted = by_name(system("rotation_demo", {"policy": policy, "realtime": "true"}))
+    assert wanted["leap_hand_driver"].parameters[key] == 60
+    assert wanted["rotation_policy"].parameters[key] == 60
+    assert key not in wanted["virtual_leap_hand"].parameters
+    with pytest.raises(BringupError, match="realtime"):
+        system("rotation_demo", {"policy": policy, "realtime": "perhaps"})
+
+
 def test_demo_without_arguments_is_the_virtual_hand_and_starts_in_the_order_of_need(
     policy: str,
 ) -> None:

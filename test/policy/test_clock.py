@@ -98,7 +98,7 @@ def test_aligned_ticks_come_one_margin_after_their_input(phase_ns, jitter_ns):
         late_ns = jitter_ns if tick.number % 2 else 0
         ages.append((tick.start_ns - phase_ns - late_ns) % (10 * MS))
         if tick.number == 20:
-            loop.shift(alignment_ns(ages))
+            loop.shift(alignment_ns(ages, margin_ns=MS))
         if tick.number == 40:
             loop.stop()
 
