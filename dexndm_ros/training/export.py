@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 
@@ -45,6 +46,17 @@ def export_onnx(net: torch.nn.Module, path: Path, inputs: int = OBSERVATION_SIZE
         external_data=False,
         verbose=False,
     )
+    _strip_traces(path)
+
+
+def _strip_traces(path: Path) -> None:
+    """Drop the exporter's notes: they carry source lines and paths of the machine that exported."""
+    model = onnx.load(path)
+    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer,
+                 *model.graph.input, *model.graph.output):  # fmt: skip
+        del part.metadata_props[:]
+        part.doc_string = ""
+    onnx.save(model, path)
 
 
 def verify_export(net: torch.nn.Module, path: Path, observations: np.ndarray) -> float:
