@@ -24,16 +24,22 @@ ROS = {
 }  # fmt: skip
 TORCH = {"torch", "tensordict", "rsl_rl", "tensorboard", "onnxscript"}
 MUJOCO = {"mujoco"}
-ROOMS = {"hand", "policy", "sim", "training", "nodes", "demo"}
+ROOMS = {
+    "hand", "policy", "sim", "training", "nodes", "demo", "replay", "recording", "dashboard", "collect",
+}  # fmt: skip
 
 # Room -> the rooms of ours it may import. The top-level modules are named one by one below.
 MAY_IMPORT_ROOMS = {
     "hand": set(),
     "policy": set(),
     "sim": {"hand", "policy"},
-    "training": {"hand", "policy", "sim"},
-    "nodes": {"hand", "policy", "sim"},
+    "recording": {"hand"},
+    "replay": {"hand", "policy", "recording"},
+    "training": {"hand", "policy", "sim", "replay", "recording"},
+    "dashboard": {"hand", "replay", "recording"},
+    "nodes": {"hand", "policy", "sim", "replay", "recording", "dashboard"},
     "demo": {"hand", "policy", "sim", "nodes"},
+    "collect": {"hand", "policy", "sim", "nodes", "replay", "recording", "dashboard"},
 }
 # Rooms whose third-party imports are an allowed list and not all that is installed.
 LIBRARIES = {
