@@ -8,16 +8,15 @@ while the hand is still there. Nothing here starts a process or imports ROS.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from dexndm_ros.paths import PathError, policy_path, share_dir, world_path
+from dexndm_ros.process_spec import ParameterValue, ProcessSpec
 
 __all__ = [
     "SYSTEMS",
@@ -29,8 +28,6 @@ __all__ = [
     "default_virtual_port",
     "system",
 ]
-
-ParameterValue = bool | int | float | str
 
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off")
@@ -64,44 +61,6 @@ class Argument:
     name: str
     default: str
     description: str
-
-
-@dataclass(frozen=True)
-class ProcessSpec:
-    """One node in a process of its own.
-
-    Attributes:
-        name: the ROS node's name.
-        module: Python module that runs it with ``python -m``.
-        executable: its console script in the installed package ``dexndm_ros``.
-        parameters: node parameters that differ from its parameter file.
-        parameter_file: YAML with the node's parameters, or None.
-        remaps: pairs (from, to) of topic or service names.
-        critical: when it ends, the whole system is to end.
-    """
-
-    name: str
-    module: str
-    executable: str
-    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
-    parameter_file: Path | None = None
-    remaps: tuple[tuple[str, str], ...] = ()
-    critical: bool = True
-
-    def ros_arguments(self) -> list[str]:
-        """The words after ``--ros-args``, values quoted so that YAML keeps their type."""
-        words = ["-r", f"__node:={self.name}"]
-        for source, target in self.remaps:
-            words += ["-r", f"{source}:={target}"]
-        if self.parameter_file is not None:
-            words += ["--params-file", str(self.parameter_file)]
-        for key, value in self.parameters.items():
-            words += ["-p", f"{key}:={json.dumps(value)}"]
-        return words
-
-    def command(self, python: str = sys.executable) -> list[str]:
-        """The command line that runs this node without an installed package."""
-        return [python, "-m", self.module, "--ros-args", *self.ros_arguments()]
 
 
 @dataclass(frozen=True)

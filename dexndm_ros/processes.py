@@ -4,7 +4,8 @@
 Each process has its own group, so that a Ctrl-C in the terminal reaches only us and we can stop in
 order (policy, then driver, then the virtual hand, whose port the driver needs to switch the torque
 off). When we are killed outright, the kernel sends them SIGTERM. Their output goes straight to
-files: a pipe to a dead parent would be one more way to die.
+files: a pipe to a dead parent would be one more way to die. One that ends before its time is started
+again if its spec says so, within a budget (see :mod:`dexndm_ros.respawn`).
 """
 
 from __future__ import annotations
@@ -23,14 +24,19 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from dexndm_ros.bringup import ProcessSpec
+from dexndm_ros.process_spec import ProcessSpec
+from dexndm_ros.respawn import RespawnBudget, RespawnRule
 
 __all__ = ["Ended", "Processes", "StopTimes", "node_environment"]
 
 _PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
+_PRCTL = ctypes.CDLL(None, use_errno=True).prctl
+"""Looked up here: a child forked while another thread loads a library could not do it any more."""
 _ERROR_LINE = re.compile(r"\[(ERROR|FATAL)\]|^(?:[A-Za-z_.]+\.)?[A-Z]\w*(?:Error|Exception)\b")
 _TAIL_LINES = 15
+_TAIL_BYTES = 65536
+_NOT_STARTED = 127
+_RULE = RespawnRule()
 
 
 @dataclass(frozen=True)
@@ -53,9 +59,11 @@ class Ended:
     Attributes:
         name: its name in the system.
         code: exit status; negative = the signal that ended it.
-        critical: the system cannot go on without it.
+        critical: the system cannot go on without it, and it will not be started again.
         log: file with all its output.
         reason: a sentence for the person at the terminal: first error line, else how it ended.
+        respawns: how often it had been started again before this end.
+        respawn_in_s: it will be started again after this time; None = it will not.
     """
 
     name: str
@@ -63,6 +71,8 @@ class Ended:
     critical: bool
     log: Path
     reason: str
+    respawns: int = 0
+    respawn_in_s: float | None = None
 
 
 def node_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -77,12 +87,16 @@ def node_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
 class _Process:
     """One started process and how far its log has been read."""
 
-    def __init__(self, spec: ProcessSpec, popen: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(
+        self, spec: ProcessSpec, popen: subprocess.Popen[bytes], log: Path, offset: int
+    ) -> None:
         self.spec = spec
         self.popen = popen
         self.log = log
         self.first_error = ""
-        self._offset = 0
+        self.started_s = time.monotonic()
+        self.birth = offset
+        self._offset = offset
         self._partial = b""
 
     def read_new_lines(self) -> list[str]:
@@ -104,11 +118,13 @@ class Processes:
 
     Args:
         specs: processes in start order.
-        log_directory: gets ``<name>.log`` of each; created when missing.
+        log_directory: gets ``<name>.log`` of each, all its lives one after the other; created when
+            missing, continued when not.
         environment: environment of the processes; default :func:`node_environment`.
         command: turns a spec into a command line; default ``ProcessSpec.command``.
-        on_error: called with (name, line) for the first error line of each process.
+        on_error: called with (name, line) for the first error line of each life of a process.
         stop_times: patience of :meth:`stop`.
+        respawn: for specs that ask for it.
     """
 
     def __init__(
@@ -120,6 +136,7 @@ class Processes:
         command: Callable[[ProcessSpec], list[str]] | None = None,
         on_error: Callable[[str, str], None] | None = None,
         stop_times: StopTimes = StopTimes(),
+        respawn: RespawnRule = _RULE,
     ) -> None:
         self._specs = list(specs)
         self._log_directory = log_directory
@@ -128,6 +145,8 @@ class Processes:
         self._on_error = on_error
         self._stop_times = stop_times
         self._running: list[_Process] = []
+        self._budgets = {spec.name: RespawnBudget(respawn) for spec in self._specs}
+        self._due_s: dict[str, float] = {}
         self._old_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -161,34 +180,31 @@ class Processes:
         """Process id of each process that has been started."""
         return {process.spec.name: process.popen.pid for process in self._running}
 
+    @property
+    def respawns(self) -> dict[str, int]:
+        """How often each process has been started again."""
+        return {name: budget.used for name, budget in self._budgets.items()}
+
     def start(self) -> None:
         """Starts all of them, in order.
 
         Raises:
-            RuntimeError: not in the main thread. The kernel ties "parent died" to the *thread* that
-                forked, so a process started from a thread that ends would be ended with it.
+            RuntimeError: not in the main thread.
         """
-        if threading.current_thread() is not threading.main_thread():
-            raise RuntimeError(
-                "start processes from the main thread: they end with the thread that started them"
-            )
+        _refuse_other_threads()
         self._log_directory.mkdir(parents=True, exist_ok=True)
         for spec in self._specs:
-            log = self.logs[spec.name]
-            with log.open("wb") as output:
-                popen = subprocess.Popen(
-                    self._command(spec),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=self._environment,
-                    process_group=0,
-                    preexec_fn=_die_with(os.getpid()),
-                )
-            self._running.append(_Process(spec, popen, log))
+            self._start(spec)
 
     def poll(self) -> list[Ended]:
-        """Forwards new error lines; returns the processes that have ended since the last call."""
+        """Forwards new error lines, starts again what is due; call it often.
+
+        Returns:
+            the processes that have ended since the last call, also those to be started again.
+
+        Raises:
+            RuntimeError: a process is due, and this is not the main thread.
+        """
         ended = []
         for process in list(self._running):
             code = process.popen.poll()  # before the log, so that its last lines are read below
@@ -197,13 +213,13 @@ class Processes:
                 continue
             self._running.remove(process)
             process.signal(signal.SIGKILL)  # grandchildren, should there be any
-            ended.append(_ended(process, code))
-        return ended
+            ended.append(self._plan(process.spec, code, process.started_s, _why(process, code)))
+        return ended + self._start_due()
 
     def wait(self, timeout_s: float | None = None, interval_s: float = 0.2) -> list[Ended]:
         """Waits until a process has ended, or the time is over (then the list is empty)."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while self._running:
+        while self._running or self._due_s:
             ended = self.poll()
             if ended:
                 return ended
@@ -218,6 +234,7 @@ class Processes:
         A second Ctrl-C while it waits kills the rest at once.
         """
         ended: list[Ended] = []
+        self._due_s.clear()
         patience = [
             (signal.SIGINT, self._stop_times.interrupt_s),
             (signal.SIGTERM, self._stop_times.terminate_s),
@@ -234,9 +251,57 @@ class Processes:
             process.signal(signal.SIGKILL)
             code = process.popen.wait()
             self._forward_errors(process)
-            ended.append(_ended(process, code))
+            spec, why = process.spec, _why(process, code)
+            respawns = self._budgets[spec.name].used
+            ended.append(Ended(spec.name, code, spec.critical, process.log, why, respawns))
         self._running.clear()
         return ended
+
+    def _start(self, spec: ProcessSpec) -> None:
+        log = self.logs[spec.name]
+        with log.open("ab") as output:
+            offset = output.tell()
+            popen = subprocess.Popen(
+                self._command(spec),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                process_group=0,
+                preexec_fn=_die_with(os.getpid()),
+            )
+        self._running.append(_Process(spec, popen, log, offset))
+        # stop() goes through them from the last to the first: a new life takes the old one's place.
+        order = [known.name for known in self._specs]
+        self._running.sort(key=lambda process: order.index(process.spec.name))
+
+    def _start_due(self) -> list[Ended]:
+        ended = []
+        for spec in self._specs:
+            now_s = time.monotonic()
+            if now_s < self._due_s.get(spec.name, now_s + 1.0):
+                continue
+            _refuse_other_threads()
+            del self._due_s[spec.name]
+            try:
+                self._start(spec)
+            except OSError as error:  # no memory, no process id left: that may pass
+                why = f"{spec.name} could not be started: {error}"
+                ended.append(self._plan(spec, _NOT_STARTED, now_s, why))
+        return ended
+
+    def _plan(self, spec: ProcessSpec, code: int, started_s: float, why: str) -> Ended:
+        """What becomes of a process that ended."""
+        budget, now_s = self._budgets[spec.name], time.monotonic()
+        respawns, delay_s = budget.used, None
+        if spec.respawn:
+            delay_s = budget.ended(now_s, now_s - started_s, code)
+            if delay_s is not None:
+                self._due_s[spec.name] = now_s + delay_s
+            elif respawns:
+                why += f"; it had been started again {respawns} times and is given up"
+        critical = spec.critical and delay_s is None
+        return Ended(spec.name, code, critical, self.logs[spec.name], why, respawns, delay_s)
 
     def _forward_errors(self, process: _Process) -> None:
         for line in process.read_new_lines():
@@ -256,6 +321,14 @@ class Processes:
         self._old_handlers.clear()
 
 
+def _refuse_other_threads() -> None:
+    """The kernel ties "parent died" to the *thread* that forked: its end would be the child's."""
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError(
+            "start processes from the main thread: they end with the thread that started them"
+        )
+
+
 def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
@@ -266,7 +339,7 @@ def _die_with(parent: int) -> Callable[[], None]:
     def set_signal() -> None:
         # Started in the background of a script, we ignore SIGINT; the child must not, we stop it with that.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # died between fork and prctl
             os._exit(1)
 
@@ -283,17 +356,19 @@ def _stopped(process: _Process, number: int, seconds: float) -> bool:
     return process.popen.returncode is not None
 
 
-def _ended(process: _Process, code: int) -> Ended:
+def _why(process: _Process, code: int) -> str:
     how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
     reason = f"{process.spec.name} {how}"
     if process.first_error:
         reason = f"{process.first_error} ({reason})"
     elif code != 0:
-        tail = list(_tail(process.log))
+        tail = list(_tail(process.log, process.birth))
         reason = f"{reason}: {tail[-1]}" if tail else f"{reason}, without a word"
-    return Ended(process.spec.name, code, process.spec.critical, process.log, reason)
+    return reason
 
 
-def _tail(log: Path) -> Iterator[str]:
-    lines = log.read_text(errors="replace").splitlines()
+def _tail(log: Path, offset: int) -> Iterator[str]:
+    with log.open("rb") as file:
+        file.seek(max(offset, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
     return (line.strip() for line in lines[-_TAIL_LINES:] if line.strip())

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from dexndm_ros.bringup import ProcessSpec
-from dexndm_ros.processes import Processes, StopTimes
+from dexndm_ros.processes import Ended, Processes, StopTimes
+from dexndm_ros.respawn import RespawnRule
 
 PATIENCE_S = 30.0
 
@@ -49,8 +50,23 @@ time.sleep(600)
 """
 
 
-def spec(name: str, critical: bool = True) -> ProcessSpec:
-    return ProcessSpec(name, "unused", "unused", critical=critical)
+# It fails until its third life; each life tells its number.
+THIRD_TIME_LUCKY = """
+import sys, time
+from pathlib import Path
+lives = Path(sys.argv[1])
+life = len(lives.read_text()) + 1 if lives.exists() else 1
+lives.write_text("x" * life)
+print("life", life, flush=True)
+if life < 3:
+    sys.exit(5)
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+def spec(name: str, critical: bool = True, respawn: bool = False) -> ProcessSpec:
+    return ProcessSpec(name, "unused", "unused", critical=critical, respawn=respawn)
 
 
 def system(directory: Path, programs: dict[str, str], **options: object) -> Processes:
@@ -165,6 +181,112 @@ def test_only_the_main_thread_may_start(tmp_path: Path) -> None:
     assert len(errors) == 1
 
 
+def respawning(directory: Path, rule: RespawnRule, **programs: str) -> Processes:
+    return Processes(
+        [spec(name, respawn=True) for name in programs],
+        directory,
+        command=lambda s: [sys.executable, "-c", programs[s.name], str(directory / "lives")],
+        respawn=rule,
+    )
+
+
+def ends_until_given_up(running: Processes) -> list[Ended]:
+    ends: list[Ended] = []
+    while not ends or ends[-1].respawn_in_s is not None:
+        found = running.wait(PATIENCE_S)
+        assert found, "nothing ended"
+        ends += found
+    return ends
+
+
+def test_a_process_that_ends_is_started_again_and_its_log_goes_on(tmp_path: Path) -> None:
+    with respawning(tmp_path, RespawnRule(delay_s=0.0), p=THIRD_TIME_LUCKY) as running:
+        ends = [*running.wait(PATIENCE_S), *running.wait(PATIENCE_S)]
+        wait_for(lambda: running.poll() == [] and running.pids, "the third life")
+        log = wait_for_line(tmp_path / "p.log", "up")
+        assert running.respawns == {"p": 2}
+        pid = running.pids["p"]
+        (last,) = running.stop()
+    assert [(e.code, e.critical, e.respawns) for e in ends] == [(5, False, 0), (5, False, 1)]
+    assert [line for line in log.splitlines() if line != "up"] == ["life 1", "life 2", "life 3"]
+    assert ends[0].reason == "p ended with status 5: life 1"
+    assert last.respawns == 2
+    assert not alive(pid)
+
+
+def test_a_process_that_never_heals_is_given_up_and_ends_the_system(tmp_path: Path) -> None:
+    with respawning(tmp_path, RespawnRule(delay_s=0.0, budget=3), n=FAILING) as running:
+        ends = ends_until_given_up(running)
+        assert running.pids == {}
+        assert running.wait(PATIENCE_S) == []
+    assert [e.critical for e in ends] == [False, False, False, True]
+    assert [e.respawns for e in ends] == [0, 1, 2, 3]
+    assert "plug the hand in" in ends[-1].reason
+    assert "started again 3 times and is given up" in ends[-1].reason
+
+
+def test_a_process_that_refuses_its_arguments_is_not_started_again(tmp_path: Path) -> None:
+    with respawning(tmp_path, RespawnRule(), n="raise SystemExit(2)") as running:
+        (ended,) = running.wait(PATIENCE_S)
+    assert ended.critical and ended.respawn_in_s is None
+
+
+def test_one_killed_comes_back_and_the_stop_order_stays(tmp_path: Path) -> None:
+    programs = {"hand": OBEDIENT, "driver": OBEDIENT}
+    with respawning(tmp_path, RespawnRule(delay_s=0.0), **programs) as running:
+        for log in running.logs.values():
+            wait_for_line(log, "up")
+        old = running.pids["hand"]
+        os.kill(old, signal.SIGKILL)
+        (ended,) = running.wait(PATIENCE_S)
+        wait_for(lambda: running.poll() == [] and "hand" in running.pids, "the new hand")
+        wait_for(lambda: running.logs["hand"].read_text().count("up") == 2, "its signal handlers")
+        assert running.pids["hand"] != old
+        order = [e.name for e in running.stop()]
+    assert ended.code == -signal.SIGKILL and not ended.critical
+    assert order == ["driver", "hand"]
+
+
+def test_stop_cancels_a_start_that_is_due(tmp_path: Path) -> None:
+    with respawning(tmp_path, RespawnRule(delay_s=600.0, delay_max_s=600.0), n=FAILING) as running:
+        (ended,) = running.wait(PATIENCE_S)
+        assert ended.respawn_in_s == 600.0
+        assert running.stop() == []
+        assert running.wait() == []  # or it would wait forever
+
+
+def test_a_new_start_that_fails_counts_like_an_end(tmp_path: Path) -> None:
+    commands = [[sys.executable, "-c", "raise SystemExit(5)"]]
+    running = Processes(
+        [spec("a", respawn=True)],
+        tmp_path,
+        command=lambda s: commands.pop() if commands else [str(tmp_path / "missing")],
+        respawn=RespawnRule(delay_s=0.0, budget=2),
+    )
+    with running:
+        ends = ends_until_given_up(running)
+    assert [e.code for e in ends] == [5, 127, 127]
+    assert "could not be started" in ends[-1].reason and ends[-1].critical
+
+
+def test_only_the_main_thread_may_start_again(tmp_path: Path) -> None:
+    errors: list[BaseException] = []
+
+    def poll() -> None:
+        try:
+            running.wait(PATIENCE_S)
+            running.poll()
+        except RuntimeError as error:
+            errors.append(error)
+
+    with respawning(tmp_path, RespawnRule(delay_s=0.0), n=FAILING) as running:
+        thread = threading.Thread(target=poll)
+        thread.start()
+        thread.join()
+        assert running.pids == {}
+    assert len(errors) == 1
+
+
 PARENT = """
 import sys, time
 from pathlib import Path
@@ -176,15 +298,34 @@ with system(Path(sys.argv[1]), {"hand": OBEDIENT, "driver": OBEDIENT}) as runnin
 """
 
 
+RESPAWNING_PARENT = """
+import os, signal, sys, time
+from pathlib import Path
+from test_processes import PATIENCE_S, RespawnRule, respawning, OBEDIENT
+programs = {"hand": OBEDIENT, "driver": OBEDIENT}
+with respawning(Path(sys.argv[1]), RespawnRule(delay_s=0.0), **programs) as running:
+    for pid in running.pids.values():
+        os.kill(pid, signal.SIGKILL)
+    while sum(running.respawns.values()) < 2 or len(running.pids) < 2:
+        running.poll()
+    print(*running.pids.values(), flush=True)
+    while True:
+        time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize("program", [PARENT, RESPAWNING_PARENT], ids=["first", "second"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_nothing_survives_the_end_of_the_parent(tmp_path: Path, number: signal.Signals) -> None:
+def test_nothing_survives_the_end_of_the_parent(
+    tmp_path: Path, number: signal.Signals, program: str
+) -> None:
     root = Path(__file__).resolve().parents[1]
     environment = os.environ | {
         "PYTHONPATH": f"{root}{os.pathsep}{root / 'test'}{os.pathsep}"
         + os.environ.get("PYTHONPATH", "")
     }
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path)],
+        [sys.executable, "-c", program, str(tmp_path)],
         stdout=subprocess.PIPE,
         env=environment,
         text=True,

@@ -15,7 +15,9 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 
-__all__ = ["NodeFailedError", "ProcessNode", "run_node"]
+from dexndm_ros.respawn import REFUSED
+
+__all__ = ["NodeFailedError", "NodeRefusedError", "ProcessNode", "run_node"]
 
 _CLOSE_LIMIT_S = 8.0
 """A process that cannot close in this time is ended by force; the bus watchdog then stops the motors."""
@@ -23,6 +25,10 @@ _CLOSE_LIMIT_S = 8.0
 
 class NodeFailedError(RuntimeError):
     """The node cannot go on; the message is the one sentence for the person who started it."""
+
+
+class NodeRefusedError(NodeFailedError):
+    """The node cannot work with what it was given: starting it again would end the same way."""
 
 
 class ProcessNode(Protocol):
@@ -46,7 +52,7 @@ def run_node(make: Callable[[], ProcessNode], arguments: Sequence[str] | None = 
         arguments: command line; default ``sys.argv``.
 
     Returns:
-        Exit status: 0 after SIGINT or SIGTERM, 1 after a failure, which is logged.
+        Exit status: 0 after SIGINT or SIGTERM, 1 after a failure, 2 after a refusal; both are logged.
     """
     rclpy.init(args=list(sys.argv if arguments is None else arguments))
     node: ProcessNode | None = None
@@ -67,7 +73,7 @@ def run_node(make: Callable[[], ProcessNode], arguments: Sequence[str] | None = 
         pass
     except NodeFailedError as error:
         _say(node, str(error))
-        status = 1
+        status = REFUSED if isinstance(error, NodeRefusedError) else 1
     except Exception:
         # A signal that comes while the node is being made pulls ROS from under it: no failure.
         if rclpy.ok():
