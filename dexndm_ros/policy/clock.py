@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A control loop's own thread on absolute monotonic deadlines.
+"""A control loop's own thread on absolute monotonic deadlines, in real or in simulated time.
 
 Late slots are skipped and counted, never caught up in a burst. The loop keeps fixed-bin histograms
 of its own timing, so that a night of ticks costs no memory.
@@ -37,7 +37,11 @@ class Clock(Protocol):
         """Monotonic time."""
 
     def sleep_until_ns(self, deadline_ns: int) -> None:
-        """Return at the deadline, or at once if it has passed."""
+        """Return at the deadline, or at once if it has passed.
+
+        A clock that can stand still returns early, soon enough for the caller to see whether it is
+        still to wait; who needs the deadline asks ``now_ns`` and sleeps on.
+        """
 
 
 class MonotonicClock:
@@ -59,8 +63,8 @@ class Tick(NamedTuple):
 
     Attributes:
         number: count of ticks run, from 0.
-        deadline_ns: when it was due, monotonic.
-        start_ns: when it began, monotonic.
+        deadline_ns: when it was due, on the loop's clock.
+        start_ns: when it began, likewise.
         missed: slots skipped since the loop started.
     """
 
@@ -290,10 +294,12 @@ class DeadlineLoop:
         deadline_ns = clock.now_ns() + period_ns
         previous_ns: int | None = None
         while True:
-            clock.sleep_until_ns(deadline_ns)
+            start_ns = clock.now_ns()
+            while start_ns < deadline_ns and not self._stop.is_set():
+                clock.sleep_until_ns(deadline_ns)
+                start_ns = clock.now_ns()
             if self._stop.is_set():
                 return
-            start_ns = clock.now_ns()
             late_ns = start_ns - deadline_ns
             skipped = late_ns // period_ns
             if skipped > 0:
