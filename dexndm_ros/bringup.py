@@ -12,10 +12,11 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from dexndm_ros.paths import PathError, policy_path, share_dir, world_path
+from dexndm_ros.paths import PathError, campaign_path, policy_path, share_dir, world_path
 from dexndm_ros.process_spec import ParameterValue, ProcessSpec
 
 __all__ = [
@@ -42,6 +43,20 @@ _SIM_PATIENCE: dict[str, ParameterValue] = {
 }
 """How the driver waits for a virtual hand: loading a world takes seconds, and on a busy machine each
 of the two processes may be kept from running for longer than a cable is ever silent."""
+
+
+_COMMAND_PERIOD_S = 0.05
+_APPROACH_RAD_S = 1.0
+_RELAX_AFTER_S = 5.0
+"""A hand that nobody has commanded for so long, because the replay died, is switched off."""
+_PORT_WAIT_S = 600.0
+"""A driver that is started again may find the cable out; it waits for it to come back."""
+_WORLD_OF_LOAD = {
+    "full": "chaos_box_full",
+    "half": "chaos_box_half",
+    "free": "free_hand",
+    "tied": "tied_ball",
+}
 
 
 class BringupError(ValueError):
@@ -187,6 +202,72 @@ def _rotation_demo(values: Mapping[str, str]) -> list[ProcessSpec]:
     return [*processes, _node("rotation_policy", policy, share_dir())]
 
 
+def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
+    """Hand, driver, recorder, replay and dashboard; each is started again when it dies."""
+    share = share_dir()
+    campaign = campaign_path(values["campaign"].strip())
+    load, orientation = _load_and_orientation(campaign)
+    out = Path(values["out"].strip() or f"campaigns/{campaign.stem}").expanduser().absolute()
+    speed = _number("speed", values["speed"], 0.05, 100.0, "times real time")
+    port, sim = _port(values)
+    if not sim and speed != 1.0:
+        raise BringupError(f"speed is {speed:g}, but the hand at {port} is real; leave speed out")
+    if not sim and not Path(port).exists():
+        raise BringupError(
+            f"port {port} does not exist: plug the U2D2 in, or leave port out for the virtual hand"
+        )
+    world = values["world"].strip() or _WORLD_OF_LOAD[load]
+    *virtual, driver = _hand({**values, "world": world}, enable=False)
+    time: dict[str, ParameterValue] = {"use_sim_time": True} if sim else {}
+    night: dict[str, ParameterValue] = {"relax_after_s": _RELAX_AFTER_S, **time}
+    if sim:
+        night |= {
+            "rate_hz": min(500.0, float(driver.parameters["rate_hz"]) * speed),
+            "command_period_s": _COMMAND_PERIOD_S / speed,
+            "ramp_speed_rad_s": _APPROACH_RAD_S * speed,
+        }
+    else:
+        night["port_wait_s"] = _PORT_WAIT_S
+    hand: dict[str, ParameterValue] = {
+        "speed": speed,
+        "wrist": values["wrist"].strip() or orientation,
+    }
+    replay = {"campaign": str(campaign), "directory": str(out), **_scheduling(values), **time}
+    processes = [
+        *(replace(spec, parameters={**spec.parameters, **hand}) for spec in virtual),
+        replace(driver, parameters={**driver.parameters, **night}),
+        _node("episode_recorder", {"directory": str(out / "bags"), **time}, share),
+        _node("chaos_box_replay", replay, share),
+    ]
+    if _flag("dashboard", values["dashboard"]):
+        page: dict[str, ParameterValue] = {
+            "directory": str(out),
+            "port": int(_number("dashboard_port", values["dashboard_port"], 1, 65535, "")),
+        }
+        # Nobody looks at night: the campaign goes on without it.
+        processes.append(replace(_node("dashboard", page, share), critical=False))
+    return [replace(spec, respawn=True) for spec in processes]
+
+
+def _load_and_orientation(campaign: Path) -> tuple[str, str]:
+    """What the virtual hand must know of a campaign file; the replay checks all of it."""
+    import yaml  # here: bringup itself is imported where nothing but Python may be installed
+
+    try:
+        content: Any = yaml.safe_load(campaign.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise BringupError(f"campaign file {campaign} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise BringupError(f"campaign file {campaign} holds no keys; see config/campaigns")
+    load, orientation = content.get("hand_load", "full"), content.get("orientation", "")
+    if not isinstance(load, str) or load not in _WORLD_OF_LOAD:
+        allowed = ", ".join(_WORLD_OF_LOAD)
+        raise BringupError(f"{campaign}: hand_load is {load!r}; allowed: {allowed}")
+    if not isinstance(orientation, str):
+        raise BringupError(f"{campaign}: orientation is {orientation!r}; give a name")
+    return load, orientation
+
+
 _HAND_ARGUMENTS = (
     Argument("sim", "auto", "true = start the virtual hand; auto = when no port is named"),
     Argument(
@@ -212,7 +293,31 @@ _POLICY_ARGUMENTS = (
     Argument("wrist", "", "palm orientation in the world, a name or x,y,z,w; empty = the world's"),
 )
 
+_CAMPAIGN_ARGUMENTS = (
+    Argument("campaign", "demo", "what to collect: a name in config/campaigns or a YAML file"),
+    Argument(
+        "out", "", "folder of bags and ledger, given again to go on; empty = campaigns/<campaign>"
+    ),
+    Argument("wrist", "", "palm orientation of the virtual hand; empty = the campaign's"),
+    Argument("speed", "1.0", "how much faster than real time the virtual hand lives"),
+    Argument("dashboard", "true", "true = serve the dashboard on 127.0.0.1"),
+    Argument("dashboard_port", "8765", "its TCP port"),
+)
+
 SYSTEMS: dict[str, System] = {
+    "chaos_box": System(
+        "A LEAP hand in a box of balls, real or virtual, replays trajectories and records them.",
+        (
+            *_CAMPAIGN_ARGUMENTS,
+            *(
+                replace(a, default="", description=f"{a.description}; empty = the campaign's load")
+                if a.name == "world"
+                else a
+                for a in _HAND_ARGUMENTS
+            ),
+        ),
+        _chaos_box,
+    ),
     "leap_hand": System(
         "The driver of one LEAP hand, real or virtual.",
         (*_HAND_ARGUMENTS, Argument("enable", "false", "true = torque on, holding the pose")),

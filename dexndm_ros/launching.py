@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dexndm_ros.bringup import SYSTEMS, Argument, ProcessSpec, system
 from dexndm_ros.paths import share_dir
+from dexndm_ros.respawn import RespawnBudget, RespawnRule
 
 __all__ = ["launch_description"]
 
+_RESPAWN_DELAY_S = 2.0
 _RVIZ = Argument("rviz", "false", "true = also start robot_state_publisher and RViz")
 
 
@@ -48,7 +52,6 @@ def _actions(name: str, context: Any) -> list[Any]:
 
 def _node(spec: ProcessSpec) -> Any:
     """The node as an installed executable, or, in a checkout, as a module of this interpreter."""
-    from launch.actions import Shutdown
     from launch_ros.actions import Node
     from launch_ros.parameter_descriptions import ParameterValue
 
@@ -64,7 +67,6 @@ def _node(spec: ProcessSpec) -> Any:
         program: dict[str, Any] = {"package": "dexndm_ros", "executable": spec.executable}
     else:
         program = {"executable": sys.executable, "arguments": ["-m", spec.module]}
-    ending = [Shutdown(reason=f"{spec.name} ended")] if spec.critical else None
     return Node(
         **program,
         name=spec.name,
@@ -73,8 +75,32 @@ def _node(spec: ProcessSpec) -> Any:
         remappings=list(spec.remaps),
         output="screen",
         emulate_tty=False,
-        on_exit=ending,
+        respawn=spec.respawn,
+        respawn_delay=_RESPAWN_DELAY_S,
+        respawn_max_retries=-1 if spec.critical else RespawnRule().budget,
+        on_exit=_at_end(spec),
     )
+
+
+def _at_end(spec: ProcessSpec) -> Callable[[Any, Any], list[Any]]:
+    """What launch does when the process has ended: nothing while it may be started again.
+
+    launch itself starts it again without end and always after the same time, so the budget is kept here.
+    """
+    from launch.actions import LogInfo, Shutdown
+
+    budget, started_s = RespawnBudget(), time.monotonic()
+
+    def ended(event: Any, context: Any) -> list[Any]:
+        nonlocal started_s
+        now_s, lived_s = time.monotonic(), time.monotonic() - started_s
+        started_s = now_s + _RESPAWN_DELAY_S
+        if spec.respawn and budget.ended(now_s, lived_s, event.returncode) is not None:
+            text = f"{spec.name} is started again, {budget.used} times so far"
+            return [LogInfo(msg=text)] if not context.is_shutdown else []
+        return [Shutdown(reason=f"{spec.name} ended")] if spec.critical else []
+
+    return ended
 
 
 def _installed(executable: str) -> bool:

@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["PathError", "policy_path", "share_dir", "world_path"]
+__all__ = ["PathError", "campaign_path", "library_path", "policy_path", "share_dir", "world_path"]
 
 PACKAGE = "dexndm_ros"
 
@@ -52,6 +52,18 @@ def world_path(name: str | os.PathLike[str]) -> Path:
     return _resolve(name, share_dir() / "config" / "worlds", (".yaml", ".yml"), "world")
 
 
+def campaign_path(name: str | os.PathLike[str]) -> Path:
+    """Return the file of a Chaos Box campaign.
+
+    Args:
+        name: a name in config/campaigns ("demo"), or the path of a YAML file.
+
+    Raises:
+        PathError: when there is no such campaign; the message lists those that ship.
+    """
+    return _resolve(name, share_dir() / "config" / "campaigns", (".yaml", ".yml"), "campaign")
+
+
 def policy_path(name: str | os.PathLike[str]) -> Path:
     """Return the ONNX file of a policy.
 
@@ -66,6 +78,22 @@ def policy_path(name: str | os.PathLike[str]) -> Path:
     if (shipped / name / "generalist.onnx").is_file() and not Path(name).is_file():
         return shipped / name / "generalist.onnx"
     return _resolve(name, shipped, (".onnx",), "policy")
+
+
+def library_path(name: str | os.PathLike[str]) -> Path:
+    """Return the file of a trajectory library.
+
+    Args:
+        name: a folder in policies/ ("cylinder_z", which means its trajectories.parquet), a file in it
+            ("cylinder_z/trajectories"), or the path of a Parquet file.
+
+    Raises:
+        PathError: when there is no such library; the message lists those that ship.
+    """
+    shipped = share_dir() / "policies"
+    if (shipped / name / "trajectories.parquet").is_file() and not Path(name).is_file():
+        return shipped / name / "trajectories.parquet"
+    return _resolve(name, shipped, (".parquet",), "trajectory library")
 
 
 def _resolve(

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,13 @@ from dexndm_ros.bringup import SYSTEMS, BringupError, ProcessSpec, default_virtu
 def policy(tmp_path: Path) -> str:
     path = tmp_path / "some.onnx"
     path.write_bytes(b"not read here")
+    return str(path)
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> str:
+    path = tmp_path / "night.yaml"
+    path.write_text("orientation: palm_down\nhand_load: half\n")
     return str(path)
 
 
@@ -130,14 +139,142 @@ def test_parameters_keep_their_type_through_the_command_line() -> None:
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_every_module_exists_and_every_parameter_file_speaks_of_its_node(
-    name: str, policy: str
+    name: str, policy: str, campaign: str
 ) -> None:
     known = {argument.name for argument in SYSTEMS[name].arguments}
-    arguments = {"sim": "true", "policy": policy, "wrist": "palm_down"}
+    arguments = {
+        "sim": "true", "policy": policy, "wrist": "palm_down", "campaign": campaign, "world": "nominal",
+    }  # fmt: skip
     for process in system(name, {key: arguments[key] for key in arguments.keys() & known}):
         assert importlib.util.find_spec(process.module) is not None
         assert process.parameter_file is not None
         content = yaml.safe_load(process.parameter_file.read_text())
         assert set(content) == {f"/**/{process.name}"}
         # What bringup sets must be a parameter the file documents.
-        assert set(process.parameters) <= set(content[f"/**/{process.name}"]["ros__parameters"])
+        documented = set(flat(content[f"/**/{process.name}"]["ros__parameters"]))
+        assert set(process.parameters) <= documented | {"use_sim_time"}  # every ROS node has that
+
+
+def flat(mapping: dict[str, object], prefix: str = "") -> Iterator[str]:
+    for key, value in mapping.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
+def test_the_chaos_box_starts_in_the_order_of_need_and_everything_comes_back(
+    campaign: str, tmp_path: Path
+) -> None:
+    processes = system("chaos_box", {"campaign": campaign, "out": tmp_path / "out"})
+    names = [p.name for p in processes]
+    assert names == [
+        "virtual_leap_hand", "leap_hand_driver", "episode_recorder", "chaos_box_replay", "dashboard",
+    ]  # fmt: skip
+    assert all(p.respawn for p in processes)
+    assert [p.name for p in processes if not p.critical] == ["dashboard"]
+    named = by_name(processes)
+    hand = named["virtual_leap_hand"].parameters
+    assert hand["wrist"] == "palm_down" and hand["speed"] == 1.0
+    assert str(hand["world"]).endswith("chaos_box_half.yaml")
+    assert named["chaos_box_replay"].parameters["campaign"] == campaign
+    assert named["chaos_box_replay"].parameters["directory"] == str(tmp_path / "out")
+    assert named["episode_recorder"].parameters["directory"] == str(tmp_path / "out" / "bags")
+    assert named["dashboard"].parameters["directory"] == str(tmp_path / "out")
+    # The replay switches the torque on, once everything is ready; a dead replay must not leave it on.
+    driver = named["leap_hand_driver"].parameters
+    assert driver["enable_on_activate"] is False
+    assert driver["relax_after_s"] == 5.0
+
+
+def test_a_faster_virtual_hand_has_a_faster_driver_and_everybody_follows_its_clock(
+    campaign: str,
+) -> None:
+    words = {
+        "campaign": campaign,
+        "speed": "4",
+        "rate": "110",
+        "world": "nominal",
+        "wrist": "palm_up",
+    }
+    named = by_name(system("chaos_box", words))
+    driver = named["leap_hand_driver"].parameters
+    assert driver["rate_hz"] == 440.0
+    assert driver["command_period_s"] == 0.0125
+    assert driver["ramp_speed_rad_s"] == 4.0
+    assert named["virtual_leap_hand"].parameters["speed"] == 4.0
+    assert named["virtual_leap_hand"].parameters["wrist"] == "palm_up"
+    for name in ("leap_hand_driver", "episode_recorder", "chaos_box_replay"):
+        assert named[name].parameters["use_sim_time"] is True
+    fastest = by_name(system("chaos_box", words | {"speed": "40"}))["leap_hand_driver"].parameters
+    assert fastest["rate_hz"] == 500.0
+
+
+def test_a_real_hand_in_the_box_lives_in_real_time(campaign: str, tmp_path: Path) -> None:
+    port = tmp_path / "leap_hand"
+    port.touch()
+    words = {"campaign": campaign, "port": port, "dashboard": "false", "realtime": "true"}
+    processes = system("chaos_box", words)
+    assert [p.name for p in processes] == [
+        "leap_hand_driver",
+        "episode_recorder",
+        "chaos_box_replay",
+    ]
+    for process in processes:
+        assert "use_sim_time" not in process.parameters
+    driver = processes[0].parameters
+    assert driver["port"] == str(port)
+    # Started again while the cable is out, the driver has to wait for it.
+    assert driver["port_wait_s"] == 600.0
+    assert "command_period_s" not in driver and "ramp_speed_rad_s" not in driver
+    assert driver["realtime.fifo_priority"] == 60
+    assert processes[2].parameters["realtime.fifo_priority"] == 60
+
+
+def test_without_a_folder_the_campaign_gives_its_name(
+    campaign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = by_name(system("chaos_box", {"campaign": campaign, "world": "nominal"}))
+    assert named["chaos_box_replay"].parameters["directory"] == str(
+        tmp_path / "campaigns" / "night"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"speed": "0"}, "speed is '0'; allowed: 0.05 to 100 times real time"),
+        ({"speed": "nan"}, "speed is 'nan'"),
+        ({"dashboard": "perhaps"}, "dashboard is 'perhaps'; allowed: true or false"),
+        ({"dashboard_port": "99999"}, "dashboard_port"),
+        ({"port": "/nowhere/hand"}, "/nowhere/hand does not exist: plug the U2D2 in"),
+        ({"port": "/dev/null", "speed": "2"}, "the hand at /dev/null is real"),
+        ({"campaign": "no_such_campaign"}, "no campaign 'no_such_campaign'"),
+        ({"wrist_orientation": "palm_up"}, "has no argument"),
+    ],
+)
+def test_a_wrong_argument_of_the_chaos_box_is_refused(
+    arguments: dict[str, object], words: str, campaign: str
+) -> None:
+    with pytest.raises(BringupError, match=re.escape(words)):
+        system("chaos_box", {"campaign": campaign, "world": "nominal"} | arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("- a list\n", "holds no keys"),
+        ("orientation: [\n", "cannot be read"),
+        ("hand_load: overfull\n", "hand_load is 'overfull'; allowed: full, half, free, tied"),
+        ("hand_load: [full]\n", "hand_load is"),
+        ("orientation: 3\n", "orientation is 3"),
+    ],
+)
+def test_a_campaign_file_that_tells_nothing_is_refused(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    path = tmp_path / "campaign.yaml"
+    path.write_text(text)
+    with pytest.raises(BringupError, match=words):
+        system("chaos_box", {"campaign": path})

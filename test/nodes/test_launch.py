@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The launch files under the real ``launch`` and ``launch_ros``, where there are any."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from dexndm_msgs.msg import HandState
 
 from dexndm_ros.bringup import SYSTEMS
 from dexndm_ros.processes import node_environment
+from dexndm_ros.respawn import REFUSED, RespawnRule
 from support.ros import PATIENCE_S, Graph
 from support.tiny_policy import leap_spec, write_tiny_policy
 
@@ -32,6 +34,21 @@ given = [word.split(":=", 1) for word in sys.argv[2:]]
 service = LaunchService()
 service.include_launch_description(LaunchDescription([
     IncludeLaunchDescription(PythonLaunchDescriptionSource(sys.argv[1]), launch_arguments=given)]))
+sys.exit(service.run())
+"""
+
+
+# A system of one process that writes a line and dies, under the real launch.
+MORTAL = """
+import sys
+from pathlib import Path
+from launch import LaunchDescription, LaunchService
+from dexndm_ros import launching
+from dexndm_ros.bringup import ProcessSpec
+launching._RESPAWN_DELAY_S = 0.01
+spec = ProcessSpec("mortal", "support.mortal", "mortal", {"code": int(sys.argv[1])}, respawn=True)
+service = LaunchService()
+service.include_launch_description(LaunchDescription([launching._node(spec)]))
 sys.exit(service.run())
 """
 
@@ -106,3 +123,22 @@ def test_a_wrong_argument_ends_the_launch_with_what_is_allowed():
     )
     assert done.returncode == 1
     assert "rate is 'fast'; allowed: 20 to 500 Hz" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("code, lives", [(1, RespawnRule().budget + 1), (REFUSED, 1)])
+def test_a_process_is_started_again_until_its_budget_is_spent(code, lives):
+    done = subprocess.run(
+        [sys.executable, "-c", MORTAL, str(code)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        env=node_environment() | {"PYTHONPATH": path_with_support()},
+    )
+    text = done.stdout + done.stderr
+    assert text.count("here I live") == lives, text
+    assert "mortal ended" in text or "was required" in text, text
+
+
+def path_with_support():
+    root = Path(__file__).resolve().parents[2]
+    return os.pathsep.join([str(root / "test"), os.environ.get("PYTHONPATH", str(root))])
