@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from dexndm_ros.policy.realtime import RealtimeConfig, RealtimeReport, apply_realtime
 
@@ -111,6 +111,12 @@ class Histogram:
             if below >= fraction * total:
                 return min((index + 1) * self.bin_ns, self.max_ns) / 1e6
         return self.max_ns / 1e6
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: width of a bin, largest value, and the counts of the bins that are not empty."""
+        bins = list(self._bins)
+        counts = {str(index): count for index, count in enumerate(bins) if count}
+        return {"bin_ns": self.bin_ns, "max_ns": self.max_ns, "counts": counts}
 
     def mean_ms(self) -> float:
         """Mean value; NaN if empty."""
@@ -244,6 +250,11 @@ class DeadlineLoop:
     def shift(self, offset_ns: int) -> None:
         """Move all later deadlines by this much; call it from the step. No slot counts as late."""
         self._shift_ns += offset_ns
+
+    @property
+    def period_error(self) -> Histogram:
+        """Distribution of the difference between the time from tick to tick and the period."""
+        return self._period_error
 
     def forget_statistics(self) -> None:
         """Start the histograms afresh; the counts of ticks and missed slots go on."""
