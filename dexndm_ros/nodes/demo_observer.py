@@ -8,24 +8,14 @@ used to a command that has come through DDS into the Python of another process.
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-import rclpy
 from dexndm_msgs.msg import HandCommand, HandHealth, HandState, PolicyStep, RotationProgress
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
-from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
-from std_srvs.srv import Trigger
 
 from dexndm_ros.nodes._demo_events import (
     CommandSeen,
@@ -36,18 +26,18 @@ from dexndm_ros.nodes._demo_events import (
     StateSeen,
     StepSeen,
 )
+from dexndm_ros.nodes._observer import Observer, Row
 from dexndm_ros.nodes._qos import control_subscriber
 
 __all__ = ["DemoObserver"]
 
 _DEEP = QoSProfile(depth=100)
 """Reliable and deep: what is counted must not be lost on the way to the counter."""
-_SERVICE_WAIT_S = 10.0
 _OBJECT_PERIOD_NS = 15_000_000
 """Poses of the object are for pictures: 60 a second are enough."""
 
 
-class DemoObserver:
+class DemoObserver(Observer):
     """A node of the demo's own, spun in a thread. Use as a context manager.
 
     Args:
@@ -56,64 +46,14 @@ class DemoObserver:
     """
 
     def __init__(self, sink: DemoSink, name: str = "demo_observer") -> None:
+        super().__init__(name, self._topics())
         self._sink = sink
-        self._name = name
         self._last_object_ns = 0
-        self._stop = threading.Event()
-
-    def __enter__(self) -> Self:
-        self._context = Context()
-        # Signals belong to the demo, which has processes to end.
-        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = Node(self._name, context=self._context, enable_rosout=False)
-        self._subscribe()
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name=self._name, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._executor.wake()
-        self._thread.join(5.0)
-        self._executor.shutdown(timeout_sec=1.0)
-        self._node.destroy_node()
-        rclpy.try_shutdown(context=self._context)
-
-    def trigger(self, service: str) -> str:
-        """Call a std_srvs/Trigger service.
-
-        Args:
-            service: its name.
-
-        Returns:
-            why it did not do it; empty = done.
-        """
-        client = self._node.create_client(Trigger, service)
-        try:
-            if not client.wait_for_service(_SERVICE_WAIT_S):
-                return f"service {service} is not there"
-            done = threading.Event()
-            future = client.call_async(Trigger.Request())
-            future.add_done_callback(lambda _: done.set())
-            self._executor.wake()
-            if not done.wait(_SERVICE_WAIT_S):
-                return f"service {service} did not answer"
-            answer = future.result()
-            return "" if answer.success else f"{service}: {answer.message}"
-        finally:
-            self._node.destroy_client(client)
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _subscribe(self) -> None:
-        rows: list[tuple[Any, str, Callable[[Any], None], QoSProfile]] = [
+    def _topics(self) -> list[Row]:
+        return [
             (HandCommand, "hand/command", self._on_command, control_subscriber()),
             (HandState, "hand/state", self._on_state, _DEEP),
             (PolicyStep, "policy/step", self._on_step, _DEEP),
@@ -122,15 +62,6 @@ class DemoObserver:
             (PoseStamped, "sim/object", self._on_object, control_subscriber()),
             (DiagnosticArray, "/diagnostics", self._on_diagnostics, _DEEP),
         ]
-        self._subscriptions = [
-            self._node.create_subscription(kind, topic, callback, qos)
-            for kind, topic, callback, qos in rows
-        ]
-
-    def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            while not self._stop.is_set():
-                self._executor.spin_once(timeout_sec=0.5)
 
     def _on_command(self, message: HandCommand) -> None:
         self._sink.on_command(CommandSeen(message.seq, time.time_ns()))
