@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``virtual_leap_hand``: a LEAP hand in MuJoCo behind a serial port, and what only a simulation knows.
 
-The driver reaches the motors through the port, as with a real hand; nothing here moves a joint.
+The driver reaches the motors through the port, as with a real hand; nothing here moves a joint. It
+publishes ``/clock``: the wall's time at the start, and simulated seconds from there.
 """
 
 from __future__ import annotations
@@ -13,30 +14,40 @@ from dexndm_msgs.msg import RotationCommand, RotationProgress
 from dexndm_msgs.srv import InjectFault
 from geometry_msgs.msg import PoseStamped, QuaternionStamped
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock as ClockMessage
 from std_srvs.srv import Trigger
 
 from dexndm_ros.nodes._qos import LATCHED
 from dexndm_ros.nodes._run import NodeFailedError, run_node
+from dexndm_ros.nodes._time import fill_stamp
 from dexndm_ros.paths import PathError
+from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
 from dexndm_ros.policy.wrist import AxisError, parse_axis
 from dexndm_ros.sim.faults import FaultError
 from dexndm_ros.sim.pty_port import PortLinkError
+from dexndm_ros.sim.rig import RigConfig
 from dexndm_ros.sim.virtual_hand import HandSnapshot, VirtualHand
-from dexndm_ros.sim.worlds import WorldError
+from dexndm_ros.sim.worlds import World, WorldError
 
 __all__ = ["PARAMETERS", "VirtualLeapHand", "main"]
 
 _QUIET_S = 0.3
 _LINGER_S = 2.0
+_CLOCK_HZ = 125.0
+_PACE_S = 10.0
+_SLOW = 0.05
+"""A share of real time that the physics lost, worth a warning."""
 
 PARAMETERS = (
     ("link", "", "path of the serial port; empty = the pseudo-terminal's own name, see the log"),
     ("world", "nominal", "a name in config/worlds or a YAML file"),
     ("seed", 0, "of the object's places and of random faults"),
     ("axis", "+z", "rotation counted until rotation/command says otherwise, palm frame"),
-    ("publish_hz", 20.0, "rotation/progress and sim/object messages a second"),
+    ("publish_hz", 20.0, "rotation/progress and sim/object messages a (real) second"),
+    ("speed", 1.0, "simulated seconds in a real one; /clock tells the simulated time"),
 )
 
 
@@ -48,6 +59,9 @@ class VirtualLeapHand(Node):
         for name, default, text in PARAMETERS:
             self.declare_parameter(name, default, ParameterDescriptor(description=text))
         self._hand: VirtualHand | None = None
+        self._clock_loop: DeadlineLoop | None = None
+        self._clock_message = ClockMessage()
+        self._simulated = bool(self.get_parameter("use_sim_time").value)
         self._progress = RotationProgress()
         self._progress.header.frame_id = "palm"
         self._object = PoseStamped()
@@ -62,14 +76,20 @@ class VirtualLeapHand(Node):
             axis = parse_axis(self.get_parameter("axis").value)
             if link:
                 Path(link).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._hand = hand = VirtualHand(
-                self.get_parameter("world").value,
-                link or None,
+            world, seed = (
+                World.load(self.get_parameter("world").value),
                 self.get_parameter("seed").value,
             )
-        except (WorldError, PathError, PortLinkError, AxisError, OSError) as error:
+            config = RigConfig(
+                model_number=world.servo.motor_model.model_number,
+                fault_seed=seed,
+                speed=self.get_parameter("speed").value,
+            )
+            self._hand = hand = VirtualHand(world, link or None, seed, config)
+        except (WorldError, PathError, PortLinkError, AxisError, ValueError, OSError) as error:
             raise NodeFailedError(str(error)) from error
         hand.set_axis(axis)
+        self._epoch_ns = time.time_ns()
         hand.start()
         self._join_graph(hand)
         self.get_logger().info(f"world {hand.world.name}, port {hand.port}")
@@ -83,6 +103,9 @@ class VirtualLeapHand(Node):
 
         ``ros2 launch`` interrupts all nodes at once, and a driver has to switch the torque off.
         """
+        loop, self._clock_loop = self._clock_loop, None
+        if loop is not None:
+            loop.stop()
         hand, self._hand = self._hand, None
         if hand is None:
             return
@@ -101,7 +124,7 @@ class VirtualLeapHand(Node):
             QuaternionStamped, "wrist/orientation", LATCHED
         )
         wrist = QuaternionStamped()
-        wrist.header.stamp = self.get_clock().now().to_msg()
+        fill_stamp(wrist.header.stamp, self._stamp_ns(hand))
         wrist.header.frame_id = "world"
         q = wrist.quaternion
         q.x, q.y, q.z, q.w = hand.world.wrist_xyzw().tolist()
@@ -111,7 +134,42 @@ class VirtualLeapHand(Node):
         )
         self.create_service(InjectFault, "sim/inject_fault", self._on_inject)
         self.create_service(Trigger, "sim/reset", self._on_reset)
-        self.create_timer(1.0 / self.get_parameter("publish_hz").value, self._publish)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0 / self.get_parameter("publish_hz").value, self._publish, clock=steady)
+        self.create_timer(_PACE_S, self._watch_pace, clock=steady)
+        self._slipped_s = 0.0
+        self._clock_publisher = self.create_publisher(ClockMessage, "/clock", 1)
+        # A thread of its own: it must not wait for a callback, others live by it.
+        config = LoopConfig(rate_hz=_CLOCK_HZ, name="clock", freeze_gc=False)
+        self._clock_loop = DeadlineLoop(config, self._tell_time)
+        self._clock_loop.start()
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def _tell_time(self, _: Tick) -> None:
+        hand = self._hand
+        if hand is not None:
+            fill_stamp(self._clock_message.clock, self._time_ns(hand))
+            self._clock_publisher.publish(self._clock_message)
+
+    def _time_ns(self, hand: VirtualHand) -> int:
+        return self._epoch_ns + round(hand.rig.time_s * 1e9)
+
+    def _stamp_ns(self, hand: VirtualHand) -> int:
+        """For messages: simulated time where the whole system lives by it, else the wall's."""
+        return self._time_ns(hand) if self._simulated else time.time_ns()
+
+    def _watch_pace(self) -> None:
+        if self._hand is None:
+            return
+        before_s, self._slipped_s = self._slipped_s, self._hand.rig.slipped_s
+        share = (self._slipped_s - before_s) / _PACE_S
+        if share > _SLOW:
+            speed = self.get_parameter("speed").value
+            self.get_logger().warning(
+                f"the physics keeps up with {(1.0 - share) * speed:.2f} times real time, not "
+                f"{speed:g}: /clock runs slower; free the processor or lower the parameter speed"
+            )
 
     # --- callbacks ----------------------------------------------------------------------------
 
@@ -152,9 +210,9 @@ class VirtualLeapHand(Node):
         if self._hand is None:
             return
         view = self._hand.snapshot()
-        stamp = self.get_clock().now().to_msg()
+        stamp_ns = self._stamp_ns(self._hand)
         progress = self._progress
-        progress.header.stamp = stamp
+        fill_stamp(progress.header.stamp, stamp_ns)
         progress.angle = view.progress.angle_rad
         progress.off_axis = view.progress.off_axis_rad
         progress.time = view.progress.time_s
@@ -162,7 +220,7 @@ class VirtualLeapHand(Node):
         progress.episode = view.progress.episode
         self._progress_publisher.publish(progress)
         if view.object_position_m is not None:
-            self._object.header.stamp = stamp
+            fill_stamp(self._object.header.stamp, stamp_ns)
             self._fill_pose(view)
             self._object_publisher.publish(self._object)
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sixteen emulated servos on a pty, turning a plant in real time. The virtual hand adds a world to it."""
+"""Sixteen emulated servos on a pty, turning a plant at the pace of real time or a multiple of it.
+
+The virtual hand adds a world to it.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,12 @@ from dexndm_ros.sim.motors import MotorBank, MotorBankConfig
 from dexndm_ros.sim.plant import Plant
 from dexndm_ros.sim.servo import Servo
 from dexndm_ros.sim.servo_bus import ServoBus
-from dexndm_ros.sim.timing import be_prompt, sleep_until
+from dexndm_ros.sim.timing import Pace, be_prompt, sleep_until
 
-__all__ = ["RigConfig", "ServoRig"]
+__all__ = ["SPEEDS", "RigConfig", "ServoRig"]
 
-_LATEST_S = 0.1
-"""Physics later than this gives up on the lost time: it slows down instead of hurrying after."""
+SPEEDS = (0.01, 100.0)
+"""Slowest and fastest that the world may run, simulated seconds in a real one."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,9 @@ class RigConfig:
         horn_offset_rad: angle by which each horn is mounted wrongly, by motor.
         fault_seed: of the draws for lost and corrupted replies.
         motors: surroundings of the motors.
+        speed: simulated seconds in a real one. Motion, heat and overload are the world's and go that much
+            faster; the wire, the bus watchdogs, reboots and the duration of faults keep real time, for
+            what they guard against is a program that hangs, and programs live in real time.
     """
 
     model_number: int = 1240
@@ -52,6 +58,13 @@ class RigConfig:
     horn_offset_rad: Mapping[int, float] = field(default_factory=dict)
     fault_seed: int = 0
     motors: MotorBankConfig = field(default_factory=MotorBankConfig)
+    speed: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a speed at which nothing would work."""
+        low, high = SPEEDS
+        if not low <= self.speed <= high:
+            raise ValueError(f"speed is {self.speed!r}; allowed: {low:g} to {high:g}")
 
     @property
     def motor_model(self) -> MotorModel:
@@ -104,10 +117,18 @@ class ServoRig:
         self._after_step = after_step
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="physics", daemon=True)
-        self.steps = 0
-        """Physics steps done."""
-        self.slipped_s = 0.0
+        self._speed = config.speed
+        self._pace = Pace(plant.dt_s, config.speed, time.monotonic())
+
+    @property
+    def time_s(self) -> float:
+        """Simulated time since the start; it slows down where the physics cannot keep up."""
+        return self._pace.time_s(time.monotonic())
+
+    @property
+    def slipped_s(self) -> float:
         """Real time that the physics could not keep up with."""
+        return self._pace.slipped_s
 
     @property
     def port(self) -> str:
@@ -162,15 +183,8 @@ class ServoRig:
 
     def _run(self) -> None:
         be_prompt()
-        dt_s = self.plant.dt_s
-        deadline = time.monotonic()
+        self._pace = pace = Pace(self.plant.dt_s, self._speed, time.monotonic())
         while not self._stop.is_set():
-            deadline += dt_s
             self.bank.step(time.monotonic())
             self._after_step()
-            self.steps += 1
-            late = time.monotonic() - deadline
-            if late > _LATEST_S:
-                self.slipped_s += late
-                deadline += late
-            sleep_until(deadline, self._stop.is_set)
+            sleep_until(pace.stepped(time.monotonic()), self._stop.is_set)

@@ -17,7 +17,7 @@ from dexndm_ros.paths import PathError
 from dexndm_ros.policy.wrist import AxisError, parse_axis
 from dexndm_ros.sim.faults import FAULTS, Fault, FaultError
 from dexndm_ros.sim.pty_port import PortLinkError
-from dexndm_ros.sim.rig import RigConfig
+from dexndm_ros.sim.rig import SPEEDS, RigConfig
 from dexndm_ros.sim.virtual_hand import VirtualHand
 from dexndm_ros.sim.worlds import World, WorldError
 
@@ -74,6 +74,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> None:
         baud=arguments.baud,
         return_delay_us=arguments.return_delay_us,
         fault_seed=arguments.seed,
+        speed=arguments.speed,
     )
     with VirtualHand(world, arguments.link, arguments.seed, config) as hand:
         hand.set_axis(axis)
@@ -108,10 +109,21 @@ def _parser() -> argparse.ArgumentParser:
         help="the motors' Return Delay Time as delivered (factory: 500)",
     )  # fmt: skip
     parser.add_argument(
+        "--speed", type=_speed, default=1.0, metavar="FACTOR",
+        help="simulated seconds in a real one (default 1); the wire keeps real time",
+    )  # fmt: skip
+    parser.add_argument(
         "--fault", action="append", default=[], metavar="KIND[:MOTOR[:PROBABILITY[:SECONDS]]]",
         help=f"inject a fault at start: {', '.join(FAULTS[:-1])}",
     )  # fmt: skip
     return parser
+
+
+def _speed(word: str) -> float:
+    low, high = SPEEDS
+    if not low <= (speed := float(word)) <= high:
+        raise argparse.ArgumentTypeError(f"{word} is not in {low:g}..{high:g}")
+    return speed
 
 
 def _fault(words: str) -> tuple[str, int, float, float]:

@@ -2,6 +2,7 @@
 """The virtual hand's node in its own process: what only a simulation knows, and its services."""
 
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ pytest.importorskip("dexndm_msgs")
 from dexndm_msgs.msg import RotationProgress
 from dexndm_msgs.srv import InjectFault
 from geometry_msgs.msg import PoseStamped, QuaternionStamped
+from rosgraph_msgs.msg import Clock
 from std_srvs.srv import Trigger
 
 from dexndm_ros.hand.bus import BusConfig, DynamixelBus
-from dexndm_ros.nodes._qos import LATCHED
+from dexndm_ros.nodes._qos import LATCHED, control_subscriber
 from dexndm_ros.policy.wrist import WRISTS
 from support.ros import Graph, NodeProcess, node_spec
 
@@ -82,6 +84,42 @@ def test_faults_are_injected_by_service_and_wrong_ones_refused_in_words(graph, h
         assert 3 in bus.ping_all()
 
 
+def test_it_tells_the_time(graph, hand):
+    before_s = time.time()
+    clock = graph.listen(Clock, "/clock", control_subscriber())
+    graph.until(lambda: len(clock) >= 20, "/clock")
+    told_s = [m.clock.sec + 1e-9 * m.clock.nanosec for m in clock.messages]
+    assert told_s == sorted(told_s)
+    # At the wall's own pace, simulated time is the wall's, less what the physics could not keep up with.
+    assert abs(told_s[0] - before_s) < 60.0
+
+
+def test_a_fast_hand_tells_a_fast_time(graph, tmp_path):
+    world = tmp_path / "empty.yaml"
+    world.write_text("object: {kind: none}\n")
+    started_ns = time.time_ns()
+    spec = node_spec("virtual_leap_hand", world=str(world), speed=8.0, use_sim_time=True)
+    progress = graph.listen(RotationProgress, "rotation/progress")
+    clock = graph.listen(Clock, "/clock", control_subscriber())
+    with NodeProcess(spec, tmp_path) as process:
+
+        def ahead_s():
+            assert not process.ended(), process.log
+            stamps = [s for s in map(seconds, clock.messages) if s > started_ns * 1e-9]
+            return bool(stamps) and stamps[-1] - time.time()
+
+        # It is ahead of the wall, and so are its stamps; how soon, the machine's load decides.
+        graph.until(lambda: ahead_s() > 5.0, "simulated time to run ahead")
+        graph.until(
+            lambda: any(m.header.stamp.sec > time.time() + 2.0 for m in progress.messages),
+            "stamps in simulated time",
+        )
+
+
+def seconds(message):
+    return message.clock.sec + 1e-9 * message.clock.nanosec
+
+
 def test_reset_is_a_service(graph, hand):
     assert graph.call(Trigger, "sim/reset").success
 
@@ -93,6 +131,7 @@ def test_reset_is_a_service(graph, hand):
         ({"axis": "sideways"}, "sideways"),
         ({"axis": "0,0,2"}, "length 2"),
         ({"link": "/proc/port"}, "/proc/port"),
+        ({"speed": 0.0}, "speed is 0.0; allowed: 0.01 to 100"),
     ],
 )
 def test_what_cannot_be_started_ends_with_one_sentence(tmp_path, parameters, words):
