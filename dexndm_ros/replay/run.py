@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From trajectory to trajectory: claim, begin the recording, ramp, replay, end the recording, write it down.
+
+Pure: a tick gives the target to send and *jobs* for those who talk to ledger and recorder; their answers
+come back by method calls. The end of one recording and the beginning of the next overlap with the ramp, so
+that the hand does not wait for a disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dexndm_ros.replay.campaign import MotionConfig
+from dexndm_ros.replay.ledger import Claim
+from dexndm_ros.replay.player import Loaded, Player, ramp_speed
+from dexndm_ros.replay.views import Decision, HandMode, HandView
+from dexndm_ros.replay.watch import Tally, TrajectoryNumbers
+
+__all__ = ["Finished", "Job", "JobKind", "Recorded", "ReplayRun", "RunTick"]
+
+Vector = NDArray[np.float64]
+
+_CLAIM_AHEAD = 100
+"""Ticks before the end of a trajectory at which the next one is claimed and loaded."""
+_BEGIN_AGAIN_S = 1.0
+_HELD_UP_PERIODS = 2.9
+"""Ticks further apart than this let the driver's 150 ms run out: it held, and what followed is no replay."""
+_NOT_FOLLOWED_TICKS = 6
+_FORGOTTEN_S = 120.0
+"""A recording that has not been told of by then is looked up on the disk."""
+
+
+class JobKind(Enum):
+    """What others are asked to do."""
+
+    CLAIM = "claim"
+    BEGIN = "begin"
+    END = "end"
+    DISCARD = "discard"
+    FINISH = "finish"
+    REJECT = "reject"
+    RELEASE = "release"
+    RESOLVE = "resolve"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What is written down of a trajectory besides its bag.
+
+    Attributes:
+        started_ns: time of its first step, clock of the loop.
+        duration_s: from its first step to the tick after its last.
+        missed_ticks: slots skipped meanwhile.
+        period_error_ms_p99: difference of the time between two of its ticks and the period; 99 % are below.
+        numbers: what it did to the hand.
+    """
+
+    started_ns: int
+    duration_s: float
+    missed_ticks: int
+    period_error_ms_p99: float
+    numbers: TrajectoryNumbers
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """How a recording ended; fields as in ``EpisodeRecorded.msg``."""
+
+    episode: str
+    session: str
+    complete: bool
+    reason: str
+    path: str
+    messages: int
+    lost: int
+    dropped: int
+    bytes: int
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to do.
+
+    Attributes:
+        kind: what.
+        loaded: the trajectory it is about; None for CLAIM.
+        reason: why, for DISCARD, REJECT and RELEASE.
+        finished: for FINISH.
+        recorded: for FINISH, and for REJECT where a bag exists.
+    """
+
+    kind: JobKind
+    loaded: Loaded | None = None
+    reason: str = ""
+    finished: Finished | None = None
+    recorded: Recorded | None = None
+
+
+class RunTick(NamedTuple):
+    """What to send.
+
+    Attributes:
+        target: (16,) rad; None = nothing.
+        step: step of the trajectory ``loaded``; None = no step.
+        loaded: the trajectory being replayed or ramped to.
+        jobs: what to have done.
+    """
+
+    target: Vector | None
+    step: int | None
+    loaded: Loaded | None
+    jobs: list[Job]
+
+
+class _Begin(Enum):
+    NOT_ASKED = 0
+    ASKED = 1
+    OPEN = 2
+
+
+class ReplayRun:
+    """The trajectories of a campaign, one after the other.
+
+    Args:
+        motion: speeds between them.
+        rate_hz: ticks a second.
+        on_finished: told of each trajectory that is safe on disk.
+        on_setback: told why one was lost to something outside of it.
+    """
+
+    def __init__(
+        self,
+        motion: MotionConfig,
+        rate_hz: float,
+        on_finished: Callable[[Finished], None],
+        on_setback: Callable[[str], None],
+    ) -> None:
+        self._motion = motion
+        self._period_s = 1.0 / rate_hz
+        self._on_finished = on_finished
+        self._on_setback = on_setback
+        self._next: Loaded | None = None
+        self._claiming = False
+        self._exhausted = False
+        self._begin = _Begin.NOT_ASKED
+        self._begin_again_ns = 0
+        self._player: Player | None = None
+        self._tally = Tally()
+        self._ended: Loaded | None = None
+        self._pending: dict[str, tuple[Loaded, Finished]] = {}
+        self._sent: Vector | None = None
+        self._last_ns: int | None = None
+        self._started_ns = 0
+        self._missed_before = 0
+        self._errors_ms: list[float] = []
+        self._not_followed = 0
+        self._jobs: list[Job] = []
+        self.waiting = ""
+        """Why no trajectory begins, in words; '' = no reason."""
+        self.step_ticks = 0
+        """Steps sent, of all trajectories, whatever became of them."""
+
+    # --- state ------------------------------------------------------------------------------------
+
+    @property
+    def stepping(self) -> bool:
+        """Steps of a trajectory have been sent, and not all."""
+        return self._player is not None and self._player.step > 0
+
+    @property
+    def sent(self) -> Vector | None:
+        """Target of the last tick; None = nothing was sent."""
+        return self._sent
+
+    @property
+    def done(self) -> bool:
+        """Nothing is left to claim, to play or to wait for."""
+        busy = self._player or self._next or self._ended or self._pending or self._claiming
+        return self._exhausted and not busy and not self._jobs
+
+    @property
+    def tally(self) -> Tally:
+        """Where states of the present trajectory are counted."""
+        return self._tally
+
+    # --- a tick -----------------------------------------------------------------------------------
+
+    def tick(self, decision: Decision, hand: HandView | None, now_ns: int, missed: int) -> RunTick:
+        """Advance.
+
+        Args:
+            decision: the supervisor's.
+            hand: the hand as last heard of.
+            now_ns: begin of the tick, clock of the loop.
+            missed: slots skipped by the loop so far.
+        """
+        late = self._last_ns is not None and (
+            now_ns - self._last_ns > _HELD_UP_PERIODS * self._period_s * 1e9
+        )
+        if self.stepping and self._last_ns is not None:
+            self._errors_ms.append(abs((now_ns - self._last_ns) / 1e6 - self._period_s * 1e3))
+        self._last_ns = now_ns
+        self._end_recording(now_ns, missed)
+        self._look_after(now_ns)
+        if reason := self._why_drop(decision, hand, late):
+            self._drop(reason, decision.blame)
+        self._prepare(decision, now_ns)
+        target, step = self._advance(decision, hand, now_ns, missed)
+        self._sent = target
+        loaded = self._player.loaded if self._player else None
+        if self._player is not None and self._player.done:
+            self._ended, self._player = self._player.loaded, None
+        jobs, self._jobs = self._jobs, []
+        return RunTick(target, step, loaded, jobs)
+
+    def _look_after(self, now_ns: int) -> None:
+        for episode, (_, finished) in list(self._pending.items()):
+            if now_ns - finished.started_ns - finished.duration_s * 1e9 > _FORGOTTEN_S * 1e9:
+                self._resolve(episode)
+
+    def _why_drop(self, decision: Decision, hand: HandView | None, late: bool) -> str:
+        if self._player is None:
+            return ""
+        if decision.drop:
+            return decision.reason
+        if not self.stepping and not decision.run:
+            # In the ramp there is nothing to lose: a pause takes effect at once.
+            return decision.reason or "the hand is not ready"
+        if not self.stepping:
+            return ""
+        if late:
+            return "the replay was held up, and the driver held the hand meanwhile"
+        following = hand is not None and hand.mode is HandMode.ACTIVE
+        self._not_followed = 0 if following else self._not_followed + 1
+        if self._not_followed > _NOT_FOLLOWED_TICKS:
+            return "the driver does not follow the commands: its log says why"
+        return ""
+
+    def _drop(self, reason: str, blame: bool) -> None:
+        assert self._player is not None
+        loaded, self._player, self._not_followed = self._player.loaded, None, 0
+        if self._begin is not _Begin.NOT_ASKED:
+            self._jobs.append(Job(JobKind.DISCARD, loaded, reason))
+        self._begin = _Begin.NOT_ASKED
+        self._jobs.append(Job(JobKind.REJECT if blame else JobKind.RELEASE, loaded, reason))
+        self._exhausted = False
+
+    def _end_recording(self, now_ns: int, missed: int) -> None:
+        """A tick after the last step: the state that its target led to is on its way to the recorder."""
+        loaded, self._ended = self._ended, None
+        if loaded is None:
+            return
+        duration_s = (now_ns - self._started_ns) / 1e9
+        finished = Finished(
+            self._started_ns,
+            duration_s,
+            missed - self._missed_before,
+            float(np.quantile(self._errors_ms, 0.99)) if self._errors_ms else 0.0,
+            self._tally.numbers(),
+        )
+        self._pending[loaded.episode] = (loaded, finished)
+        self._begin = _Begin.NOT_ASKED
+        self._jobs.append(Job(JobKind.END, loaded))
+
+    def _prepare(self, decision: Decision, now_ns: int) -> None:
+        """Claim ahead; begin the next recording as soon as nothing else is being recorded."""
+        near_end = self._player is None or (
+            self._player.loaded.steps - self._player.step <= _CLAIM_AHEAD
+        )
+        if decision.run and near_end and not (self._next or self._claiming or self._exhausted):
+            self._claiming = True
+            self._jobs.append(Job(JobKind.CLAIM))
+        idle = self._player is None and self._ended is None
+        if decision.run and idle and self._next and now_ns >= self._begin_again_ns:
+            self._begin = _Begin.ASKED
+            self._jobs.append(Job(JobKind.BEGIN, self._next))
+
+    def _advance(
+        self, decision: Decision, hand: HandView | None, now_ns: int, missed: int
+    ) -> tuple[Vector | None, int | None]:
+        if self._player is None and self._begin is _Begin.ASKED and self._next and hand is not None:
+            start = hand.position_rad if self._sent is None else self._sent
+            speed = ramp_speed(self._motion, fresh=self._sent is None)
+            self._player, self._next = Player(self._next, start, speed, self._period_s), None
+        player = self._player
+        if player is None:
+            return None, None
+        followed = hand is not None and hand.mode is HandMode.ACTIVE
+        target, step = player.tick(self._begin is _Begin.OPEN and followed)
+        if step == 0:
+            self._started_ns, self._missed_before, self._not_followed = now_ns, missed, 0
+            self._tally, self._errors_ms = Tally(), []
+        self.step_ticks += step is not None
+        return target, step
+
+    # --- answers ------------------------------------------------------------------------------------
+
+    def claimed(self, loaded: Loaded | None) -> None:
+        """Answer to CLAIM; None = nothing is left."""
+        self._claiming = False
+        self._next = loaded
+        self._exhausted = loaded is None
+
+    def began(self, episode: str, ok: bool, reason: str, now_ns: int) -> None:
+        """Answer to BEGIN."""
+        player = self._player
+        if player is None or player.loaded.episode != episode or self._begin is not _Begin.ASKED:
+            return
+        if ok:
+            self._begin, self.waiting = _Begin.OPEN, ""
+            return
+        # Nothing was recorded under this name: the claim stays, and is tried again.
+        self._begin_again_ns = now_ns + round(_BEGIN_AGAIN_S * 1e9)
+        self._begin, self._player, self._next = _Begin.NOT_ASKED, None, player.loaded
+        self.waiting = f"the recording did not begin: {reason}"
+
+    def recorded(self, recorded: Recorded) -> None:
+        """A recording has ended."""
+        if recorded.episode not in self._pending:
+            return
+        loaded, finished = self._pending.pop(recorded.episode)
+        lost = recorded.lost + recorded.dropped
+        if recorded.complete and not lost:
+            job = Job(JobKind.FINISH, loaded, finished=finished, recorded=recorded)
+            self._jobs.append(job)
+            self._on_finished(finished)
+            return
+        reason = f"{lost} messages were lost" if recorded.complete else recorded.reason
+        kind = JobKind.REJECT if recorded.complete else JobKind.RELEASE
+        self._jobs.append(Job(kind, loaded, f"recording: {reason}", recorded=recorded))
+        self._exhausted = False
+        self._on_setback(f"recording: {reason}")
+
+    def recorder_restarted(self) -> None:
+        """Another recorder answers: what the old one was closing must be looked up on the disk."""
+        for episode in list(self._pending):
+            self._resolve(episode)
+        if self._player is not None:
+            self._begin = _Begin.NOT_ASKED  # there is nothing to discard
+            self._drop("the recorder was started anew", blame=False)
+
+    def end_refused(self, episode: str) -> None:
+        """The recorder knows nothing of an episode that was to end."""
+        if episode in self._pending:
+            self._resolve(episode)
+
+    def _resolve(self, episode: str) -> None:
+        """What became of a recording must be looked up on the disk."""
+        loaded, finished = self._pending.pop(episode)
+        self._jobs.append(Job(JobKind.RESOLVE, loaded, finished=finished))
+        self._exhausted = False
+
+    def abandon(self, reason: str) -> list[Job]:
+        """The process ends: jobs that leave ledger and recorder in order."""
+        if self._player is not None:
+            self._drop(reason, blame=False)
+        if self._next is not None:
+            self._jobs.append(Job(JobKind.RELEASE, self._next, reason))
+            self._next = None
+        jobs, self._jobs = self._jobs, []
+        return jobs
+
+
+def claim_of(job: Job) -> Claim:
+    """The ledger's claim that a job is about."""
+    assert job.loaded is not None
+    return job.loaded.claim
