@@ -52,7 +52,7 @@ _RELAX_AFTER_S = 5.0
 _PORT_WAIT_S = 600.0
 """A driver that is started again may find the cable out; it waits for it to come back."""
 _WORLD_OF_LOAD = {
-    "full": "chaos_box_full",
+    "full": "chaos_box",
     "half": "chaos_box_half",
     "free": "free_hand",
     "tied": "tied_ball",

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what was asked for to a campaign that is ready to run; whatever cannot be is refused here."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dexndm_ros.bringup import BringupError, system
+from dexndm_ros.collect.errors import RefusedError
+from dexndm_ros.collect.options import CollectOptions
+from dexndm_ros.dashboard.access import DashboardError, keep_token
+from dexndm_ros.paths import PathError, campaign_path
+from dexndm_ros.process_spec import ProcessSpec
+from dexndm_ros.replay.campaign import Campaign, CampaignError
+from dexndm_ros.replay.ledger import LedgerError
+from dexndm_ros.replay.prepare import PrepareError, prepare
+
+__all__ = ["CollectJob", "campaign_file", "changed", "make_job"]
+
+_SHIPPED = "demo"
+_STORED = "campaign.yaml"
+
+
+@dataclass(frozen=True)
+class CollectJob:
+    """What is about to run.
+
+    Attributes:
+        campaign: with what was asked for worked in.
+        out: its folder; ledger and plan are there.
+        processes: in start order.
+        page: address of the dashboard; empty = none.
+        again: command that goes on with it.
+    """
+
+    campaign: Campaign
+    out: Path
+    processes: tuple[ProcessSpec, ...]
+    page: str
+    again: str
+
+
+def make_job(options: CollectOptions) -> CollectJob:
+    """Check everything and make the campaign's folder; nothing is started.
+
+    Raises:
+        RefusedError: it cannot be run; one sentence says why and what to do.
+    """
+    try:
+        return _make_job(options)
+    except (
+        BringupError, CampaignError, DashboardError, LedgerError, PathError, PrepareError,
+    ) as error:  # fmt: skip
+        raise RefusedError(str(error)) from error
+    except OSError as error:
+        raise RefusedError(f"{error.filename or options.out}: {error.strerror}") from error
+
+
+def _make_job(options: CollectOptions) -> CollectJob:
+    if options.port and not Path(options.port).exists():
+        raise RefusedError(
+            f"--port {options.port} does not exist: plug the U2D2 in, or name another"
+        )
+    asked = None if options.out is None else options.out.expanduser().absolute()
+    file = campaign_file(options, asked)
+    campaign = changed(Campaign.load(file), options)
+    out = asked or Path("campaigns").absolute() / f"{campaign.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    system("chaos_box", options.arguments(file, out))  # refuses before there is a folder
+    with prepare(campaign, out) as prepared:
+        campaign = prepared.campaign
+    processes = system("chaos_box", options.arguments(out / _STORED, out))
+    page = "" if options.headless else _page(options, out)
+    port = f" --port {options.port}" if options.port else ""
+    return CollectJob(campaign, out, tuple(processes), page, f"dexndm collect --out {out}{port}")
+
+
+def campaign_file(options: CollectOptions, out: Path | None) -> Path:
+    """The file of the campaign that was asked for.
+
+    Args:
+        options: may name one.
+        out: folder that may hold one already.
+
+    Raises:
+        PathError: it is not there.
+    """
+    if options.campaign:
+        return campaign_path(options.campaign)
+    if out is not None and (out / _STORED).is_file():
+        return out / _STORED
+    return campaign_path(_SHIPPED)
+
+
+def changed(campaign: Campaign, options: CollectOptions) -> Campaign:
+    """The campaign with what the command line says instead.
+
+    Raises:
+        CampaignError: not possible so.
+    """
+    changes: dict[str, Any] = {
+        "count": options.trajectories,
+        "orientation": options.orientation or None,
+        "hand_load": options.load or None,
+        "seed": options.seed,
+    }
+    given = {key: value for key, value in changes.items() if value is not None}
+    return dataclasses.replace(campaign, **given)
+
+
+def _page(options: CollectOptions, out: Path) -> str:
+    """The dashboard's address, with what lets its reader start and stop the hand."""
+    token = keep_token(out / "dashboard.token")
+    return f"http://127.0.0.1:{options.dashboard_port}/#token={token}"
