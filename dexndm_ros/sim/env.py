@@ -97,6 +97,7 @@ class RotationEnv:
 
     Attributes:
         target: joint targets in force, (N, 16) rad.
+        executed: what the motors got in the last step, ``target`` and a residual if there is one, (N, 16) rad.
         measured: joint angles as the servos report them, (N, 16) rad.
         steps: control steps of all environments so far.
     """
@@ -127,6 +128,7 @@ class RotationEnv:
         self.history = ObservationHistory(batch=self.count)
         self.target = np.zeros((self.count, JOINT_COUNT))
         self.previous_target = np.zeros_like(self.target)
+        self.executed = np.zeros_like(self.target)
         self.action = np.zeros_like(self.target)
         self.episode_step = np.zeros(self.count, dtype=np.int64)
         self.steps = 0
@@ -187,6 +189,7 @@ class RotationEnv:
         self.action = action
         self.previous_target = self.target
         self.target = base_target
+        self.executed = executed_target
         batch.step(executed_target)
         period = batch.control_period_s
         turned = (batch.object_rotation * rotation.inv()).as_rotvec()
