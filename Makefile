@@ -2,6 +2,8 @@
 #
 #   make demo               set up what is missing, then show a hand rotating a cylinder
 #   make demo ARGS="..."    the same, with arguments for `dexndm demo` (--help lists them)
+#   make collect            set up what is missing, then collect data for a minute in the virtual Chaos Box
+#   make collect ARGS="..." the same, with arguments for `dexndm collect` (--trajectories N --out DIR --headless)
 #   make test               set up what is missing, then lint, type check and test
 #   make lint               ruff and mypy alone
 #   make format             let ruff lay out the code
@@ -24,7 +26,7 @@ enter := . scripts/env.sh
 # A ROS on the machine brings pytest plugins that no released pytest fits; the tests use none but hypothesis'.
 pytest := env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p _hypothesis_pytestplugin
 
-.PHONY: help setup setup-dev demo test lint format bench soak policy clean
+.PHONY: help setup setup-dev demo collect test lint format bench soak policy clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -37,6 +39,9 @@ setup-dev:
 
 demo: setup
 	@$(enter) && exec python -m dexndm_ros.cli demo $(ARGS)
+
+collect: setup
+	@$(enter) && exec python -m dexndm_ros.cli collect $(ARGS)
 
 # pytest comes last, so that its summary is the last line of the output.
 test: lint

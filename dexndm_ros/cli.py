@@ -43,6 +43,11 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("demo", "dexndm_ros.demo.cli:main", "show a hand rotating an object"),
     Command(
+        "collect",
+        "dexndm_ros.collect.cli:main",
+        "replay and record trajectories unattended, in a box of balls",
+    ),
+    Command(
         "virtual-hand",
         "dexndm_ros.sim.virtual_hand_cli:main",
         "run the virtual hand alone, its servo port at a path, without ROS",
@@ -69,6 +74,12 @@ COMMANDS: tuple[Command, ...] = (
         "dexndm_ros.training.export:main",
         "write a checkpoint as a policy file (ONNX with its spec)",
         requirements="requirements-training.txt",
+    ),
+    Command(
+        "library",
+        "dexndm_ros.training.library_cli:main",
+        "inspect a trajectory library, or build one from rollouts",
+        requirements="requirements-training.txt",  # for checkpoints; a policy file needs none
     ),
     Command("urdf", "dexndm_ros.hand.urdf:main", "print the hand's URDF for RViz and Foxglove"),
 )
