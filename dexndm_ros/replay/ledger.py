@@ -248,6 +248,16 @@ class Ledger:
         rows = self._rows("SELECT value FROM statistic WHERE name = ?", name)
         return json.loads(rows[0][0]) if rows else default
 
+    def statistics(self) -> dict[str, Any]:
+        """All values by name."""
+        return {name: json.loads(value) for name, value in self._rows("SELECT * FROM statistic")}
+
+    def change_rules(self, campaign: Campaign) -> None:
+        """Go on under other rules; what is collected must stay the same, which ``prepare`` sees to."""
+        with self._transaction():
+            self._db.execute("UPDATE campaign SET config = ?", (json.dumps(campaign.to_dict()),))
+        self.campaign = campaign
+
     # --- reading --------------------------------------------------------------------------------------
 
     def counts(self) -> Counts:
