@@ -10,7 +10,7 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "dexndm_ros"
-NODES = ("leap_hand_driver", "rotation_policy", "virtual_leap_hand")
+NODES = ("chaos_box_replay", "leap_hand_driver", "rotation_policy", "virtual_leap_hand")
 SHARED_FOLDERS = ("launch", "config", "policies")
 
 

@@ -41,7 +41,7 @@ class Loaded:
     @property
     def episode(self) -> str:
         """Name of its recording."""
-        return f"e{self.claim.entry:06d}_a{self.claim.attempt}"
+        return self.claim.episode
 
     @property
     def steps(self) -> int:

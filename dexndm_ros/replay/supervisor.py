@@ -70,6 +70,7 @@ class Supervisor:
         self._begun: datetime | None = None
         self._hopeless = ""
         self._setbacks = 0
+        self._spent = 0
         self._jams = 0
         self._code = ""
         self._away_since_s: float | None = None
@@ -84,7 +85,7 @@ class Supervisor:
     def start(self) -> None:
         """Begin, or begin again after giving up: somebody has looked."""
         self.intent = Intent.RUN
-        self._hopeless, self._setbacks, self._jams = "", 0, 0
+        self._hopeless, self._setbacks, self._spent, self._jams = "", 0, 0, 0
         self._away_since_s = None
         self.keeper.forget()
 
@@ -107,11 +108,12 @@ class Supervisor:
         """A trajectory was lost to something that may happen again; too many in a row end it."""
         self.faults += 1
         self._setbacks += 1
+        self._spent += 1
         recovery = self._campaign.recovery
         if self._setbacks >= recovery.in_a_row:
             self._give_up(f"{self._setbacks} faults without a finished trajectory; last: {reason}")
-        elif self.faults >= recovery.budget:
-            self._give_up(f"{self.faults} faults, the budget of this campaign; last: {reason}")
+        elif self._spent >= recovery.budget:
+            self._give_up(f"{self._spent} faults, the budget of this run; last: {reason}")
 
     def _give_up(self, reason: str) -> None:
         self._hopeless = self._hopeless or reason

@@ -7,10 +7,16 @@ import yaml
 pytest.importorskip("rclpy")
 pytest.importorskip("dexndm_msgs")
 
-from dexndm_ros.nodes import _driver_settings, _rotation_policy_io, virtual_leap_hand
+from dexndm_ros.nodes import (
+    _driver_settings,
+    _replay_io,
+    _rotation_policy_io,
+    virtual_leap_hand,
+)
 from dexndm_ros.paths import share_dir
 
 DECLARED = {
+    "chaos_box_replay": _replay_io.PARAMETERS,
     "leap_hand_driver": _driver_settings.PARAMETERS,
     "rotation_policy": _rotation_policy_io.PARAMETERS,
     "virtual_leap_hand": virtual_leap_hand.PARAMETERS,
