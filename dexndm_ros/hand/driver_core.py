@@ -212,7 +212,7 @@ class DriverCore:
         self._next_poll_s = now_ns * 1e-9 + 1.0 / self._config.health_poll_hz
         try:
             if self._monitor.poll((end_ns - now_ns) * 1e-9) is not None:
-                self._polled_ns = time.time_ns()
+                self._polled_ns = time.monotonic_ns()
         except PortLostError as error:
             self._lose_port(error)
 

@@ -36,6 +36,11 @@ class DriverConfig:
     limits: HealthLimits = field(default_factory=HealthLimits)
     health_poll_hz: float = 32.0
 
+    def __post_init__(self) -> None:
+        """Refuse a rate at which nothing would be noticed."""
+        if not self.health_poll_hz >= 1.0:
+            raise ValueError(f"health_poll_hz is {self.health_poll_hz!r}; it must be at least 1 Hz")
+
 
 class Cycle(NamedTuple):
     """One complete, verified read of the hand and what was in force at that moment.
@@ -82,9 +87,9 @@ class DriverReport:
     """The slow view of the hand, for health and diagnostics; vectors in motor order.
 
     Attributes:
-        polled_ns: system time of the last poll of a motor's slow state; 0 = none yet.
+        polled_ns: monotonic time of the last poll of a motor's slow state; 0 = none yet.
         mode: the guard's state.
-        reason: why the hand holds or is in FAULT; empty while all is well.
+        reason: why the hand holds, is in FAULT or relaxed by itself; empty while all is well.
         temperature_c: NaN = not read yet.
         voltage_v: NaN = not read yet.
         hardware_error: bits of register 70.

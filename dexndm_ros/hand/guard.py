@@ -48,6 +48,7 @@ class GuardConfig:
         stale_s: a command older than this is not followed any more.
         enable_tolerance_rad: enabling is refused with a joint further beyond its limits than this.
         max_tick_s: a ramp never advances further than this much time in one tick.
+        relax_after_s: a hand that has held for so long without a command relaxes; 0 = it holds for ever.
     """
 
     lower_rad: tuple[float, ...] = tuple(LOWER_RAD.tolist())
@@ -59,6 +60,7 @@ class GuardConfig:
     stale_s: float = 0.15
     enable_tolerance_rad: float = 0.15
     max_tick_s: float = 0.05
+    relax_after_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse a configuration under which the guard could not guard."""
@@ -70,7 +72,7 @@ class GuardConfig:
         bounds = zip(self.lower_rad, self.upper_rad, strict=True)
         if not all(math.isfinite(low) and math.isfinite(up) and low < up for low, up in bounds):
             raise ValueError("guard limits need finite numbers with lower < upper for every joint")
-        for name in ("limit_tolerance_rad", "enable_tolerance_rad"):
+        for name in ("limit_tolerance_rad", "enable_tolerance_rad", "relax_after_s"):
             if not getattr(self, name) >= 0 or math.isinf(getattr(self, name)):
                 raise ValueError(f"guard {name} must be finite and >= 0, got {getattr(self, name)}")
         for name in (
@@ -106,7 +108,7 @@ class GuardOutput:
         mode: the guard's state after the tick.
         target: joint targets to write, rad, motor order; None: the torque must be off.
         limited: the step limit or the ramp keeps the target from where the command wants it.
-        reason: why the hand holds or is in FAULT; empty while all is well.
+        reason: why the hand holds, is in FAULT or relaxed by itself; empty while all is well.
         command_seq: seq of the command that ``target`` follows (0 while ``source`` is empty).
         source: source of that command; empty while the guard holds a pose of its own.
     """
@@ -159,6 +161,7 @@ class Guard:
         self._capture = False
         self._allowance = np.full(JOINT_COUNT, self.config.max_step_rad)
         self._last_tick_s: float | None = None
+        self._held_since_s: float | None = None
 
     @property
     def mode(self) -> Mode:
@@ -256,6 +259,8 @@ class Guard:
         if self._goal is not None and now_s - self._goal.time_s > config.stale_s:
             age_ms = (now_s - self._goal.time_s) * 1e3
             self._hold(f"no command from {self._goal.source} for {age_ms:.0f} ms")
+        if self._held_too_long(now_s):
+            return GuardOutput(self._mode, None, reason=self._reason)
         if self._capture:
             self._capture_pose(measured)
         limited = False
@@ -270,6 +275,20 @@ class Guard:
             goal.seq if goal else 0,
             goal.source if goal else "",
         )
+
+    def _held_too_long(self, now_s: float) -> bool:
+        """Relax after ``relax_after_s`` of holding, counted from its first tick; True when done."""
+        if self._mode is not Mode.HOLDING or self._held_since_s is None:
+            self._held_since_s = now_s if self._mode is Mode.HOLDING else None
+            return False
+        after_s = self.config.relax_after_s
+        if not 0.0 < after_s <= now_s - self._held_since_s:
+            return False
+        self.relax()
+        self._reason = (
+            f"held {after_s:g} s without a command: the torque is off; call hand/enable to go on"
+        )
+        return True
 
     def _advance(self, goal: _Goal, elapsed_s: float) -> bool:
         """Move the target towards the goal as far as ramp or step limit allow."""
@@ -298,6 +317,7 @@ class Guard:
         if self._mode in (Mode.RAMPING, Mode.ACTIVE):
             self._mode = Mode.HOLDING
             self._capture = True
+            self._held_since_s = None
         self._goal = None
 
     def _capture_pose(self, measured: Sequence[float] | Vector | None) -> None:
@@ -340,6 +360,7 @@ class Guard:
         self._capture = False
         self._reason = "enabled; waiting for a command"
         self._mode = Mode.HOLDING
+        self._held_since_s = None
 
     def relax(self) -> None:
         """Torque off. A fault stays a fault."""

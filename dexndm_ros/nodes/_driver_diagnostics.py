@@ -16,6 +16,7 @@ from dexndm_ros.hand.guard import Mode
 from dexndm_ros.hand.health import HealthLimits
 from dexndm_ros.hand.joints import JOINT_NAMES
 from dexndm_ros.nodes._command_watch import CommandWatch
+from dexndm_ros.nodes._time import fill_stamp
 
 __all__ = ["LoopView", "fill_health", "statuses"]
 
@@ -47,9 +48,9 @@ class LoopView:
     late_states: int
 
 
-def fill_health(health: HandHealth, report: DriverReport, missed: int) -> None:
-    """Put a report into the message."""
-    health.header.stamp.sec, health.header.stamp.nanosec = divmod(report.polled_ns, 1_000_000_000)
+def fill_health(health: HandHealth, report: DriverReport, missed: int, polled_ns: int) -> None:
+    """Put a report into the message; ``polled_ns`` is the stamp."""
+    fill_stamp(health.header.stamp, polled_ns)
     health.temperature[:] = report.temperature_c
     health.voltage[:] = report.voltage_v
     health.hardware_error[:] = report.hardware_error
@@ -128,7 +129,7 @@ def _guard(now: DriverReport, before: DriverReport | None) -> DiagnosticStatus:
         level, message = ERROR, now.reason
     elif refused > 0:
         level, message = WARN, f"{refused} commands refused: {now.last_rejection}"
-    elif now.reason and math.isfinite(now.command_age_s):
+    elif now.reason and (now.mode is Mode.RELAXED or math.isfinite(now.command_age_s)):
         level, message = WARN, f"{now.mode.name}: {now.reason}"
     return _status(
         "guard",

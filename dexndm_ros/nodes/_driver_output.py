@@ -16,10 +16,10 @@ from sensor_msgs.msg import JointState
 from dexndm_ros.hand.driver_types import Cycle
 from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES
 from dexndm_ros.nodes._qos import control_publisher
+from dexndm_ros.nodes._time import fill_stamp, stamp_ns
+from dexndm_ros.policy.clock import Clock
 
 __all__ = ["StateOutput"]
-
-_NS = 1_000_000_000
 
 
 class StateOutput:
@@ -30,6 +30,7 @@ class StateOutput:
         rate_hz: cycles a second.
         joint_states_every: cycles between joint_states messages; 0 = none.
         on_late: called with the event when a state missed the deadline that we offer.
+        clock: of the stamps, which are of the middle of the read.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class StateOutput:
         rate_hz: float,
         joint_states_every: int,
         on_late: Callable[[Any], None],
+        clock: Clock,
     ) -> None:
         self._node = node
+        self._clock = clock
         self._every = joint_states_every
         self._state = HandState()
         self._state.header.frame_id = "palm"
@@ -61,9 +64,8 @@ class StateOutput:
     def publish(self, cycle: Cycle) -> None:
         """Publish one complete cycle."""
         reading, state = cycle.reading, self._state
-        seconds, nanoseconds = divmod(reading.stamp_ns, _NS)
-        stamp = state.header.stamp
-        stamp.sec, stamp.nanosec = seconds, nanoseconds
+        read_ns = stamp_ns(self._clock, reading.monotonic_ns)
+        fill_stamp(state.header.stamp, read_ns)
         state.seq = cycle.seq
         state.position[:] = reading.position_rad
         state.velocity[:] = reading.velocity_rad_s
@@ -74,8 +76,7 @@ class StateOutput:
         state.mode = int(cycle.mode)
         self._states.publish(state)
         if self._every and cycle.seq % self._every == 0:
-            stamp = self._joints.header.stamp
-            stamp.sec, stamp.nanosec = seconds, nanoseconds
+            fill_stamp(self._joints.header.stamp, read_ns)
             self._joint_position[:] = reading.position_rad
             self._joint_velocity[:] = reading.velocity_rad_s
             self._joint_states.publish(self._joints)

@@ -18,13 +18,15 @@ from dexndm_ros.hand.health import HealthLimits
 from dexndm_ros.hand.profile import HandProfile, profile_by_name
 from dexndm_ros.policy.realtime import RealtimeConfig
 
-__all__ = ["PARAMETERS", "DriverSettings", "declare_parameters", "read_settings"]
+__all__ = ["PARAMETERS", "DriverSettings", "declare_parameters", "read_settings", "report_period_s"]
 
 _MIN_RATE_HZ = 20.0
 _MAX_RATE_HZ = 500.0
 _BUS = BusConfig(port="unused")
 _GUARD = GuardConfig()
 _LIMITS = HealthLimits()
+_CORE = DriverConfig()
+_HEALTH_HZ = (0.1, 20.0)
 
 PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("port", "/dev/ttyUSB0", "serial port of the U2D2 or of the virtual hand"),
@@ -35,12 +37,24 @@ PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("current_limit_ma", 0, "most a motor may draw, mA; 0 = the profile's"),
     ("bus_watchdog_s", 0.5, "silence on the bus after which the motors stop by themselves, s"),
     ("stale_s", _GUARD.stale_s, "a command older than this is not followed, s"),
-    ("max_step_rad", _GUARD.max_step_rad, "most a target moves in a command period of 50 ms, rad"),
+    ("max_step_rad", _GUARD.max_step_rad, "most a target moves in a command period, rad"),
+    (
+        "command_period_s",
+        _GUARD.command_period_s,
+        "the period that max_step_rad is counted over, s",
+    ),
     ("ramp_speed_rad_s", _GUARD.ramp_speed_rad_s, "speed of the first approach, rad/s"),
+    (
+        "relax_after_s",
+        _GUARD.relax_after_s,
+        "a hand that held for so long without a command relaxes, s; 0 = never",
+    ),
     ("warm_c", _LIMITS.warm_c, "motor temperature worth a warning, degrees Celsius"),
     ("hot_c", _LIMITS.hot_c, "motor temperature that is a fault, degrees Celsius"),
     ("low_v", _LIMITS.low_v, "supply voltage worth a warning, V"),
     ("lost_s", _LIMITS.lost_s, "a motor silent for this long is a fault, s"),
+    ("health_poll_hz", _CORE.health_poll_hz, "motors asked for temperature and errors a second"),
+    ("health_hz", 1.0, "hand/health and diagnostics messages a second, 0.1..20"),
     ("robot_description", True, "publish the URDF on robot_description, latched"),
     ("autostart", True, "configure and activate without a lifecycle manager"),
     ("enable_on_activate", False, "torque on, holding the measured pose, upon activation"),
@@ -85,6 +99,12 @@ def declare_parameters(node: Node) -> None:
         node.declare_parameter(name, default, descriptor)
 
 
+def report_period_s(node: Node) -> float:
+    """Time between ``hand/health`` messages; ``read_settings`` refuses a rate that is not allowed."""
+    low, high = _HEALTH_HZ
+    return 1.0 / min(max(float(node.get_parameter("health_hz").value), low), high)
+
+
 def read_settings(node: Node) -> DriverSettings:
     """The parameters as they are now.
 
@@ -102,6 +122,11 @@ def read_settings(node: Node) -> DriverSettings:
         raise ValueError(
             f"parameter joint_states_hz is {joint_states_hz:g}; allowed: 0 to rate_hz ({rate_hz:g})"
         )
+    low, high = _HEALTH_HZ
+    if not low <= value["health_hz"] <= high:
+        raise ValueError(
+            f"parameter health_hz is {value['health_hz']:g}; allowed: {low:g} to {high:g} Hz"
+        )
     return DriverSettings(
         bus=BusConfig(port=value["port"], baud=value["baud"]),
         profile=_profile(value),
@@ -109,7 +134,9 @@ def read_settings(node: Node) -> DriverSettings:
             guard=GuardConfig(
                 stale_s=value["stale_s"],
                 max_step_rad=value["max_step_rad"],
+                command_period_s=value["command_period_s"],
                 ramp_speed_rad_s=value["ramp_speed_rad_s"],
+                relax_after_s=value["relax_after_s"],
             ),
             limits=HealthLimits(
                 warm_c=value["warm_c"],
@@ -117,6 +144,7 @@ def read_settings(node: Node) -> DriverSettings:
                 low_v=value["low_v"],
                 lost_s=value["lost_s"],
             ),
+            health_poll_hz=value["health_poll_hz"],
         ),
         rate_hz=rate_hz,
         joint_states_every=round(rate_hz / joint_states_hz) if joint_states_hz else 0,

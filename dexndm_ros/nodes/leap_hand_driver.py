@@ -13,6 +13,7 @@ from typing import Any
 
 from dexndm_msgs.msg import HandCommand, HandHealth
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.clock import Clock, ClockType
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -26,15 +27,19 @@ from dexndm_ros.hand.urdf import build_urdf
 from dexndm_ros.nodes._command_watch import CommandWatch
 from dexndm_ros.nodes._driver_diagnostics import LoopView, fill_health, statuses
 from dexndm_ros.nodes._driver_output import StateOutput
-from dexndm_ros.nodes._driver_settings import declare_parameters, read_settings
+from dexndm_ros.nodes._driver_settings import (
+    declare_parameters,
+    read_settings,
+    report_period_s,
+)
 from dexndm_ros.nodes._lifecycle import SteadyLifecycleNode
 from dexndm_ros.nodes._qos import LATCHED, control_subscriber
 from dexndm_ros.nodes._run import run_node
+from dexndm_ros.nodes._time import fill_stamp, node_clock, stamp_ns
 from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
 
 __all__ = ["LeapHandDriver", "main"]
 
-_LOOK_S = 0.2
 _LOOKS_PER_REPORT = 5
 _SERVICE_LIMIT_S = 20.0
 
@@ -47,6 +52,7 @@ class LeapHandDriver(SteadyLifecycleNode):
     def __init__(self) -> None:
         super().__init__("leap_hand_driver")
         declare_parameters(self)
+        self._time = node_clock(self)
         self._bus: DynamixelBus | None = None
         self._core: DriverCore | None = None
         self._loop: DeadlineLoop | None = None
@@ -66,7 +72,12 @@ class LeapHandDriver(SteadyLifecycleNode):
                 String, "robot_description", LATCHED
             )
             self._description_publisher.publish(String(data=build_urdf()))
-        self.create_timer(_LOOK_S, self._look)
+        # Health is told in real time, also when the simulated one has stopped.
+        self.create_timer(
+            report_period_s(self) / _LOOKS_PER_REPORT,
+            self._look,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
 
     def _make_inputs(self) -> None:
         self.create_subscription(
@@ -82,7 +93,7 @@ class LeapHandDriver(SteadyLifecycleNode):
         """Open the port and set the motors up, torque off."""
         self._settings = settings = read_settings(self)
         self._output = StateOutput(
-            self, settings.rate_hz, settings.joint_states_every, self._on_state_late
+            self, settings.rate_hz, settings.joint_states_every, self._on_state_late, self._time
         )
         self._bus = bus = DynamixelBus(settings.bus)
         bus.open()
@@ -230,7 +241,7 @@ class LeapHandDriver(SteadyLifecycleNode):
     # --- health, diagnostics, log -----------------------------------------------------------------
 
     def _look(self) -> None:
-        """Five times a second: log what changed; once a second: tell how the hand is."""
+        """Log what changed; every fifth time tell how the hand is."""
         core, loop = self._core, self._loop
         if core is not None and loop is not None:
             self._log_change(core.output.mode, core.output.reason)
@@ -239,7 +250,7 @@ class LeapHandDriver(SteadyLifecycleNode):
         if self._looks % _LOOKS_PER_REPORT:
             return
         message = DiagnosticArray()
-        message.header.stamp = self.get_clock().now().to_msg()
+        fill_stamp(message.header.stamp, stamp_ns(self._time))
         if core is None or loop is None:
             message.status = [self._inactive_status()]
         else:
@@ -263,7 +274,8 @@ class LeapHandDriver(SteadyLifecycleNode):
 
     def _report(self, core: DriverCore, loop: DeadlineLoop) -> list[DiagnosticStatus]:
         report, timing = core.report(), loop.statistics()
-        fill_health(self._health, report, timing.missed)
+        polled_ns = stamp_ns(self._time, report.polled_ns) if report.polled_ns else 0
+        fill_health(self._health, report, timing.missed, polled_ns)
         self._health_publisher.publish(self._health)
         view = LoopView(
             rate_hz=self._settings.rate_hz,

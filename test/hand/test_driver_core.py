@@ -174,6 +174,23 @@ def test_commands_before_enabling_are_refused_with_the_cure(rig, driven):
     assert torque(rig) == [0] * 16
 
 
+def test_a_hand_that_held_for_long_without_a_command_lets_go(rig, bus):
+    bring_up(bus, FULL)
+    patient = DriverConfig(
+        guard=GuardConfig(stale_s=5.0, relax_after_s=0.3), limits=CONFIG.limits, health_poll_hz=1e6
+    )
+    driven = Driven(bus, patient)
+    assert driven.ask("enable").ok
+    driven.run_until(lambda: driven.mode is Mode.RELAXED, "the end of its patience")
+    assert torque(rig) == [0] * 16
+    assert "held 0.3 s without a command" in driven.core.report().reason
+    # That motors are limp now is no fault, also after their slow state has been read.
+    driven.run(40)
+    assert driven.mode is Mode.RELAXED
+    assert driven.ask("enable").ok
+    assert torque(rig) == [1] * 16
+
+
 def test_a_silent_motor_ends_in_fault_with_torque_off_and_recovery_brings_it_back(rig, driven):
     driven.ask("enable")
     rig.inject("silent_motor", 5)

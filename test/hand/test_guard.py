@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dexndm_ros.hand.errors import GuardRefusedError
 from dexndm_ros.hand.guard import Accepted, Guard, GuardConfig, Mode, Rejected
@@ -259,6 +261,77 @@ def test_relax_gives_the_torque_up_and_forgets_the_command():
     np.testing.assert_array_equal(bench.tick().target, OPEN)
 
 
+def test_a_hand_that_holds_for_long_without_a_command_relaxes_and_says_why():
+    bench = Bench(GuardConfig(relax_after_s=2.0)).active()
+    while (out := bench.tick(0.1)).mode is not Mode.HOLDING:
+        pass
+    began_s = bench.now_s
+    while (out := bench.tick(0.1)).mode is Mode.HOLDING:
+        assert out.target is not None
+    assert bench.now_s - began_s == pytest.approx(2.0, abs=0.11)
+    assert out.mode is Mode.RELAXED
+    assert out.target is None
+    assert "held 2 s without a command: the torque is off" in out.reason
+    assert "hand/enable" in out.reason
+    # The reason stays until somebody does something.
+    assert bench.tick().reason == out.reason
+    assert isinstance(bench.command(OPEN), Rejected)
+    bench.guard.enable(OPEN)
+    assert bench.tick().mode is Mode.HOLDING
+
+
+def test_an_enabled_hand_that_nobody_commands_relaxes_and_enabling_starts_the_time_anew():
+    bench = Bench(GuardConfig(relax_after_s=2.0))
+    for _ in range(3):
+        bench.tick(100.0)
+        bench.guard.enable(OPEN)
+        # The first tick may come late: time counts from there.
+        assert bench.tick(50.0).mode is Mode.HOLDING
+        assert bench.tick(1.9).mode is Mode.HOLDING
+        assert bench.tick(0.2).mode is Mode.RELAXED
+
+
+def test_by_default_a_hand_holds_for_ever():
+    bench = Bench()
+    bench.guard.enable(OPEN)
+    bench.tick()
+    assert bench.tick(1e6).mode is Mode.HOLDING
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["command", "bad", "enable", "relax", "wait"]), st.floats(0, 0.6)
+        ),
+        max_size=60,
+    )
+)
+def test_only_holding_relaxes_and_never_before_its_time(events):
+    bench = Bench(GuardConfig(relax_after_s=1.0))
+    held_since = None
+    for event, seconds in events:
+        if event == "command":
+            bench.command(OPEN)
+        elif event == "bad":
+            bench.command([math.nan] * 16)
+        elif event != "wait":
+            getattr(bench.guard, event)(*([OPEN] if event == "enable" else []))
+        if bench.guard.mode is not Mode.HOLDING:
+            held_since = None
+        before = bench.guard.mode
+        out = bench.tick(seconds)
+        if out.mode is Mode.HOLDING and held_since is None:
+            held_since = bench.now_s
+        if out.mode is Mode.HOLDING:
+            assert bench.now_s - held_since < 1.0
+        elif out.mode is Mode.RELAXED and before is not Mode.RELAXED:
+            assert before is Mode.HOLDING
+            assert held_since is not None
+            assert bench.now_s - held_since >= 1.0
+            assert out.reason
+            held_since = None
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -268,6 +341,8 @@ def test_relax_gives_the_torque_up_and_forgets_the_command():
         {"upper_rad": tuple(LOWER_RAD)},
         {"ramp_speed_rad_s": math.inf},
         {"limit_tolerance_rad": -1.0},
+        {"relax_after_s": -1.0},
+        {"relax_after_s": math.nan},
     ],
 )
 def test_a_config_that_guards_nothing_is_refused(bad):

@@ -123,16 +123,22 @@ def test_a_publisher_without_deadline_is_mentioned():
     assert "offer no deadline" in found.message
 
 
+def test_a_hand_that_relaxed_by_itself_says_so_though_nobody_ever_commanded_it():
+    found = told(mode=Mode.RELAXED, reason="held 30 s", command_age_s=math.inf)["guard"]
+    assert found.level == WARN
+    assert found.message == "RELAXED: held 30 s"
+
+
 def test_health_carries_every_number_to_its_place():
     health = HandHealth()
-    fill_health(health, WELL, missed=7)
+    fill_health(health, WELL, missed=7, polled_ns=12_000_000_034)
     assert (health.header.stamp.sec, health.header.stamp.nanosec) == (12, 34)
     assert list(health.temperature) == [30.0 + k for k in range(16)]
     assert list(health.lost_reads) == list(range(16))
     assert (health.missed_cycles, health.rejected_commands, health.limited_commands) == (7, 4, 5)
     assert health.fault == ""
     fault = dataclasses.replace(WELL, mode=Mode.FAULT, reason="why")
-    fill_health(health, fault, missed=7)
+    fill_health(health, fault, missed=7, polled_ns=0)
     assert health.fault == "why"
 
 
@@ -155,4 +161,4 @@ def test_any_report_can_be_told(mode, numbers, bits, rate, age):
     )
     found = statuses(report, None, LOOP, watch(), HealthLimits())
     assert len(found) == 19
-    fill_health(HandHealth(), report, 0)
+    fill_health(HandHealth(), report, 0, 0)

@@ -226,6 +226,16 @@ def test_a_stale_command_holds_and_a_new_one_ramps_again(graph, port, start):
         hand.until_mode(HandState.MODE_ACTIVE)
 
 
+def test_a_hand_that_nobody_commands_relaxes_and_says_why(graph, port, start):
+    hand = Hand(graph, start(port=port, enable_on_activate=True, relax_after_s=1.0, health_hz=5.0))
+    hand.until_mode(HandState.MODE_RELAXED)
+    hand.until_status("guard", DiagnosticStatus.WARN, "held 1 s without a command")
+    assert hand.health.last.fault == ""
+    assert hand.call("enable").success
+    hand.until_mode(HandState.MODE_HOLDING)
+    hand.until_mode(HandState.MODE_RELAXED)
+
+
 def test_400_hz_keeps_its_slots_and_joint_states_stay_at_their_own_rate(graph, port, start):
     hand = Hand(graph, start(port=port, rate_hz=400.0, joint_states_hz=50.0))
     joints = graph.listen(JointState, "joint_states", 100)
@@ -378,6 +388,10 @@ def test_garbage_on_the_bus_ends_the_driver(start):
         ({"profile": "huge"}, "known profiles: full, lite"),
         ({"bus_watchdog_s": 60.0}, "bus_watchdog_s"),
         ({"realtime.cpus": "all"}, "core numbers"),
+        ({"command_period_s": 0.0}, "command_period_s"),
+        ({"relax_after_s": -1.0}, "relax_after_s"),
+        ({"health_hz": 0.0}, "0.1 to 20 Hz"),
+        ({"health_poll_hz": 0.0}, "at least 1 Hz"),
     ],
 )
 def test_a_wrong_parameter_ends_the_driver_with_what_is_allowed(start, parameters, words):
