@@ -242,6 +242,7 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
     if _flag("dashboard", values["dashboard"]):
         page: dict[str, ParameterValue] = {
             "directory": str(out),
+            "token_file": str(out / "dashboard.token"),
             "port": int(_number("dashboard_port", values["dashboard_port"], 1, 65535, "")),
         }
         # Nobody looks at night: the campaign goes on without it.

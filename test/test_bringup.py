@@ -181,6 +181,8 @@ def test_the_chaos_box_starts_in_the_order_of_need_and_everything_comes_back(
     assert named["chaos_box_replay"].parameters["directory"] == str(tmp_path / "out")
     assert named["episode_recorder"].parameters["directory"] == str(tmp_path / "out" / "bags")
     assert named["dashboard"].parameters["directory"] == str(tmp_path / "out")
+    # A page that is open stays of use when the dashboard is started again.
+    assert named["dashboard"].parameters["token_file"] == str(tmp_path / "out" / "dashboard.token")
     # The replay switches the torque on, once everything is ready; a dead replay must not leave it on.
     driver = named["leap_hand_driver"].parameters
     assert driver["enable_on_activate"] is False

@@ -48,11 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.update({k: v for k, v in node_environment().items() if k.startswith("ROS_")})
     progress = Progress(sys.stdout, bar=not options.headless)
     _announce(job, options, progress)
-    verdict: Verdict | None = None
+    verdict: Verdict | None = Verdict("", "nothing is left to do")
     try:
-        verdict = _run(job, progress)
+        if Summary.read(job.ledger).left:
+            verdict = _run(job, progress)
     except KeyboardInterrupt:
-        progress.close()
+        verdict = None
     _close(job)
     if verdict is None:
         print(f"stopped, the torque is off; to go on: {job.again}")
@@ -148,7 +149,7 @@ def _tell_end(ended: Ended, progress: Progress) -> None:
 def _close(job: CollectJob) -> None:
     """Report and summary; what goes wrong here has cost no data."""
     try:
-        for line in Summary.read(job.out / "campaign.sqlite").lines(job.out):
+        for line in Summary.read(job.ledger).lines(job.out):
             print(line)
         print(f"report: {_relative(write_report(job.out))}")
     except (LedgerError, ReportError, OSError) as error:

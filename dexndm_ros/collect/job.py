@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,13 +17,13 @@ from dexndm_ros.dashboard.access import DashboardError, keep_token
 from dexndm_ros.paths import PathError, campaign_path
 from dexndm_ros.process_spec import ProcessSpec
 from dexndm_ros.replay.campaign import Campaign, CampaignError
-from dexndm_ros.replay.ledger import LedgerError
-from dexndm_ros.replay.prepare import PrepareError, prepare
+from dexndm_ros.replay.lock import FileLock, LockedError, hand_lock
+from dexndm_ros.replay.prepare import CAMPAIGN_FILE, PrepareError, prepare
+from dexndm_ros.replay.trajectory import LibraryError
 
 __all__ = ["CollectJob", "campaign_file", "changed", "make_job"]
 
 _SHIPPED = "demo"
-_STORED = "campaign.yaml"
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,21 @@ class CollectJob:
 
     Attributes:
         campaign: with what was asked for worked in.
-        out: its folder; ledger and plan are there.
+        out: its folder.
+        ledger: its ledger; it is there.
         processes: in start order.
         page: address of the dashboard; empty = none.
         again: command that goes on with it.
+        locks: on the hand, until released or the end of this process.
     """
 
     campaign: Campaign
     out: Path
+    ledger: Path
     processes: tuple[ProcessSpec, ...]
     page: str
     again: str
+    locks: tuple[FileLock, ...]
 
 
 def make_job(options: CollectOptions) -> CollectJob:
@@ -53,11 +58,9 @@ def make_job(options: CollectOptions) -> CollectJob:
     try:
         return _make_job(options)
     except (
-        BringupError, CampaignError, DashboardError, LedgerError, PathError, PrepareError,
+        BringupError, CampaignError, DashboardError, LibraryError, LockedError, PathError, PrepareError,
     ) as error:  # fmt: skip
         raise RefusedError(str(error)) from error
-    except OSError as error:
-        raise RefusedError(f"{error.filename or options.out}: {error.strerror}") from error
 
 
 def _make_job(options: CollectOptions) -> CollectJob:
@@ -70,12 +73,19 @@ def _make_job(options: CollectOptions) -> CollectJob:
     campaign = changed(Campaign.load(file), options)
     out = asked or Path("campaigns").absolute() / f"{campaign.name}-{datetime.now():%Y%m%d-%H%M%S}"
     system("chaos_box", options.arguments(file, out))  # refuses before there is a folder
-    with prepare(campaign, out) as prepared:
-        campaign = prepared.campaign
-    processes = system("chaos_box", options.arguments(out / _STORED, out))
+    locks = _hand_locks(options, campaign.name)
+    try:
+        # The replay locks the folder for as long as it runs; here it is only looked at and made.
+        ledger = prepare(campaign, out, hold=False).ledger_path
+    except BaseException:
+        for lock in locks:
+            lock.release()
+        raise
+    processes = system("chaos_box", options.arguments(out / CAMPAIGN_FILE, out))
     page = "" if options.headless else _page(options, out)
     port = f" --port {options.port}" if options.port else ""
-    return CollectJob(campaign, out, tuple(processes), page, f"dexndm collect --out {out}{port}")
+    again = f"dexndm collect --out {out}{port}"
+    return CollectJob(campaign, out, ledger, tuple(processes), page, again, locks)
 
 
 def campaign_file(options: CollectOptions, out: Path | None) -> Path:
@@ -90,8 +100,8 @@ def campaign_file(options: CollectOptions, out: Path | None) -> Path:
     """
     if options.campaign:
         return campaign_path(options.campaign)
-    if out is not None and (out / _STORED).is_file():
-        return out / _STORED
+    if out is not None and (out / CAMPAIGN_FILE).is_file():
+        return out / CAMPAIGN_FILE
     return campaign_path(_SHIPPED)
 
 
@@ -109,6 +119,14 @@ def changed(campaign: Campaign, options: CollectOptions) -> Campaign:
     }
     given = {key: value for key, value in changes.items() if value is not None}
     return dataclasses.replace(campaign, **given)
+
+
+def _hand_locks(options: CollectOptions, name: str) -> tuple[FileLock, ...]:
+    """One campaign at a time on a port, and one in a ROS domain: two would command the same topics."""
+    domain = hand_lock(f"ROS domain {os.environ.get('ROS_DOMAIN_ID') or '0'}", f"campaign {name}")
+    if not options.port:
+        return (domain,)
+    return domain, hand_lock(str(Path(options.port).absolute()), f"campaign {name}")
 
 
 def _page(options: CollectOptions, out: Path) -> str:

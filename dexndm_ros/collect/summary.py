@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import math
-import statistics
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from dexndm_ros.replay.ledger import Counts, Ledger
 from dexndm_ros.replay.pace import Pace
@@ -15,6 +16,7 @@ from dexndm_ros.replay.pace import Pace
 __all__ = ["Summary"]
 
 _STEP_S = 0.05
+_HISTOGRAM = "period_error/"
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Summary:
         bytes: of all bags.
         faults: met since the campaign began, those recovered from too.
         duty_cycle: share of the time spent replaying; NaN = not known.
-        period_error_ms: difference of a tick's period and 50 ms that 99 % of a trajectory's ticks stay
-            below: median of the trajectories and the worst one; NaN = not known.
+        period_error_ms: difference of a tick's period and 50 ms: 99 % are below the first number, all
+            below the second; NaN = not known.
     """
 
     counts: Counts
@@ -47,20 +49,21 @@ class Summary:
         """
         with Ledger.read_only(ledger) as book:
             results = [row.result for row in book.results() if row.result is not None]
-            pace = book.statistic("pace")
-            errors = [
-                r.period_error_ms_p99 for r in results if not math.isnan(r.period_error_ms_p99)
-            ]
+            kept = book.statistics()
+            pace = kept.get("pace")
             return cls(
                 counts=book.counts(),
                 lost=sum(r.lost + r.dropped for r in results),
                 bytes=sum(r.bytes for r in results),
-                faults=book.statistic("faults", 0),
+                faults=kept.get("faults", 0),
                 duty_cycle=Pace(_STEP_S, **pace).duty_cycle if pace else math.nan,
-                period_error_ms=(
-                    (statistics.median(errors), max(errors)) if errors else (math.nan, math.nan)
-                ),
+                period_error_ms=_period_error_ms(kept),
             )
+
+    @property
+    def left(self) -> int:
+        """Trajectories still to do."""
+        return self.counts.total - self.counts.done - self.counts.rejected
 
     def lines(self, out: Path) -> list[str]:
         """It in words.
@@ -69,20 +72,37 @@ class Summary:
             out: the campaign's folder.
         """
         counts = self.counts
-        left = counts.total - counts.done - counts.rejected
         parts = [
             f"{counts.done} of {counts.total} trajectories done",
             f"{counts.rejected} rejected",
         ]
-        if left:
-            parts.append(f"{left} to do")
+        if self.left:
+            parts.append(f"{self.left} to do")
         parts += [f"{self.lost} messages lost", f"{self.faults} faults"]
         lines = [", ".join(parts)]
         if counts.done:
-            median_ms, worst_ms = self.period_error_ms
+            p99_ms, worst_ms = self.period_error_ms
             lines.append(
-                f"duty cycle {100.0 * self.duty_cycle:.1f} %, period error p99 {median_ms:.2f} ms "
-                f"(worst trajectory {worst_ms:.2f} ms)"
+                f"duty cycle {100.0 * self.duty_cycle:.1f} %, period error p99 {p99_ms:.2f} ms "
+                f"(worst {worst_ms:.2f} ms)"
             )
         lines.append(f"bags: {out / 'bags'} ({self.bytes / 1e6:.1f} MB)")
         return lines
+
+
+def _period_error_ms(kept: Mapping[str, Any]) -> tuple[float, float]:
+    """p99 and largest of the histograms that each life of the replay left in the ledger."""
+    counts: Counter[int] = Counter()
+    worst_ns = 0
+    for name, histogram in kept.items():
+        if not name.startswith(_HISTOGRAM):
+            continue
+        worst_ns = max(worst_ns, histogram["max_ns"])
+        for index, count in histogram["counts"].items():
+            counts[(int(index) + 1) * histogram["bin_ns"]] += count
+    left = 0.99 * counts.total()
+    for edge_ns in sorted(counts):
+        left -= counts[edge_ns]
+        if left <= 0.0:
+            return min(edge_ns, worst_ns) / 1e6, worst_ns / 1e6
+    return math.nan, math.nan
