@@ -31,7 +31,7 @@ class Newest:
     """The newest message of each kind with its time; of diagnostics, the newest of each name."""
 
     def __init__(self) -> None:
-        self._seen: dict[type[Input], tuple[float, Input]] = {}
+        self._seen: dict[type, tuple[float, Input]] = {}
         self._complaints: dict[str, tuple[float, DiagnosticSeen]] = {}
 
     def put(self, seen: Input, now_s: float) -> None:
@@ -65,6 +65,8 @@ class Newest:
 def faults(newest: Newest, now_s: float, silent_s: float) -> list[dict[str, str]]:
     """What is broken, the driver's own words first: ``source``, ``text`` and ``cure`` of each.
 
+    Why the replay does not run is not among them: that is the line of the state.
+
     Args:
         newest: what came.
         now_s: the time.
@@ -77,8 +79,6 @@ def faults(newest: Newest, now_s: float, silent_s: float) -> list[dict[str, str]
     hand, hand_age_s = newest.of(HandSeen, now_s)
     if health is not None and health.fault:
         found.append(("hand", health.fault))
-    if status is not None and status.state == ReplayState.FAULT and status.reason:
-        found.append(("replay", status.reason))
     if status is None or status.state != ReplayState.DONE:  # at the end they may leave
         for seen, age_s, who in (
             (hand, hand_age_s, "leap_hand_driver"),

@@ -164,7 +164,8 @@ class StatusModel:
         last = self._trace.last
         parts = {
             "now": self._now(now_s),
-            "history": {name: series.points() for name, series in self._series.items()},
+            # Without the bucket that is still being filled: a viewer is sent a history when it has changed.
+            "history": {name: series.points()[:-1] for name, series in self._series.items()},
             "trajectory": None if last is None else last.view(),
             "scale": {
                 "joints": list(JOINT_NAMES),
@@ -227,7 +228,7 @@ class StatusModel:
             "total": status.total,
             "faults": status.faults,
             "rate_per_h": rate,
-            "eta_s": max(eta_s, 0.0) if name not in ("done", "silent") else math.nan,
+            "eta_s": max(eta_s, 0.0) if name in ("running", "paused", "cooling") else math.nan,
             "duty_cycle": status.duty_cycle,
             "running": name == "running",
             "trajectory": status.trajectory,

@@ -90,10 +90,10 @@ def state_line(status: StatusSeen | None, silent_s: float, patience_s: float) ->
         )  # fmt: skip
     what, cure = split_cure(status.reason)
     if status.state == ReplayState.RUNNING:
-        attempt = f", attempt {status.attempt}" if status.attempt > 1 else ""
+        again = f"; row {status.entry} is tried again" if status.attempt > 1 else ""
         return StateLine(
             "running", "good", "Collecting",
-            f"trajectory {status.trajectory}, step {status.step}{attempt}", "",
+            f"{status.done} of {status.total} trajectories are safe on disk{again}", "",
         )  # fmt: skip
     if status.state == ReplayState.IDLE:
         return StateLine("idle", "wait", "Waiting", what or "not started", cure or "press start")
