@@ -184,6 +184,7 @@ def test_share_holds_launch_files_configuration_and_policies() -> None:
         "config/**/*.yaml",
         "config/udev/*",
         "policies/**/*.onnx",
+        "policies/**/*.parquet",
     ):
         for path in ROOT.glob(pattern):
             name = path.relative_to(ROOT).as_posix()
