@@ -216,6 +216,12 @@ class Processes:
             ended.append(self._plan(process.spec, code, process.started_s, _why(process, code)))
         return ended + self._start_due()
 
+    def kill(self, name: str) -> None:
+        """Ends one that hangs, without asking; :meth:`poll` then tells of it as of any other end."""
+        for process in self._running:
+            if process.spec.name == name:
+                process.signal(signal.SIGKILL)
+
     def wait(self, timeout_s: float | None = None, interval_s: float = 0.2) -> list[Ended]:
         """Waits until a process has ended, or the time is over (then the list is empty)."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s

@@ -247,6 +247,17 @@ def test_one_killed_comes_back_and_the_stop_order_stays(tmp_path: Path) -> None:
     assert order == ["driver", "hand"]
 
 
+def test_one_that_hangs_can_be_killed_and_comes_back(tmp_path: Path) -> None:
+    with respawning(tmp_path, RespawnRule(delay_s=0.0), s=STUBBORN) as running:
+        wait_for_line(running.logs["s"], "up")
+        os.kill(running.pids["s"], signal.SIGSTOP)
+        running.kill("s")
+        (ended,) = running.wait(PATIENCE_S)
+        assert ended.code == -signal.SIGKILL and not ended.critical
+        wait_for(lambda: running.poll() == [] and running.pids, "its next life")
+        os.kill(running.pids["s"], signal.SIGKILL)
+
+
 def test_stop_cancels_a_start_that_is_due(tmp_path: Path) -> None:
     with respawning(tmp_path, RespawnRule(delay_s=600.0, delay_max_s=600.0), n=FAILING) as running:
         (ended,) = running.wait(PATIENCE_S)

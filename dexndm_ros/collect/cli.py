@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dexndm_ros.collect.errors import CollectError, RefusedError
+from dexndm_ros.collect.heartbeats import Heartbeats
 from dexndm_ros.collect.job import CollectJob, make_job
 from dexndm_ros.collect.options import CollectOptions, parse_options
 from dexndm_ros.collect.progress import Progress
@@ -100,12 +101,13 @@ def _run(job: CollectJob, progress: Progress) -> Verdict:
         progress.say(f"{name}: {text}")
 
     with Processes(job.processes, job.out / "logs", on_error=on_error) as processes:
-        from dexndm_ros.nodes.campaign_observer import CampaignObserver
+        from dexndm_ros.nodes.campaign_observer import RECORDER, REPLAY, CampaignObserver
 
         inbox: deque[StatusSeen] = deque(maxlen=100)
-        with CampaignObserver(inbox.append):
+        beats = Heartbeats((RECORDER, REPLAY))
+        with CampaignObserver(inbox.append, lambda name: beats.heard(name, time.monotonic())):
             try:
-                return _watch(processes, inbox, progress)
+                return _watch(processes, inbox, beats, progress)
             except CollectError as error:
                 return Verdict(str(error), str(error))
             finally:
@@ -115,7 +117,9 @@ def _run(job: CollectJob, progress: Progress) -> Verdict:
                 )
 
 
-def _watch(processes: Processes, inbox: deque[StatusSeen], progress: Progress) -> Verdict:
+def _watch(
+    processes: Processes, inbox: deque[StatusSeen], beats: Heartbeats, progress: Progress
+) -> Verdict:
     """Show how it goes until it is over.
 
     Raises:
@@ -126,6 +130,9 @@ def _watch(processes: Processes, inbox: deque[StatusSeen], progress: Progress) -
         now_s = time.monotonic()
         for ended in processes.poll():
             _tell_end(ended, progress)
+        for name in beats.frozen(processes.pids, now_s):
+            progress.say(f"{name} lives and says nothing: it is ended, to be started again")
+            processes.kill(name)
         while inbox:
             for line in watch.see(inbox.popleft(), now_s):
                 progress.say(line)
