@@ -44,7 +44,8 @@ _SLOW = 0.05
 PARAMETERS = (
     ("link", "", "path of the serial port; empty = the pseudo-terminal's own name, see the log"),
     ("world", "nominal", "a name in config/worlds or a YAML file"),
-    ("seed", 0, "of the object's places and of random faults"),
+    ("wrist", "", "palm orientation, a name or x,y,z,w; empty = the world's"),
+    ("seed", 0, "of the object's places, of where balls fall and of random faults"),
     ("axis", "+z", "rotation counted until rotation/command says otherwise, palm frame"),
     ("publish_hz", 20.0, "rotation/progress and sim/object messages a (real) second"),
     ("speed", 1.0, "simulated seconds in a real one; /clock tells the simulated time"),
@@ -76,9 +77,9 @@ class VirtualLeapHand(Node):
             axis = parse_axis(self.get_parameter("axis").value)
             if link:
                 Path(link).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            world, seed = (
-                World.load(self.get_parameter("world").value),
-                self.get_parameter("seed").value,
+            seed = self.get_parameter("seed").value
+            world = World.load(self.get_parameter("world").value).with_wrist(
+                str(self.get_parameter("wrist").value).strip()
             )
             config = RigConfig(
                 model_number=world.servo.motor_model.model_number,

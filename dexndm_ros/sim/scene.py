@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a world to a MuJoCo model: hand, object, sensors and, for pictures, a floor and a light."""
+"""From a world to a MuJoCo model: hand, object or box, sensors and, for pictures, a floor and a light."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from dexndm_ros.hand.description import FINGERS, TIP_OFFSETS_M
+from dexndm_ros.sim.box import add_box
 from dexndm_ros.sim.hand_model import add_hand
 from dexndm_ros.sim.worlds import GRASP_CENTRE_M, ObjectConfig, World
 
@@ -54,7 +55,8 @@ def build_model(world: World, visual: bool = False) -> mujoco.MjModel:
 
     Args:
         world: the world.
-        visual: also a floor, a light and a stripe on the object, for pictures (no effect on the physics).
+        visual: also a floor, a light, the box's walls and a stripe on the object, for pictures (no effect on
+            the physics).
 
     Returns:
         A model whose actuators stand in motor order; joints, bodies and sensors are found by name.
@@ -69,6 +71,10 @@ def build_model(world: World, visual: bool = False) -> mujoco.MjModel:
     spec.option.iterations = preset.iterations
     spec.option.ls_iterations = preset.line_search_iterations
     spec.option.impratio = preset.impratio
+    if preset.conjugate_gradients:
+        spec.option.solver = mujoco.mjtSolver.mjSOL_CG
+        spec.option.tolerance = 1e-6
+        spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_ISLAND)
     if not preset.multi_contact:
         spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_MULTICCD)
     wrist = world.wrist_xyzw()
@@ -78,6 +84,7 @@ def build_model(world: World, visual: bool = False) -> mujoco.MjModel:
         centre = np.asarray(palm_m) + Rotation.from_quat(wrist).apply(GRASP_CENTRE_M)
         _add_object(spec, world.object, centre)
         _add_object_sensors(spec)
+    add_box(spec, world.box, np.asarray(palm_m), wrist, visual)
     if visual:
         _add_scenery(spec, world.object)
     return spec.compile()

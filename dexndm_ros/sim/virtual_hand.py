@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dexndm_ros.policy.wrist import check_axis
+from dexndm_ros.sim.box import BallView, prepare
 from dexndm_ros.sim.faults import ALL_MOTORS
 from dexndm_ros.sim.handover import Handover, HandoverConfig, ObjectPhase
 from dexndm_ros.sim.plant import MujocoPlant
@@ -46,6 +47,7 @@ class HandSnapshot:
         object_xyzw: its orientation in the palm frame, shape (4,); None likewise.
         phase: what is being done with the object; None likewise.
         progress: rotation of the episode.
+        ball_position_m: centres of the balls in the palm frame, shape (count, 3); (0, 3) in a world without balls.
     """
 
     time_s: float
@@ -57,6 +59,7 @@ class HandSnapshot:
     object_xyzw: Vector | None
     phase: ObjectPhase | None
     progress: Progress
+    ball_position_m: Vector
 
 
 class _Moment(NamedTuple):
@@ -68,6 +71,7 @@ class _Moment(NamedTuple):
     object_pose: Vector
     phase: ObjectPhase | None
     progress: Progress
+    balls_m: Vector
 
 
 class VirtualHand:
@@ -76,7 +80,7 @@ class VirtualHand:
     Args:
         world: the world, or its file or name.
         link: path for the serial port; None = only the pty's own name, see `port`.
-        seed: of the object's places and of random faults.
+        seed: of the object's places, of where balls fall and of random faults.
         config: servos and wire; the motor model is the world's unless given.
         handover: how the object is handed over.
 
@@ -99,6 +103,8 @@ class VirtualHand:
         self.model = build_model(self.world)
         data = mujoco.MjData(self.model)
         mujoco.mj_forward(self.model, data)
+        prepare(self.model, data, self.world.box, seed)
+        self._balls = BallView(self.model, data)
         plant = MujocoPlant(self.model, data)
         has_object = self.world.object.kind != "none"
         self._handover = Handover(self.model, data, handover) if has_object else None
@@ -204,6 +210,7 @@ class VirtualHand:
             object_xyzw=rotation,
             phase=moment.phase,
             progress=moment.progress,
+            ball_position_m=self._balls.in_palm(moment.balls_m),
         )
 
     # --- physics thread ---
@@ -245,4 +252,5 @@ class VirtualHand:
             _NO_OBJECT if handover is None else handover.raw_pose(),
             None if handover is None else handover.phase,
             self._tracker.progress,
+            self._balls.world_m(),
         )

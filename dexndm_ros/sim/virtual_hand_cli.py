@@ -68,7 +68,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> None:
     """Build the hand and serve it until stopped."""
     axis = parse_axis(arguments.axis)
     faults = [Fault(*_fault(words)) for words in arguments.fault]
-    world = World.load(arguments.world)
+    world = World.load(arguments.world).with_wrist(arguments.wrist)
     config = RigConfig(
         model_number=world.servo.motor_model.model_number,
         baud=arguments.baud,
@@ -95,7 +95,10 @@ def _parser() -> argparse.ArgumentParser:
         "--link", metavar="PATH", help="put the port here (default: print /dev/pts/N)"
     )
     parser.add_argument("--world", default="nominal", metavar="FILE", help="world file or name")
-    parser.add_argument("--seed", type=int, default=0, help="of the object's places")
+    parser.add_argument(
+        "--wrist", default="", metavar="NAME", help="palm orientation (default: the world's)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the object's or the balls' places")
     parser.add_argument("--axis", default="+z", help="axis whose rotation is shown (default +z)")
     parser.add_argument(
         "--baud",

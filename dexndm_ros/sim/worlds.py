@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A world: the hand, its servos, the object, the wrist and the physics, as one YAML file.
+"""A world: the hand, its servos, the object or box of balls, the wrist and the physics, as one YAML file.
 
 Every job takes a world file; unknown keys and impossible values are refused with the key that is wrong.
 ``scene.build_model`` turns a world into a MuJoCo model.
@@ -27,6 +27,7 @@ from dexndm_ros.hand.units import (
     servo_gains,
 )
 from dexndm_ros.policy.wrist import parse_wrist
+from dexndm_ros.sim.box import BoxConfig, BoxError
 from dexndm_ros.sim.hand_model import HandPhysics
 
 __all__ = [
@@ -55,6 +56,8 @@ class PhysicsPreset:
 
     ``fast`` trains (probe: six substeps without multi-contact give 43 % more a core); ``ref`` is what results
     are claimed on: 5 ms, elliptic cones, impratio 10 (MuJoCo's friction creeps by design, less so at high impratio).
+    ``balls`` is for hundreds of soft contacts: conjugate gradients on all of them at once. Ten iterations converge on
+    contacts that soft; Newton's factors cost six times as much, and all that touches would be one island anyway.
     """
 
     substeps: int
@@ -62,6 +65,7 @@ class PhysicsPreset:
     line_search_iterations: int
     impratio: float
     multi_contact: bool
+    conjugate_gradients: bool = False
 
     @property
     def time_step_s(self) -> float:
@@ -72,6 +76,7 @@ class PhysicsPreset:
 PHYSICS_PRESETS: dict[str, PhysicsPreset] = {
     "fast": PhysicsPreset(6, 6, 10, 3.0, multi_contact=False),
     "ref": PhysicsPreset(10, 20, 20, 10.0, multi_contact=True),
+    "balls": PhysicsPreset(6, 10, 6, 3.0, multi_contact=False, conjugate_gradients=True),
 }
 
 
@@ -158,6 +163,7 @@ class World:
         servo: motors and registers.
         hand: passive joint physics and friction of the links.
         object: what is in the hand.
+        box: what the hand is in, or has tied to it; then there is no object.
     """
 
     name: str = "nominal"
@@ -166,6 +172,7 @@ class World:
     servo: ServoConfig = field(default_factory=ServoConfig)
     hand: HandPhysics = field(default_factory=HandPhysics)
     object: ObjectConfig = field(default_factory=ObjectConfig)
+    box: BoxConfig = field(default_factory=BoxConfig)
 
     def __post_init__(self) -> None:
         _validate(self)
@@ -178,6 +185,14 @@ class World:
     def wrist_xyzw(self) -> NDArray[np.float64]:
         """Palm frame's orientation in the world."""
         return parse_wrist(self.wrist)
+
+    def with_wrist(self, wrist: str) -> World:
+        """The same world with the palm turned another way; "" = as it is.
+
+        Raises:
+            WorldError: no wrist orientation.
+        """
+        return dataclasses.replace(self, wrist=wrist) if wrist else self
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], where: str = "world") -> World:
@@ -224,14 +239,14 @@ def _from_mapping(cls: Any, data: Any, where: str) -> Any:
             factory = known[key].default_factory
             values[key] = _from_mapping(factory, value, f"{where}: {key}")
         else:
-            values[key] = _scalar(value, default, f"{where}: {key}")
+            values[key] = _scalar(value, default, f"{where}: {key}", known[key].type == "int")
     try:
         return cls(**values)
     except WorldError as error:
         raise WorldError(f"{where}: {error}") from error
 
 
-def _scalar(value: Any, default: Any, where: str) -> Any:
+def _scalar(value: Any, default: Any, where: str, whole: bool = False) -> Any:
     if isinstance(default, str):
         if not isinstance(value, str):
             raise WorldError(f"{where}: expected a word, got {value!r}")
@@ -251,7 +266,9 @@ def _scalar(value: Any, default: Any, where: str) -> Any:
         return tuple(float(v) for v in value)
     if isinstance(default, tuple):
         raise WorldError(f"{where}: expected {len(default)} numbers, got {value!r}")
-    return float(value)
+    if whole and value != int(value):
+        raise WorldError(f"{where}: expected a whole number, got {value!r}")
+    return int(value) if whole else float(value)
 
 
 def _validate(world: World) -> None:
@@ -265,6 +282,14 @@ def _validate(world: World) -> None:
         parse_wrist(world.wrist)
     except ValueError as error:
         raise WorldError(f"wrist: {error}") from error
+    try:
+        world.box.check()
+    except BoxError as error:
+        raise WorldError(str(error)) from error
+    if world.box.kind != "none" and world.object.kind != "none":
+        raise WorldError(
+            f"box.kind: {world.box.kind!r} takes the place of the object; set object.kind to none"
+        )
     positive = {
         "servo.p_gain": world.servo.p_gain,
         "servo.current_limit_ma": world.servo.current_limit_ma,
