@@ -206,7 +206,7 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
     """Hand, driver, recorder, replay and dashboard; each is started again when it dies."""
     share = share_dir()
     campaign = campaign_path(values["campaign"].strip())
-    load, orientation = _load_and_orientation(campaign)
+    head = _campaign_head(campaign)
     out = Path(values["out"].strip() or f"campaigns/{campaign.stem}").expanduser().absolute()
     speed = _number("speed", values["speed"], 0.05, 100.0, "times real time")
     port, sim = _port(values)
@@ -216,7 +216,7 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
         raise BringupError(
             f"port {port} does not exist: plug the U2D2 in, or leave port out for the virtual hand"
         )
-    world = values["world"].strip() or _WORLD_OF_LOAD[load]
+    world = values["world"].strip() or _WORLD_OF_LOAD[head["hand_load"]]
     *virtual, driver = _hand({**values, "world": world}, enable=False)
     time: dict[str, ParameterValue] = {"use_sim_time": True} if sim else {}
     night: dict[str, ParameterValue] = {"relax_after_s": _RELAX_AFTER_S, **time}
@@ -230,7 +230,7 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
         night["port_wait_s"] = _PORT_WAIT_S
     hand: dict[str, ParameterValue] = {
         "speed": speed,
-        "wrist": values["wrist"].strip() or orientation,
+        "wrist": values["wrist"].strip() or head["orientation"],
     }
     replay = {"campaign": str(campaign), "directory": str(out), **_scheduling(values), **time}
     processes = [
@@ -239,10 +239,10 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
         _node("episode_recorder", {"directory": str(out / "bags"), **time}, share),
         _node("chaos_box_replay", replay, share),
     ]
-    if _flag("dashboard", values["dashboard"]):
+    if _flag("dashboard", values["dashboard"]) or head["webhook"]:
         page: dict[str, ParameterValue] = {
             "directory": str(out),
-            "token_file": str(out / "dashboard.token"),
+            "webhook": head["webhook"],
             "port": int(_number("dashboard_port", values["dashboard_port"], 1, 65535, "")),
         }
         # Nobody looks at night: the campaign goes on without it.
@@ -250,8 +250,8 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
     return [replace(spec, respawn=True) for spec in processes]
 
 
-def _load_and_orientation(campaign: Path) -> tuple[str, str]:
-    """What the virtual hand must know of a campaign file; the replay checks all of it."""
+def _campaign_head(campaign: Path) -> dict[str, str]:
+    """What others than the replay must know of a campaign file; the replay checks all of it."""
     import yaml  # here: bringup itself is imported where nothing but Python may be installed
 
     try:
@@ -260,13 +260,19 @@ def _load_and_orientation(campaign: Path) -> tuple[str, str]:
         raise BringupError(f"campaign file {campaign} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise BringupError(f"campaign file {campaign} holds no keys; see config/campaigns")
-    load, orientation = content.get("hand_load", "full"), content.get("orientation", "")
-    if not isinstance(load, str) or load not in _WORLD_OF_LOAD:
+    notify = content.get("notify")
+    head = {
+        "hand_load": content.get("hand_load", "full"),
+        "orientation": content.get("orientation", ""),
+        "webhook": notify.get("webhook", "") if isinstance(notify, dict) else "",
+    }
+    for key, value in head.items():
+        if not isinstance(value, str):
+            raise BringupError(f"{campaign}: {key} is {value!r}; give a text")
+    if head["hand_load"] not in _WORLD_OF_LOAD:
         allowed = ", ".join(_WORLD_OF_LOAD)
-        raise BringupError(f"{campaign}: hand_load is {load!r}; allowed: {allowed}")
-    if not isinstance(orientation, str):
-        raise BringupError(f"{campaign}: orientation is {orientation!r}; give a name")
-    return load, orientation
+        raise BringupError(f"{campaign}: hand_load is {head['hand_load']!r}; allowed: {allowed}")
+    return head
 
 
 _HAND_ARGUMENTS = (
@@ -301,7 +307,9 @@ _CAMPAIGN_ARGUMENTS = (
     ),
     Argument("wrist", "", "palm orientation of the virtual hand; empty = the campaign's"),
     Argument("speed", "1.0", "how much faster than real time the virtual hand lives"),
-    Argument("dashboard", "true", "true = serve the dashboard on 127.0.0.1"),
+    Argument(
+        "dashboard", "true", "true = serve it on 127.0.0.1; a campaign with a webhook always does"
+    ),
     Argument("dashboard_port", "8765", "its TCP port"),
 )
 

@@ -181,8 +181,6 @@ def test_the_chaos_box_starts_in_the_order_of_need_and_everything_comes_back(
     assert named["chaos_box_replay"].parameters["directory"] == str(tmp_path / "out")
     assert named["episode_recorder"].parameters["directory"] == str(tmp_path / "out" / "bags")
     assert named["dashboard"].parameters["directory"] == str(tmp_path / "out")
-    # A page that is open stays of use when the dashboard is started again.
-    assert named["dashboard"].parameters["token_file"] == str(tmp_path / "out" / "dashboard.token")
     # The replay switches the torque on, once everything is ready; a dead replay must not leave it on.
     driver = named["leap_hand_driver"].parameters
     assert driver["enable_on_activate"] is False
@@ -231,6 +229,17 @@ def test_a_real_hand_in_the_box_lives_in_real_time(campaign: str, tmp_path: Path
     assert "command_period_s" not in driver and "ramp_speed_rad_s" not in driver
     assert driver["realtime.fifo_priority"] == 60
     assert processes[2].parameters["realtime.fifo_priority"] == 60
+
+
+def test_who_wants_a_message_gets_the_dashboard_that_sends_it(
+    campaign: str, tmp_path: Path
+) -> None:
+    words = {"campaign": campaign, "world": "nominal", "dashboard": "false"}
+    assert "dashboard" not in by_name(system("chaos_box", words))
+    with Path(campaign).open("a") as file:
+        file.write("notify: {webhook: 'https://example.org/x'}\n")
+    named = by_name(system("chaos_box", words))
+    assert named["dashboard"].parameters["webhook"] == "https://example.org/x"
 
 
 def test_without_a_folder_the_campaign_gives_its_name(

@@ -13,7 +13,6 @@ from typing import Any
 from dexndm_ros.bringup import BringupError, system
 from dexndm_ros.collect.errors import RefusedError
 from dexndm_ros.collect.options import CollectOptions
-from dexndm_ros.dashboard.access import DashboardError, keep_token
 from dexndm_ros.paths import PathError, campaign_path
 from dexndm_ros.process_spec import ProcessSpec
 from dexndm_ros.replay.campaign import Campaign, CampaignError
@@ -35,7 +34,6 @@ class CollectJob:
         out: its folder.
         ledger: its ledger; it is there.
         processes: in start order.
-        page: address of the dashboard; empty = none.
         again: command that goes on with it.
         locks: on the hand, until released or the end of this process.
     """
@@ -44,7 +42,6 @@ class CollectJob:
     out: Path
     ledger: Path
     processes: tuple[ProcessSpec, ...]
-    page: str
     again: str
     locks: tuple[FileLock, ...]
 
@@ -58,7 +55,7 @@ def make_job(options: CollectOptions) -> CollectJob:
     try:
         return _make_job(options)
     except (
-        BringupError, CampaignError, DashboardError, LibraryError, LockedError, PathError, PrepareError,
+        BringupError, CampaignError, LibraryError, LockedError, PathError, PrepareError,
     ) as error:  # fmt: skip
         raise RefusedError(str(error)) from error
 
@@ -82,10 +79,9 @@ def _make_job(options: CollectOptions) -> CollectJob:
             lock.release()
         raise
     processes = system("chaos_box", options.arguments(out / CAMPAIGN_FILE, out))
-    page = "" if options.headless else _page(options, out)
     port = f" --port {options.port}" if options.port else ""
     again = f"dexndm collect --out {out}{port}"
-    return CollectJob(campaign, out, ledger, tuple(processes), page, again, locks)
+    return CollectJob(campaign, out, ledger, tuple(processes), again, locks)
 
 
 def campaign_file(options: CollectOptions, out: Path | None) -> Path:
@@ -127,9 +123,3 @@ def _hand_locks(options: CollectOptions, name: str) -> tuple[FileLock, ...]:
     if not options.port:
         return (domain,)
     return domain, hand_lock(str(Path(options.port).absolute()), f"campaign {name}")
-
-
-def _page(options: CollectOptions, out: Path) -> str:
-    """The dashboard's address, with what lets its reader start and stop the hand."""
-    token = keep_token(out / "dashboard.token")
-    return f"http://127.0.0.1:{options.dashboard_port}/#token={token}"

@@ -9,6 +9,7 @@ from dexndm_msgs.msg import RecorderStatus, ReplayStatus
 from rclpy.qos import QoSProfile
 
 from dexndm_ros.dashboard.inputs import StatusSeen
+from dexndm_ros.nodes._dashboard_inputs import status_seen
 from dexndm_ros.nodes._observer import Observer
 
 __all__ = ["RECORDER", "REPLAY", "CampaignObserver"]
@@ -48,22 +49,4 @@ class CampaignObserver(Observer):
 
     def _on_replay(self, message: ReplayStatus) -> None:
         self._on_heartbeat(REPLAY)
-        self._on_status(
-            StatusSeen(
-                campaign=message.campaign,
-                state=message.state,
-                done=message.done,
-                rejected=message.rejected,
-                total=message.total,
-                trajectory=message.trajectory,
-                step=message.step,
-                entry=message.entry,
-                attempt=message.attempt,
-                eta_s=message.eta_s,
-                duty_cycle=message.duty_cycle,
-                reason=message.reason,
-                faults=message.faults,
-                warnings=tuple(message.warnings),
-                directory=message.directory,
-            )
-        )
+        self._on_status(status_seen(message))

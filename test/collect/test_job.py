@@ -41,7 +41,7 @@ def test_a_new_campaign_gets_its_folder_ledger_and_processes(options: CollectOpt
     assert named["chaos_box_replay"].parameters["directory"] == str(job.out)
     assert str(named["virtual_leap_hand"].parameters["world"]).endswith("free_hand.yaml")
     assert named["virtual_leap_hand"].parameters["wrist"] == "palm_down"
-    assert "dashboard" not in named and job.page == ""
+    assert "dashboard" not in named
 
 
 def test_what_the_command_line_says_is_worked_into_the_campaign(options: CollectOptions) -> None:
@@ -76,15 +76,6 @@ def test_without_a_folder_each_campaign_gets_its_own(
     job = made(replace(options, out=None))
     assert job.out.parent == tmp_path / "campaigns" and job.out.name.startswith("small-")
     assert job.ledger.is_file()
-
-
-def test_the_dashboard_has_an_address_with_a_token_that_stays(options: CollectOptions) -> None:
-    words = replace(options, headless=False, dashboard_port="9123")
-    page = made(words).page
-    assert page.startswith("http://127.0.0.1:9123/#")
-    token = (options.out / "dashboard.token").read_text().strip()  # type: ignore[operator]
-    assert token in page
-    assert made(words).page == page
 
 
 def edited(campaign: Path, **changes: object) -> Path:
