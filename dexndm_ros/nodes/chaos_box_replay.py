@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from dexndm_msgs.msg import EpisodeRecorded, HandHealth, HandState, RecorderStatus
 from geometry_msgs.msg import QuaternionStamped
@@ -24,12 +25,13 @@ from dexndm_ros.nodes._qos import LATCHED, control_subscriber
 from dexndm_ros.nodes._replay_calls import Calls
 from dexndm_ros.nodes._replay_io import Ears, read_settings
 from dexndm_ros.nodes._replay_output import ReplayOutput, Report
-from dexndm_ros.nodes._run import NodeFailedError, run_node
+from dexndm_ros.nodes._run import NodeFailedError, NodeRefusedError, run_node
 from dexndm_ros.nodes._time import node_clock
 from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
 from dexndm_ros.replay.ledger_worker import LedgerWorker
+from dexndm_ros.replay.lock import LockedError
 from dexndm_ros.replay.pace import Pace
-from dexndm_ros.replay.prepare import Prepared, prepare
+from dexndm_ros.replay.prepare import LEDGER_FILE, Prepared, PrepareError, prepare
 from dexndm_ros.replay.run import Finished, Job, JobKind, Recorded, ReplayRun
 from dexndm_ros.replay.supervisor import Supervisor
 from dexndm_ros.replay.views import Decision, Intent, Seen, State
@@ -66,14 +68,11 @@ class ChaosBoxReplay(Node):
 
     def begin(self) -> None:
         """Check everything, then join the graph; nothing moves before hand and recorder are there."""
-        try:
-            settings = read_settings(self)
-            self._prepared = prepared = prepare(settings.campaign or None, settings.directory)
-        except (ValueError, OSError) as error:
-            raise NodeFailedError(str(error)) from error
+        self._prepared = prepared = self._prepare()
         self._campaign = campaign = prepared.campaign
+        settings = self._settings
         self._bags = prepared.bags
-        self._clock = node_clock(self)
+        self._time = node_clock(self)
         self._clock_watch = ClockWatch()
         self._ears = Ears(campaign.orientation, settings.wrist_tolerance_deg)
         self._supervisor = Supervisor(campaign, _RATE_HZ)
@@ -87,16 +86,27 @@ class ChaosBoxReplay(Node):
         self._worker.start()
         self._join_graph()
         config = LoopConfig(rate_hz=_RATE_HZ, name="replay", realtime=settings.realtime)
-        self._loop = DeadlineLoop(config, self._tick, clock=self._clock)
+        self._loop = DeadlineLoop(config, self._tick, clock=self._time)
         self._loop.start()
         self.get_logger().info(
             f"campaign {campaign.name}: {campaign.count} trajectories, {campaign.orientation}, "
             f"in {settings.directory}"
         )
 
+    def _prepare(self) -> Prepared:
+        try:
+            self._settings = settings = read_settings(self)
+            return prepare(settings.campaign or None, settings.directory)
+        except (PrepareError, LockedError) as error:
+            # A disk has room again, a lock is let go: a campaign that has begun is worth another try.
+            begun = (Path(settings.directory) / LEDGER_FILE).exists()
+            raise (NodeFailedError if begun else NodeRefusedError)(str(error)) from error
+        except (ValueError, OSError) as error:
+            raise NodeRefusedError(str(error)) from error
+
     def _join_graph(self) -> None:
         self._output = ReplayOutput(
-            self, self._campaign.name, str(self._bags.parent), _RATE_HZ, self._clock
+            self, self._campaign.name, str(self._bags.parent), _RATE_HZ, self._time
         )
         self.create_subscription(HandState, "hand/state", self._on_state, control_subscriber())
         ears, newest = self._ears, control_subscriber()
@@ -123,14 +133,15 @@ class ChaosBoxReplay(Node):
         if loop is not None:
             loop.stop()
             for job in self._replay.abandon("the replay was stopped"):
-                with contextlib.suppress(Exception):  # ROS may be gone: the next start tells the recorder
+                with contextlib.suppress(
+                    Exception
+                ):  # ROS may be gone: the next start tells the recorder
                     self._give(job)
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.stop(_STOP_S)
-        if self._prepared is not None:
-            self._prepared.close()
-            self._prepared = None
+        if self._prepared is not None and self._prepared.lock is not None:
+            self._prepared.lock.release()
 
     # --- callbacks: they only store ---------------------------------------------------------------
 
@@ -264,7 +275,7 @@ class ChaosBoxReplay(Node):
 
         def answer(ok: bool, text: str) -> None:
             if job.kind is JobKind.BEGIN:
-                inbox.append(lambda: replay.began(episode, ok, text, self._clock.now_ns()))
+                inbox.append(lambda: replay.began(episode, ok, text, self._time.now_ns()))
             elif job.kind is JobKind.END and not ok:
                 inbox.append(lambda: replay.end_refused(episode))
 

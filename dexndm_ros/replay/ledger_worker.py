@@ -46,7 +46,7 @@ class LedgerWorker:
         self._work: queue.Queue[Callable[[Ledger], None] | None] = queue.Queue()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-        self.trouble = "the ledger is being opened"
+        self.trouble = ""
         """Why the ledger cannot be written; '' = it can."""
         self.counts: Counts | None = None
         """The ledger's counts after the last job."""
