@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dexndm_ros.recording.check import check_bag
-from dexndm_ros.recording.partial import put_aside
+from dexndm_ros.recording.partial import PART, PARTIAL, put_aside
 from dexndm_ros.replay.ledger import Attempt, Ledger, Result
 from dexndm_ros.replay.ledger_rows import parse_episode
+from dexndm_ros.replay.recorded import STEP_TOPIC, is_topic
 from dexndm_ros.replay.trajectory import STEPS
 
-__all__ = ["PART", "PARTIAL", "STEP_TOPIC", "ReconcileReport", "reconcile", "why_not_whole"]
+__all__ = ["ReconcileReport", "reconcile", "why_not_whole"]
 
-PART = ".part"
-PARTIAL = ".partial"
-STEP_TOPIC = "replay/step"
 _INTERRUPTED = "interrupted: the replay or the recorder ended while it was under way"
 
 
@@ -54,7 +52,7 @@ def why_not_whole(bag: Path) -> tuple[str, Result | None]:
     found = check_bag(bag)
     if not found.complete:
         return found.reason, None
-    steps = sum(n for topic, n in found.counts.items() if topic.strip("/").endswith(STEP_TOPIC))
+    steps = sum(n for topic, n in found.counts.items() if is_topic(topic, STEP_TOPIC))
     if steps != STEPS:
         return f"{steps} of {STEPS} steps", None
     if found.lost:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dexndm_ros.replay.campaign import Campaign
 from dexndm_ros.replay.noise import trajectory_seed
-from dexndm_ros.replay.plan import BLOCK, make_plan, nearest_order, select
+from dexndm_ros.replay.plan import make_plan, select
 from dexndm_ros.replay.trajectory import LibraryError
 from dexndm_ros.replay.waves import BaseWaves
 
@@ -65,26 +65,3 @@ def test_a_wrist_without_trajectories_is_refused():
 
     with pytest.raises(LibraryError, match="palm_down"):
         make_plan(CAMPAIGN, Only())
-
-
-@given(st.integers(1, 30), st.integers(0, 1000), st.booleans())
-def test_an_order_takes_each_once_and_the_nearest_next(count, seed, with_start):
-    stream = np.random.RandomState(seed)
-    first, last = stream.uniform(-1, 1, (2, count, 16))
-    start = stream.uniform(-1, 1, 16) if with_start else None
-    order = nearest_order(first, last, start)
-    assert sorted(order) == list(range(count))
-    for k, row in enumerate(order):
-        if start is not None:
-            ways = np.abs(first[order[k:]] - start).max(axis=1)
-            assert ways[0] == ways.min()
-        start = last[row]
-
-
-def test_blocks_stay_uniform_samples():
-    """What is done when a campaign ends early must not be one corner of the library."""
-    campaign = dataclasses.replace(CAMPAIGN, count=2 * BLOCK)
-    source = BaseWaves(0, {"sine": 4 * BLOCK})
-    plan = make_plan(campaign, source)
-    chosen = select(source.ids("palm_down"), 2 * BLOCK, campaign.seed).tolist()
-    assert sorted(row.trajectory for row in plan[:BLOCK]) == sorted(chosen[:BLOCK])
