@@ -11,7 +11,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dexndm_ros.paths import campaign_path, share_dir
+from dexndm_ros.policy.wrist import WRISTS
 from dexndm_ros.replay.campaign import Campaign, CampaignError
+from dexndm_ros.replay.prepare import prepare
 
 LEAST = {"name": "night-1", "orientation": "palm_down", "library": "all.parquet", "count": 4000}
 KEYS = {f.name for f in dataclasses.fields(Campaign)}
@@ -201,3 +204,34 @@ def test_a_library_beside_the_file_is_found_from_anywhere(tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(CampaignError, match="No such file"):
         Campaign.load(tmp_path / "none.yaml")
+
+
+# --- the files that ship ------------------------------------------------------------------------------
+
+SHIPPED = sorted((share_dir() / "config" / "campaigns").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_a_shipped_campaign_can_begin(file, tmp_path):
+    prepared = prepare(file, tmp_path / "out", hold=False)
+    assert prepared.campaign.name == file.stem
+
+
+@pytest.mark.parametrize("wrist", WRISTS)
+def test_the_paper_s_six_campaigns_ship(wrist):
+    campaign = Campaign.load(campaign_path(wrist))
+    assert (campaign.orientation, campaign.count, campaign.hand_load) == (wrist, 4000, "full")
+    assert (campaign.noise.probability, campaign.noise.sigma_rad) == (0.5, 0.01)
+
+
+def test_the_demo_takes_a_minute():
+    assert Campaign.load(campaign_path("demo")).count == 3
+
+
+def test_the_example_names_every_key_and_its_default():
+    file = campaign_path("example")
+    assert yaml.safe_load(file.read_text(encoding="utf-8")).keys() == KEYS
+    example = Campaign.load(file)
+    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for key, value in Campaign(example.name, "palm_down", "cylinder_z", 1400).to_dict().items():
+        assert values[key] == value
