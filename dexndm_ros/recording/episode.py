@@ -22,7 +22,7 @@ from dexndm_ros.recording.metadata import (
 )
 from dexndm_ros.recording.partial import PART, PARTIAL, put_aside, sync_folder
 
-__all__ = ["EpisodeError", "EpisodeResult", "EpisodeWriter", "check_name"]
+__all__ = ["EpisodeError", "EpisodeResult", "EpisodeWriter", "check_name", "words"]
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
 
@@ -167,7 +167,7 @@ class EpisodeWriter:
             self._part.rename(self._final)
             sync_folder(self._final.parent)
         except (OSError, ValueError) as error:
-            return self.abandon(_words(error), closing)
+            return self.abandon(words(error), closing)
         return self._result(True, "", self._final, closing)
 
     def abandon(self, reason: str, closing: Mapping[str, str] | None = None) -> EpisodeResult:
@@ -225,7 +225,8 @@ class EpisodeWriter:
         )
 
 
-def _words(error: Exception) -> str:
+def words(error: Exception) -> str:
+    """An error for a person; of the system's errors without their number."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
     return str(error)

@@ -44,6 +44,10 @@ class SequenceTracker:
         """Since the beginning."""
         return LossCount(self._lost, self._unknown)
 
+    def forget(self) -> None:
+        """Another subscription: what comes next follows on nothing. The counts stay."""
+        self._streams.clear()
+
     def observe(self, sequence: int, publishers: int = 1) -> None:
         """A message came.
 

@@ -2,8 +2,6 @@
 """A bag from first message to last rename, read by others' readers, and what happens when it goes wrong."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +27,9 @@ from support.bags import (
     stream,
     write_bag,
 )
+from support.small_disk import small_disk
+
+__all__ = ["small_disk"]
 
 
 def test_a_bag_gets_its_name_only_when_it_is_whole(tmp_path):
@@ -229,17 +230,6 @@ def test_without_a_note_there_is_no_reason(tmp_path):
     assert reason_of(tmp_path) == ""
     (tmp_path / "partial.json").write_text("[]")
     assert reason_of(tmp_path) == ""
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("mounting a small disk needs root with the right to mount")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def test_a_full_disk_is_put_aside_readable_with_its_reason(small_disk):
