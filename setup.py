@@ -10,7 +10,13 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "dexndm_ros"
-NODES = ("chaos_box_replay", "leap_hand_driver", "rotation_policy", "virtual_leap_hand")
+NODES = (
+    "chaos_box_replay",
+    "dashboard",
+    "leap_hand_driver",
+    "rotation_policy",
+    "virtual_leap_hand",
+)
 SHARED_FOLDERS = ("launch", "config", "policies")
 
 
@@ -42,7 +48,7 @@ setup(
     maintainer_email="maintainers@dexndm-ros.invalid",
     python_requires=">=3.11",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["py.typed"]},
+    package_data={PACKAGE: ["py.typed"], f"{PACKAGE}.dashboard": ["static/*"]},
     # Dependencies are in package.xml (rosdep) and requirements.txt (pip): a second list here would make the
     # console scripts check at each start what colcon has already arranged.
     install_requires=[],

@@ -75,7 +75,7 @@ class StatusModel:
 
     def __init__(self, start_s: float, config: ModelConfig | None = None) -> None:
         self.config = config or ModelConfig()
-        self._start_s = start_s
+        self.start_s = start_s
         self.newest = Newest()
         self._current_a = (math.nan,) * JOINT_COUNT
         self._events: deque[tuple[float, str, str]] = deque(maxlen=_EVENTS)
@@ -109,7 +109,7 @@ class StatusModel:
             self._on_episode(seen, now_s)
 
     def _on_status(self, status: StatusSeen, now_s: float) -> None:
-        t_s = now_s - self._start_s
+        t_s = now_s - self.start_s
         self._rate.see(t_s, status.done)
         self._series["rate_per_h"].add(t_s, self._rate.per_hour(t_s))
         self._series["duty_cycle"].add(t_s, status.duty_cycle)
@@ -125,10 +125,10 @@ class StatusModel:
             _smoothed(old, abs(value), _CURRENT_SMOOTHING)
             for old, value in zip(self._current_a, new, strict=True)
         )
-        self._series["current_a"].add(now_s - self._start_s, _mean(self._current_a))
+        self._series["current_a"].add(now_s - self.start_s, _mean(self._current_a))
 
     def _on_health(self, health: HealthSeen, now_s: float) -> None:
-        self._series["temperature_c"].add(now_s - self._start_s, _largest(health.temperature_c))
+        self._series["temperature_c"].add(now_s - self.start_s, _largest(health.temperature_c))
         text = f"Hand: {clip(health.fault)}" if health.fault else "Hand: no fault"
         self._say("hand", text, "bad" if health.fault else "good", now_s)
 
@@ -182,7 +182,7 @@ class StatusModel:
         status, silent_s = self.newest.of(StatusSeen, now_s)
         line = state_line(status, silent_s, self.config.silent_s)
         return {
-            "t": now_s - self._start_s,
+            "t": now_s - self.start_s,
             "state": {
                 "name": line.name,
                 "tone": line.tone,
@@ -197,7 +197,7 @@ class StatusModel:
             "faults": faults(self.newest, now_s, self.config.silent_s),
             "warnings": warnings(self.newest, now_s),
             "events": [
-                {"t": t_s - self._start_s, "tone": tone, "text": text}
+                {"t": t_s - self.start_s, "tone": tone, "text": text}
                 for t_s, tone, text in reversed(self._events)
             ],
         }
@@ -215,7 +215,7 @@ class StatusModel:
     ) -> dict[str, Any] | None:
         if status is None:
             return None
-        rate = self._rate.per_hour(now_s - self._start_s)
+        rate = self._rate.per_hour(now_s - self.start_s)
         left = max(status.total - status.done - status.rejected, 0)
         eta_s = status.eta_s if math.isfinite(status.eta_s) else math.nan
         if math.isnan(eta_s) and rate > 0.0:
@@ -261,7 +261,7 @@ class StatusModel:
         recorder, silent_s = self.newest.of(RecorderSeen, now_s)
         if recorder is None:
             return None
-        bytes_per_h = self._episode_bytes * self._rate.per_hour(now_s - self._start_s)
+        bytes_per_h = self._episode_bytes * self._rate.per_hour(now_s - self.start_s)
         hours = recorder.free_bytes / bytes_per_h if bytes_per_h > 0.0 else math.nan
         return {
             "silent_s": silent_s,

@@ -98,6 +98,8 @@ class DashboardServer:
     def __init__(
         self, config: ServerConfig, snapshot: Callable[[], dict[str, Any]], act: Act
     ) -> None:
+        if not 0 <= config.port <= 65535:
+            raise DashboardError(f"port is {config.port}; allowed: 0 (any that is free) to 65535")
         self.config = config
         self._host = check_host(config.host, config.port)
         self._snapshot = snapshot
@@ -132,6 +134,11 @@ class DashboardServer:
                 loop.call_soon_threadsafe(closing.set)
         if self._thread is not None:
             self._thread.join(_STOP_S)
+
+    @property
+    def running(self) -> bool:
+        """The server's thread is alive."""
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def url(self) -> str:

@@ -11,12 +11,14 @@ from dexndm_ros.nodes import (
     _driver_settings,
     _replay_io,
     _rotation_policy_io,
+    dashboard,
     virtual_leap_hand,
 )
 from dexndm_ros.paths import share_dir
 
 DECLARED = {
     "chaos_box_replay": _replay_io.PARAMETERS,
+    "dashboard": dashboard.PARAMETERS,
     "leap_hand_driver": _driver_settings.PARAMETERS,
     "rotation_policy": _rotation_policy_io.PARAMETERS,
     "virtual_leap_hand": virtual_leap_hand.PARAMETERS,
