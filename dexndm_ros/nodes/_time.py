@@ -6,9 +6,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rosgraph_msgs.msg import Clock as ClockMessage
 
 from dexndm_ros.policy.clock import Clock, MonotonicClock
 from dexndm_ros.policy.paced_clock import PacedClock
@@ -16,9 +16,6 @@ from dexndm_ros.policy.paced_clock import PacedClock
 __all__ = ["fill_stamp", "node_clock", "stamp_ns"]
 
 _NS = 1_000_000_000
-_CLOCK_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
-)
 
 
 def node_clock(node: Node) -> Clock:
@@ -33,12 +30,17 @@ def node_clock(node: Node) -> Clock:
     """
     if not node.get_parameter("use_sim_time").value:
         return MonotonicClock()
-    clock = PacedClock()
-
-    def on_clock(message: ClockMessage) -> None:
-        clock.sample(message.clock.sec * _NS + message.clock.nanosec)
-
-    node.create_subscription(ClockMessage, "/clock", on_clock, _CLOCK_QOS)
+    clock, told = PacedClock(), node.get_clock()
+    # rclpy listens to /clock already; a second subscription would double what each message costs.
+    # Its clock does not keep the handle alive and calls it all the same: it must live as long.
+    node.clock_jumps = told.create_jump_callback(
+        JumpThreshold(
+            min_forward=Duration(nanoseconds=1),
+            min_backward=Duration(nanoseconds=-1),
+            on_clock_change=False,
+        ),
+        post_callback=lambda _: clock.sample(told.now().nanoseconds),
+    )
     return clock
 
 

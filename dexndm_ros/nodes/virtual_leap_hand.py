@@ -36,7 +36,7 @@ __all__ = ["PARAMETERS", "VirtualLeapHand", "main"]
 
 _QUIET_S = 0.3
 _LINGER_S = 2.0
-_CLOCK_HZ = 125.0
+_CLOCK_HZ = 100.0
 _PACE_S = 10.0
 _SLOW = 0.05
 """A share of real time that the physics lost, worth a warning."""
