@@ -48,6 +48,11 @@ COMMANDS: tuple[Command, ...] = (
         "replay and record trajectories unattended, in a box of balls",
     ),
     Command(
+        "campaign",
+        "dexndm_ros.collect.campaign_cli:main",
+        "check a campaign file; status, verification and report of a campaign's folder",
+    ),
+    Command(
         "virtual-hand",
         "dexndm_ros.sim.virtual_hand_cli:main",
         "run the virtual hand alone, its servo port at a path, without ROS",
