@@ -56,7 +56,7 @@ def begin_replay(
             ``in_force`` (the number that states tell).
         steps: how many are recorded.
     """
-    clean_rad = source.trajectory(claim.trajectory).targets_rad
+    clean_rad = np.ascontiguousarray(source.trajectory(claim.trajectory).targets_rad)
     noise_rad = noise(campaign.noise, claim.seed)
     target_rad = executed(clean_rad, noise_rad)
     writer = EpisodeWriter(bags, claim.episode, {"entry": str(claim.entry)}, (STEP, COMMAND, STATE))
