@@ -192,13 +192,24 @@ class DriverCore:
                 self._bus.write_goal_positions(output.target)
             else:
                 self._monitor.expect_torque(False)
-                if self._torque and not self._port_lost and now_s >= self._next_off_s:
-                    self._next_off_s = now_s + _OFF_RETRY_S
-                    self._torque = bool(torque_off(self._bus))
+                if self._torque and not self._port_lost:
+                    self._let_go(now_s)
         except PortLostError as error:
             self._lose_port(error)
         except HandBusError:
             pass  # a motor refused to switch off: tried again, for as long as it takes
+
+    def _let_go(self, now_s: float) -> None:
+        """Torque off, until every motor has confirmed it."""
+        # Said in every cycle: a motor whose cable was out lets go as soon as it hears again.
+        self._bus.sync_write("torque_enable", 0)
+        if now_s < self._next_off_s or self._reading is None:
+            return
+        self._next_off_s = now_s + _OFF_RETRY_S
+        # Only those that answer are asked: sixteen silent ones would take a third of a second.
+        ids = np.array(self._bus.config.motor_ids)[self._reading.valid].tolist()
+        unconfirmed = torque_off(self._bus, ids) if ids else ()
+        self._torque = bool(unconfirmed) or not self._reading.complete
 
     def _cycle_of(self, reading: BusReading, before: GuardOutput) -> Cycle:
         """The state at the read: what is decided after it is in force from the next one on."""

@@ -298,6 +298,39 @@ def test_a_motor_that_restarts_by_itself_is_a_fault(rig, driven):
     driven.run_until(lambda: torque(rig) == [0] * 16, "torque off")
 
 
+@pytest.mark.parametrize(
+    ("fault", "motor", "deaf"),
+    [
+        ("overload", 7, ()),
+        ("hot_motor", 7, ()),
+        ("silent_motor", 7, (7,)),
+        ("unplugged", 7, (7,)),
+        ("unplugged", -1, tuple(range(16))),
+    ],
+)
+def test_the_cycle_that_finds_a_fault_ends_with_the_torque_off(rig, driven, fault, motor, deaf):
+    """Whoever hears lets go in that very cycle, and the others in the first one in which they do."""
+    assert driven.ask("enable").ok
+    driven.run(3)
+    rig.inject(fault, motor)
+    cycles = 0
+    while driven.mode is not Mode.FAULT:
+        driven.core.cycle(time.monotonic_ns() + FAR_NS)
+        cycles += 1
+        assert cycles < 10_000
+    assert [k for k, on in enumerate(torque(rig)) if on and k not in deaf] == []
+    if not deaf:
+        return
+    # The bus stays usable meanwhile: no cycle waits for those that do not answer.
+    driven.run(50)
+    rig.inject("clear")
+    if len(deaf) == 1 and fault == "unplugged":
+        return  # it boots, and boots limp
+    assert [torque(rig)[k] for k in deaf] == [1] * len(deaf)
+    driven.run(1)
+    assert torque(rig) == [0] * 16
+
+
 def test_a_lost_port_is_a_fault_that_recovery_mends_once_it_is_back(tmp_path, open_bus):
     link = tmp_path / "hand"
     with ServoRig(JointPlant(), link):
