@@ -14,8 +14,8 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from dexndm_ros.campaign_head import CampaignHead, CampaignHeadError
 from dexndm_ros.paths import PathError, campaign_path, policy_path, share_dir, world_path
 from dexndm_ros.process_spec import ParameterValue, ProcessSpec
 
@@ -206,7 +206,10 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
     """Hand, driver, recorder, replay and dashboard; each is started again when it dies."""
     share = share_dir()
     campaign = campaign_path(values["campaign"].strip())
-    head = _campaign_head(campaign)
+    head = CampaignHead.read(campaign)
+    if head.hand_load not in _WORLD_OF_LOAD:
+        allowed = ", ".join(_WORLD_OF_LOAD)
+        raise BringupError(f"{campaign}: hand_load is {head.hand_load!r}; allowed: {allowed}")
     out = Path(values["out"].strip() or f"campaigns/{campaign.stem}").expanduser().absolute()
     speed = _number("speed", values["speed"], 0.05, 100.0, "times real time")
     port, sim = _port(values)
@@ -216,7 +219,7 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
         raise BringupError(
             f"port {port} does not exist: plug the U2D2 in, or leave port out for the virtual hand"
         )
-    world = values["world"].strip() or _WORLD_OF_LOAD[head["hand_load"]]
+    world = values["world"].strip() or _WORLD_OF_LOAD[head.hand_load]
     *virtual, driver = _hand({**values, "world": world}, enable=False)
     time: dict[str, ParameterValue] = {"use_sim_time": True} if sim else {}
     night: dict[str, ParameterValue] = {"relax_after_s": _RELAX_AFTER_S, **time}
@@ -230,49 +233,30 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
         night["port_wait_s"] = _PORT_WAIT_S
     hand: dict[str, ParameterValue] = {
         "speed": speed,
-        "wrist": values["wrist"].strip() or head["orientation"],
+        "wrist": values["wrist"].strip() or head.orientation,
+    }
+    # The campaign pauses at its own limit; the recorder's is the last resort below it.
+    recorder: dict[str, ParameterValue] = {
+        "directory": str(out / "bags"),
+        "min_free_gb": 0.5 * head.pause_gb,
+        **time,
     }
     replay = {"campaign": str(campaign), "directory": str(out), **_scheduling(values), **time}
     processes = [
         *(replace(spec, parameters={**spec.parameters, **hand}) for spec in virtual),
         replace(driver, parameters={**driver.parameters, **night}),
-        _node("episode_recorder", {"directory": str(out / "bags"), **time}, share),
+        _node("episode_recorder", recorder, share),
         _node("chaos_box_replay", replay, share),
     ]
-    if _flag("dashboard", values["dashboard"]) or head["webhook"]:
+    if _flag("dashboard", values["dashboard"]) or head.webhook:
         page: dict[str, ParameterValue] = {
             "directory": str(out),
-            "webhook": head["webhook"],
+            "webhook": head.webhook,
             "port": int(_number("dashboard_port", values["dashboard_port"], 1, 65535, "")),
         }
         # Nobody looks at night: the campaign goes on without it.
         processes.append(replace(_node("dashboard", page, share), critical=False))
     return [replace(spec, respawn=True) for spec in processes]
-
-
-def _campaign_head(campaign: Path) -> dict[str, str]:
-    """What others than the replay must know of a campaign file; the replay checks all of it."""
-    import yaml  # here: bringup itself is imported where nothing but Python may be installed
-
-    try:
-        content: Any = yaml.safe_load(campaign.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise BringupError(f"campaign file {campaign} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise BringupError(f"campaign file {campaign} holds no keys; see config/campaigns")
-    notify = content.get("notify")
-    head = {
-        "hand_load": content.get("hand_load", "full"),
-        "orientation": content.get("orientation", ""),
-        "webhook": notify.get("webhook", "") if isinstance(notify, dict) else "",
-    }
-    for key, value in head.items():
-        if not isinstance(value, str):
-            raise BringupError(f"{campaign}: {key} is {value!r}; give a text")
-    if head["hand_load"] not in _WORLD_OF_LOAD:
-        allowed = ", ".join(_WORLD_OF_LOAD)
-        raise BringupError(f"{campaign}: hand_load is {head['hand_load']!r}; allowed: {allowed}")
-    return head
 
 
 _HAND_ARGUMENTS = (
@@ -361,5 +345,5 @@ def system(name: str, arguments: Mapping[str, object] | None = None) -> list[Pro
             values[key] = str(value)
     try:
         return chosen.build(values)
-    except PathError as error:
+    except (CampaignHeadError, PathError) as error:
         raise BringupError(str(error)) from error

@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from dexndm_ros.bringup import SYSTEMS, BringupError, ProcessSpec, default_virtual_port, system
+from dexndm_ros.campaign_head import CampaignHead
+from dexndm_ros.replay.campaign import Campaign
 
 
 @pytest.fixture
@@ -180,6 +182,7 @@ def test_the_chaos_box_starts_in_the_order_of_need_and_everything_comes_back(
     assert named["chaos_box_replay"].parameters["campaign"] == campaign
     assert named["chaos_box_replay"].parameters["directory"] == str(tmp_path / "out")
     assert named["episode_recorder"].parameters["directory"] == str(tmp_path / "out" / "bags")
+    assert named["episode_recorder"].parameters["min_free_gb"] == 1.0
     assert named["dashboard"].parameters["directory"] == str(tmp_path / "out")
     # The replay switches the torque on, once everything is ready; a dead replay must not leave it on.
     driver = named["leap_hand_driver"].parameters
@@ -242,6 +245,14 @@ def test_who_wants_a_message_gets_the_dashboard_that_sends_it(
     assert named["dashboard"].parameters["webhook"] == "https://example.org/x"
 
 
+def test_what_is_read_of_a_campaign_has_the_names_and_defaults_of_the_campaign() -> None:
+    real = Campaign("c", "palm_up", "waves", 1)
+    head = CampaignHead()
+    assert head.hand_load == real.hand_load
+    assert head.webhook == real.notify.webhook
+    assert head.pause_gb == real.disk.pause_gb
+
+
 def test_without_a_folder_the_campaign_gives_its_name(
     campaign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +291,8 @@ def test_a_wrong_argument_of_the_chaos_box_is_refused(
         ("hand_load: overfull\n", "hand_load is 'overfull'; allowed: full, half, free, tied"),
         ("hand_load: [full]\n", "hand_load is"),
         ("orientation: 3\n", "orientation is 3"),
+        ("disk: {pause_gb: much}\n", "pause_gb is 'much'"),
+        ("notify: {webhook: 3}\n", "webhook is 3"),
     ],
 )
 def test_a_campaign_file_that_tells_nothing_is_refused(

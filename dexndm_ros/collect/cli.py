@@ -19,7 +19,6 @@ from dexndm_ros.collect.progress import Progress
 from dexndm_ros.collect.run import run_campaign
 from dexndm_ros.collect.summary import Summary
 from dexndm_ros.collect.watch import Verdict
-from dexndm_ros.dashboard.report import ReportError, write_report
 from dexndm_ros.processes import node_environment
 from dexndm_ros.replay.ledger import LedgerError
 
@@ -85,6 +84,8 @@ def _announce(job: CollectJob, options: CollectOptions, progress: Progress) -> N
 
 def _close(job: CollectJob) -> None:
     """Report and summary; what goes wrong here has cost no data."""
+    from dexndm_ros.dashboard.report import ReportError, write_report  # plots: only when it is over
+
     try:
         for line in Summary.read(job.ledger).lines(job.out):
             print(line)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The launch files under the real ``launch`` and ``launch_ros``, where there are any."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ pytest.importorskip("dexndm_msgs")
 # The folder launch/ of this repository answers to that name too; launch_ros is only the real one.
 pytest.importorskip("launch_ros", reason="launch_ros comes with a full ROS only, not as a wheel")
 
-from dexndm_msgs.msg import HandState
+from dexndm_msgs.msg import HandState, ReplayStatus
 
 from dexndm_ros.bringup import SYSTEMS
 from dexndm_ros.processes import node_environment
@@ -50,6 +51,16 @@ spec = ProcessSpec("mortal", "support.mortal", "mortal", {"code": int(sys.argv[1
 service = LaunchService()
 service.include_launch_description(LaunchDescription([launching._node(spec)]))
 sys.exit(service.run())
+"""
+
+
+CAMPAIGN = """
+name: small
+orientation: palm_up
+library: "waves:sine:5"
+count: 5
+hand_load: free
+disk: {pause_gb: 0.001, resume_gb: 0.002}
 """
 
 
@@ -104,6 +115,59 @@ def test_the_demo_comes_up_moves_and_ends_with_torque_off(tmp_path, world):
     assert text.count("process has finished cleanly") == 3, text
     assert "could not be switched off" not in text
     assert not (tmp_path / "port").is_symlink()
+
+
+@pytest.mark.slow
+def test_the_chaos_box_comes_up_and_replays_again_after_a_kill(tmp_path):
+    campaign = tmp_path / "small.yaml"
+    campaign.write_text(CAMPAIGN)
+    log, out = tmp_path / "launch.log", tmp_path / "out"
+    words = command(
+        "chaos_box",
+        campaign=campaign,
+        out=out,
+        port=tmp_path / "port",
+        sim="true",
+        dashboard="false",
+    )
+    with Graph() as graph, log.open("w") as output:
+        states = graph.listen(ReplayStatus, "replay/status", 10)
+        launch = subprocess.Popen(
+            words, stdout=output, stderr=subprocess.STDOUT, env=node_environment()
+        )
+
+        def replaying():
+            assert launch.poll() is None, log.read_text()
+            return states.messages and states.last.state == ReplayStatus.STATE_RUNNING
+
+        try:
+            graph.until(replaying, "the replay")
+            os.kill(node_pid("chaos_box_replay", launch.pid), signal.SIGKILL)
+            graph.until(
+                lambda: "chaos_box_replay is started again" in log.read_text(), "its next life"
+            )
+            states.messages.clear()
+            graph.until(replaying, "the replay, again")
+            launch.send_signal(signal.SIGINT)
+            launch.wait(PATIENCE_S)
+        finally:
+            launch.kill()
+            launch.wait()
+    text = log.read_text()
+    assert text.count("process has finished cleanly") == 4, text
+    assert "could not be switched off" not in text
+    assert (out / "campaign.sqlite").is_file()
+
+
+def node_pid(name, parent):
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            mine = f"dexndm_ros.nodes.{name}".encode() in (path / "cmdline").read_bytes().split(
+                b"\0"
+            )
+            if mine and (path / "stat").read_text().rsplit(")", 1)[1].split()[1] == str(parent):
+                return int(path.name)
+    raise AssertionError(f"{name} does not run")
 
 
 def test_a_process_that_fails_ends_the_launch_and_says_why(tmp_path):
