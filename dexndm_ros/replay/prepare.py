@@ -136,7 +136,8 @@ def _check_new_folder(folder: Path, campaign: Campaign) -> None:
     if not there.is_dir():
         raise PrepareError(f"{there} is a file; give a folder for the campaign")
     bags = folder / BAGS
-    if bags.is_dir() and any(bags.iterdir()):
+    # The recorder may have been here before us; its lock is no recording.
+    if bags.is_dir() and any(not path.name.startswith(".") for path in bags.iterdir()):
         raise PrepareError(
             f"{bags} holds recordings, and there is no ledger {LEDGER_FILE} beside it: give a new folder"
         )
