@@ -2,10 +2,9 @@
 """The plan of a campaign: which trajectories, in which order, with which seeds.
 
 The selection is uniform over the trajectories of a wrist: without repetition while there are enough, else whole
-passes and a remainder. It follows from the campaign's seed alone, and any part from the beginning of it is a uniform
-sample too, so that a campaign that ends early has not seen one corner of the library only. Any other order would be
-as uniform as a whole; going to the nearest next trajectory within blocks of 250 was measured and shortens the ramps
-of the shipped library by 0.03 s of 20 s, which is not worth it.
+passes and a remainder. It follows from the campaign's seed alone. Within blocks of 250, each a uniform sample itself,
+the order shortens the ramps (the shipped library: 0.13 s of 20 s instead of 0.16 s); the blocks keep a campaign that
+ends early from having seen one corner of the library only.
 """
 
 from __future__ import annotations
@@ -16,9 +15,13 @@ from numpy.typing import NDArray
 from dexndm_ros.replay.campaign import Campaign
 from dexndm_ros.replay.ledger_rows import PlanEntry
 from dexndm_ros.replay.noise import trajectory_seed
+from dexndm_ros.replay.ramp_order import ends, order_by_ramp
 from dexndm_ros.replay.trajectory import TrajectorySource
 
-__all__ = ["make_plan", "select"]
+__all__ = ["BLOCK", "make_plan", "select"]
+
+BLOCK = 250
+"""Trajectories that are ordered among themselves."""
 
 
 def make_plan(campaign: Campaign, source: TrajectorySource) -> list[PlanEntry]:
@@ -28,9 +31,15 @@ def make_plan(campaign: Campaign, source: TrajectorySource) -> list[PlanEntry]:
         LibraryError: the source has no trajectories for the campaign's wrist.
     """
     selected = select(source.ids(campaign.wrist), campaign.count, campaign.seed)
+    ids, which = np.unique(selected, return_inverse=True)
+    first_rad, last_rad = ends(source, ids)
+    ordered: list[int] = []
+    for start in range(0, len(which), BLOCK):
+        block = which[start : start + BLOCK]
+        ordered += ids[block[order_by_ramp(first_rad[block], last_rad[block])]].tolist()
     return [
-        PlanEntry(entry, int(name), trajectory_seed(campaign.seed, entry))
-        for entry, name in enumerate(selected)
+        PlanEntry(entry, name, trajectory_seed(campaign.seed, entry))
+        for entry, name in enumerate(ordered)
     ]
 
 

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dexndm_ros.replay.campaign import Campaign
+from dexndm_ros.replay.library import open_source
 from dexndm_ros.replay.noise import trajectory_seed
-from dexndm_ros.replay.plan import make_plan, select
+from dexndm_ros.replay.plan import BLOCK, make_plan, select
+from dexndm_ros.replay.ramp_order import ends, ramp_rad
 from dexndm_ros.replay.trajectory import LibraryError
 from dexndm_ros.replay.waves import BaseWaves
 
@@ -65,3 +67,16 @@ def test_a_wrist_without_trajectories_is_refused():
 
     with pytest.raises(LibraryError, match="palm_down"):
         make_plan(CAMPAIGN, Only())
+
+
+def test_blocks_are_uniform_samples_with_shorter_ramps():
+    """What is done when a campaign ends early must not be one corner of the library."""
+    source = open_source("cylinder_z", check=False)
+    campaign = dataclasses.replace(CAMPAIGN, count=2 * BLOCK + 7)
+    rows = [row.trajectory for row in make_plan(campaign, source)]
+    chosen = select(source.ids("palm_down"), len(rows), campaign.seed).tolist()
+    for start in range(0, len(rows), BLOCK):
+        assert sorted(rows[start : start + BLOCK]) == sorted(chosen[start : start + BLOCK])
+    as_planned = ramp_rad(*ends(source, rows), range(len(rows))).mean()
+    as_drawn = ramp_rad(*ends(source, chosen), range(len(rows))).mean()
+    assert as_planned < 0.9 * as_drawn
