@@ -13,6 +13,7 @@ PACKAGE = "dexndm_ros"
 NODES = (
     "chaos_box_replay",
     "dashboard",
+    "episode_recorder",
     "leap_hand_driver",
     "rotation_policy",
     "virtual_leap_hand",

@@ -12,6 +12,7 @@ from dexndm_ros.nodes import (
     _replay_io,
     _rotation_policy_io,
     dashboard,
+    episode_recorder,
     virtual_leap_hand,
 )
 from dexndm_ros.paths import share_dir
@@ -19,6 +20,7 @@ from dexndm_ros.paths import share_dir
 DECLARED = {
     "chaos_box_replay": _replay_io.PARAMETERS,
     "dashboard": dashboard.PARAMETERS,
+    "episode_recorder": episode_recorder.PARAMETERS,
     "leap_hand_driver": _driver_settings.PARAMETERS,
     "rotation_policy": _rotation_policy_io.PARAMETERS,
     "virtual_leap_hand": virtual_leap_hand.PARAMETERS,
