@@ -21,6 +21,7 @@ BENCHES = {
     "bus_cycle": "a full bus cycle: ours, and the stock SDK's fast and plain reads",
     "bus_bad_day": "one silent motor, and 1 % of replies lost: ours and the stock SDK",
     "driver_cpu": "what the driver costs at 100 Hz, publishing, beside a stock SDK loop",
+    "torque_off": "from a fault to torque off, in the motors' registers",
     "loop_timing": "the demo's loops: observation to command, 20 Hz period, missed ticks",
     "onnx": "a paper-size network: ONNX Runtime fp32 and int8 against eager torch",
     "env_steps": "environment control steps a second against bare mujoco.rollout",
