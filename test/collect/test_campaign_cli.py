@@ -115,3 +115,14 @@ def test_wrong_use_is_told():
     with pytest.raises(SystemExit) as ended:
         main(["verfy"])
     assert ended.value.code == 2
+
+
+def test_report_is_written_anew(out, capsys):
+    assert main(["report", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out / 'report.html'}\n"
+    assert "night-1" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_report_of_nothing_is_refused(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 1
+    assert "dexndm campaign report: " in capsys.readouterr().err
