@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from dexndm_ros.sim.startable import Startable
 
 ROOT = Path(__file__).resolve().parents[1]
 WIRE_LIMIT_MS = 0.89
@@ -22,7 +22,7 @@ WIRE_LIMIT_PLAIN_MS = 1.15
 """The same with a plain sync read: 460 bytes."""
 
 
-class PacedBus:
+class PacedBus(Startable):
     """Starts the bus; use as a context manager.
 
     Args:
@@ -35,7 +35,8 @@ class PacedBus:
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Start the process and wait until it serves."""
         self._folder = tempfile.TemporaryDirectory(prefix="dexndm-bench-")
         self.port = str(Path(self._folder.name) / "bus")
         self._process = subprocess.Popen(
@@ -46,14 +47,9 @@ class PacedBus:
             cwd=ROOT,
         )
         self._answer()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the process."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(30)

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
@@ -24,6 +22,7 @@ from dexndm_ros.sim.motors import MotorBank, MotorBankConfig
 from dexndm_ros.sim.plant import Plant
 from dexndm_ros.sim.servo import Servo
 from dexndm_ros.sim.servo_bus import ServoBus
+from dexndm_ros.sim.startable import Startable
 from dexndm_ros.sim.timing import Pace, be_prompt, sleep_until
 
 __all__ = ["SPEEDS", "RigConfig", "ServoRig"]
@@ -79,7 +78,7 @@ class RigConfig:
         return motor
 
 
-class ServoRig:
+class ServoRig(Startable):
     """Servos, bus and plant with their two threads.
 
     Args:
@@ -168,18 +167,6 @@ class ServoRig:
         if self._thread.is_alive():
             self._thread.join()
         self.bus.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _run(self) -> None:
         be_prompt()

@@ -7,8 +7,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -22,6 +21,7 @@ from dexndm_ros.sim.plant import MujocoPlant
 from dexndm_ros.sim.progress import Progress, RotationTracker
 from dexndm_ros.sim.rig import RigConfig, ServoRig
 from dexndm_ros.sim.scene import build_model
+from dexndm_ros.sim.startable import Startable
 from dexndm_ros.sim.worlds import World
 
 __all__ = ["HandSnapshot", "VirtualHand"]
@@ -74,7 +74,7 @@ class _Moment(NamedTuple):
     balls_m: Vector
 
 
-class VirtualHand:
+class VirtualHand(Startable):
     """A world in real time whose only way in is a serial port (and the operator who hands it the object).
 
     Args:
@@ -141,18 +141,6 @@ class VirtualHand:
     def close(self) -> None:
         """Stop, hang up the port and remove its link. May be called twice."""
         self.rig.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def inject(
         self,
