@@ -25,9 +25,12 @@ BENCHES = {
     "loop_timing": "the demo's loops: observation to command, 20 Hz period, missed ticks",
     "onnx": "a paper-size network: ONNX Runtime fp32 and int8 against eager torch",
     "env_steps": "environment control steps a second against bare mujoco.rollout",
+    "chaos_box": "the worlds for collecting: load by world and wrist, speed, heat, balls that escape",
     "closed_loop": "the shipped policy through bus, driver, DDS and node against `dexndm evaluate`",
+    "recorder": "a campaign's messages at the real rate and at a multiple: loss, CPU, size of bags",
 }
-QUICK = {"cycles": 60, "seconds": 1.0, "minutes": 0.1, "episodes": 1, "runs": 5, "hands": 8}
+QUICK = {"cycles": 60, "seconds": 1.0, "minutes": 0.1, "episodes": 1, "runs": 5, "hands": 8,
+         "messages": 4000}  # fmt: skip
 _BUSY = 0.5
 
 

@@ -35,6 +35,8 @@ class Options:
         runs: inferences a network.
         hands: environments side by side.
         threads: physics threads.
+        messages: published to the recorder.
+        factor: how many times the real rate.
         seed: of everything drawn.
         world: world file or name.
         policy: policy name or file.
@@ -51,6 +53,8 @@ class Options:
     runs: int = 300
     hands: int = 256
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    messages: int = 1_000_000
+    factor: float = 10.0
     seed: int = 0
     world: str = "nominal"
     policy: str = "cylinder_z"
