@@ -365,7 +365,9 @@ def _stopped(process: _Process, number: int, seconds: float) -> bool:
 def _why(process: _Process, code: int) -> str:
     how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
     reason = f"{process.spec.name} {how}"
-    if process.first_error:
+    if code == -signal.SIGKILL:  # its log cannot know why
+        reason += " (killed from outside, or no memory was left)"
+    elif process.first_error:
         reason = f"{process.first_error} ({reason})"
     elif code != 0:
         tail = list(_tail(process.log, process.birth))

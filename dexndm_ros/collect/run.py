@@ -13,12 +13,14 @@ from dexndm_ros.collect.job import CollectJob
 from dexndm_ros.collect.progress import Progress
 from dexndm_ros.collect.watch import CampaignWatch, Verdict
 from dexndm_ros.dashboard.inputs import StatusSeen
-from dexndm_ros.processes import Processes
+from dexndm_ros.processes import Processes, StopTimes
 
 __all__ = ["run_campaign"]
 
 _LOOK_S = 0.1
 _PAGE_FILE = "dashboard.url"
+_STOP = StopTimes(interrupt_s=10.0)
+"""A node takes up to 8 s to leave everything in order."""
 
 
 def run_campaign(job: CollectJob, progress: Progress) -> Verdict:
@@ -33,7 +35,8 @@ def run_campaign(job: CollectJob, progress: Progress) -> Verdict:
     def on_error(name: str, text: str) -> None:
         progress.say(f"{name}: {text}")
 
-    with Processes(job.processes, job.out / "logs", on_error=on_error) as processes:
+    logs = job.out / "logs"
+    with Processes(job.processes, logs, on_error=on_error, stop_times=_STOP) as processes:
         # ROS only now: these children have not inherited the locks of its threads.
         from dexndm_ros.nodes.campaign_observer import RECORDER, REPLAY, CampaignObserver
 

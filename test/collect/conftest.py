@@ -14,6 +14,7 @@ CAMPAIGN = {
     "library": "waves:sine:5",
     "count": 3,
     "hand_load": "free",
+    "attempts": 50,  # a busy machine holds trajectories up, and they are redone
     "disk": {"pause_gb": 0.001, "resume_gb": 0.002},
 }
 
