@@ -30,6 +30,7 @@ from dexndm_ros.recording.sequences import LossCount, SequenceTracker
 __all__ = ["Recorder"]
 
 _POLL_S = 0.02
+_SAME_NAME_S = 2.0
 _LOCK = ".recorder.lock"
 _UNKNOWN_KEY = "loss_unknown"
 _OURS = {"started_wall_ns", "started_monotonic_ns", "ended_wall_ns", "ended_monotonic_ns", "episode",
@@ -45,7 +46,8 @@ class _Open:
     received: Counter[str] = field(default_factory=Counter)
     dropped: int = 0
     shared: set[str] = field(default_factory=set)
-    over: bool = False  # the writer thread is done with it, one way or the other
+    over: bool = False  # the writer thread takes no more messages for it
+    closed: threading.Event = field(default_factory=threading.Event)  # its folder has its last name
 
 
 class _Message(NamedTuple):
@@ -88,6 +90,7 @@ class Recorder:
         self._trackers: dict[str, SequenceTracker] = {}
         self._publishers: dict[str, int] = {}
         self._open: _Open | None = None
+        self._ended: list[_Open] = []  # those that the writer thread may still be closing
         self._queue: deque[_Message | _Cut] = deque()
         # Each number below is changed by one thread only.
         self._bytes_in = self._bytes_out = 0
@@ -158,6 +161,10 @@ class Recorder:
             self.discard("", f"interrupted: {episode} began")
         if reason := self._refusal():
             raise EpisodeError(reason)
+        self._ended = [owner for owner in self._ended if not owner.closed.is_set()]
+        for owner in self._ended:
+            if owner.writer.episode == episode:  # discarded a moment ago, and now the same again
+                owner.closed.wait(_SAME_NAME_S)
         data = {
             **custom_data,
             "episode": episode,
@@ -268,6 +275,7 @@ class Recorder:
         if episode not in ("", owner.writer.episode):
             raise EpisodeError(f"{owner.writer.episode} is open, not {episode}")
         self._open = None
+        self._ended.append(owner)
         self._queue.append(
             _Cut(owner, expected, reason, self._words_at_end(owner), time.monotonic())
         )
@@ -337,9 +345,11 @@ class Recorder:
             return
         owner.over = True
         if item.expected is None:
-            self._finished(owner.writer.abandon(item.reason, item.closing))
+            result = owner.writer.abandon(item.reason, item.closing)
         else:
-            self._finished(owner.writer.finish(item.expected, item.closing))
+            result = owner.writer.finish(item.expected, item.closing)
+        owner.closed.set()
+        self._finished(result)
 
     def _write(self, item: _Message) -> None:
         owner = item.owner
@@ -360,6 +370,8 @@ class Recorder:
             action()
         except OSError as error:
             owner.over = True
-            self._finished(owner.writer.abandon(words(error), self._words_at_end(owner)))
+            result = owner.writer.abandon(words(error), self._words_at_end(owner))
+            owner.closed.set()
+            self._finished(result)
             return False
         return True

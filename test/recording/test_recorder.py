@@ -6,10 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dexndm_ros.recording.check import check_bag
 from dexndm_ros.recording.episode import EpisodeError
@@ -229,6 +233,71 @@ def test_what_is_not_open_cannot_be_ended(make):
         with pytest.raises(EpisodeError, match="a is open, not b"):
             action()
     assert recorder.state().episode == "a"
+
+
+def test_the_same_name_again_right_after_a_discard(make, tmp_path, endings):
+    recorder = make()
+    for number in range(5):
+        recorder.begin("a", {}, TOPICS)
+        feed(recorder, 1 + 100 * number, 100)
+        recorder.discard("a", f"try {number}")
+    recorder.begin("a", {}, TOPICS)
+    recorder.end("a", {})
+    results = endings.wait(6)
+    assert [result.complete for result in results] == [False] * 5 + [True]
+    names = {path.name for path in (tmp_path / "bags").iterdir() if path.is_dir()}
+    assert names == {"a", "a.partial", *(f"a.{n}.partial" for n in range(2, 6))}
+
+
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(1, 30)),
+        st.tuples(st.sampled_from(["begin", "end", "discard"]), st.integers(0, 3)),
+    ),
+    max_size=40,
+)
+
+
+@given(ACTIONS)
+def test_whatever_is_asked_in_any_order_each_message_is_in_the_episode_that_was_open(actions):
+    endings = Endings()
+    with tempfile.TemporaryDirectory() as folder:
+        recorder = Recorder(RecorderConfig(Path(folder), min_free_bytes=0), (), endings)
+        recorder.start()
+        expected, current, closed, sequence = [], None, set(), 0
+        for action, number in actions:
+            name = f"e{number}"
+            if action == "add":
+                feed(recorder, sequence + 1, number)
+                if current is not None:
+                    expected[-1][1].extend(range(sequence + 1, sequence + number + 1))
+                sequence += number
+            elif action == "begin":
+                try:
+                    recorder.begin(name, {}, TOPICS)
+                except EpisodeError:
+                    assert name in closed or name == current
+                    current = None  # what was open is put aside all the same
+                else:
+                    assert name not in closed
+                    current = name
+                    expected.append([name, [], False])
+            elif name == current:
+                getattr(recorder, action)(name, {} if action == "end" else "asked")
+                expected[-1][2] = action == "end"
+                closed |= {name} if action == "end" else set()
+                current = None
+            else:
+                with pytest.raises(EpisodeError):
+                    getattr(recorder, action)(name, {})
+        assert recorder.close(60.0)
+        results = [[r.episode, sequences_of(r), r.complete] for r in endings.results]
+        assert results == expected
+        assert recorder.state().lost == recorder.state().dropped == 0
+
+
+def sequences_of(result):
+    return [message.sequence for message in recover(Path(result.path))]
 
 
 def test_refusals_of_begin(make, tmp_path, endings):
