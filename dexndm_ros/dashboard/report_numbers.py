@@ -175,7 +175,7 @@ def _rejected(ledger: Ledger, attempts: Sequence[Attempt]) -> list[dict[str, Any
                 "trajectory": row[0].claim.trajectory,
                 "state": state,
                 "reasons": reasons,
-                "bag": next((a.bag for a in reversed(row) if a.bag), ""),
+                "bag": ", ".join(a.bag for a in row if a.bag and a.state == "rejected"),
             }
         )
     return rows

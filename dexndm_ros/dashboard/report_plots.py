@@ -118,6 +118,7 @@ def _histogram(name: str, label: str, scale: float = 1.0) -> Draw:
         axes.hist(values, bins=40, color=_COLOUR)
         axes.set_title(f"median {np.median(values):.4g}, max {values.max():.4g}", fontsize=8.5)
         axes.set(xlabel=label, ylabel="trajectories")
+        axes.ticklabel_format(axis="x", useOffset=False)
         axes.grid(alpha=0.3)
         return True
 
