@@ -47,10 +47,10 @@ class Progress:
         if self._bar is None:
             from tqdm import tqdm
 
-            form = "{percentage:3.0f}%|{bar}| {postfix}"
+            form = "{percentage:3.0f}%|{bar}| {desc}"
             self._bar = tqdm(total=total, initial=done, file=self._stream, bar_format=form)
         self._bar.n = done
-        self._bar.set_postfix_str(text)
+        self._bar.set_description_str(text)
 
     def say(self, text: str) -> None:
         """Print a line that stays, with the time of day: it may be read in the morning."""

@@ -27,7 +27,7 @@ class Summary:
         counts: rows of the plan by state.
         lost: messages that were published and are in no bag.
         bytes: of all bags.
-        faults: met since the campaign began, those recovered from too.
+        unfinished: attempts that came to nothing; their rows are done again, or rejected.
         duty_cycle: share of the time spent replaying; NaN = not known.
         period_error_ms: difference of a tick's period and 50 ms: 99 % are below the first number, all
             below the second; NaN = not known.
@@ -36,7 +36,7 @@ class Summary:
     counts: Counts
     lost: int
     bytes: int
-    faults: int
+    unfinished: int
     duty_cycle: float
     period_error_ms: tuple[float, float]
 
@@ -48,14 +48,15 @@ class Summary:
             LedgerError: it cannot be read.
         """
         with Ledger.read_only(ledger) as book:
-            results = [row.result for row in book.results() if row.result is not None]
+            attempts = book.attempts()
+            results = [attempt.result for attempt in attempts if attempt.result is not None]
             kept = book.statistics()
             pace = kept.get("pace")
             return cls(
                 counts=book.counts(),
                 lost=sum(r.lost + r.dropped for r in results),
                 bytes=sum(r.bytes for r in results),
-                faults=kept.get("faults", 0),
+                unfinished=sum(a.state in ("rejected", "interrupted") for a in attempts),
                 duty_cycle=Pace(_STEP_S, **pace).duty_cycle if pace else math.nan,
                 period_error_ms=_period_error_ms(kept),
             )
@@ -78,7 +79,7 @@ class Summary:
         ]
         if self.left:
             parts.append(f"{self.left} to do")
-        parts += [f"{self.lost} messages lost", f"{self.faults} faults"]
+        parts += [f"{self.lost} messages lost", f"{self.unfinished} attempts cut short"]
         lines = [", ".join(parts)]
         if counts.done:
             p99_ms, worst_ms = self.period_error_ms

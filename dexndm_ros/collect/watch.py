@@ -16,6 +16,7 @@ from dexndm_ros.dashboard.words import duration, split_cure, state_line
 __all__ = ["CampaignWatch", "Patience", "Verdict"]
 
 _GAVE_UP = "call replay/start"
+_CURE = "; mend it, then "
 """In the reason of a FAULT that the replay does not leave by itself."""
 _NUMBERS = re.compile(r"\d[\d.]*")
 
@@ -95,7 +96,7 @@ class CampaignWatch:
         if status.state == ReplayState.DONE:
             return Verdict("", status.reason or "all trajectories are done")
         if status.state == ReplayState.FAULT and _GAVE_UP in status.reason:
-            return _stopped(status.reason.partition(f", then {_GAVE_UP}")[0])
+            return _stopped(status.reason.partition(_CURE)[0])
         if now_s - self._fault_since_s > patience.fault_s:
             return _stopped(f"no way out in {duration(patience.fault_s)}: {status.reason}")
         if now_s - self._heard_s > patience.silent_s:

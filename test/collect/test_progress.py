@@ -7,6 +7,7 @@ import io
 import os
 import re
 import select
+import termios
 
 from dexndm_ros.collect.progress import Progress
 
@@ -28,6 +29,7 @@ def test_a_line_that_stays_tells_the_time_of_day() -> None:
 
 def test_a_terminal_gets_a_bar_and_lines_above_it() -> None:
     control, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 100))
     with os.fdopen(terminal, "w") as stream:
         assert stream.isatty()
         progress = Progress(stream)
@@ -47,6 +49,7 @@ def test_a_terminal_gets_a_bar_and_lines_above_it() -> None:
 
 def test_a_terminal_without_a_bar_gets_lines() -> None:
     control, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 100))
     with os.fdopen(terminal, "w") as stream:
         Progress(stream, bar=False).show("3 of 12 done", 3, 12, 1.0)
         stream.flush()

@@ -71,7 +71,7 @@ def test_a_fault_that_the_replay_recovers_from_is_no_end() -> None:
 def test_what_the_supervisor_says_when_it_gives_up_is_an_end() -> None:
     """Its own words, not a copy of them."""
     campaign = Campaign("c", "palm_up", "cylinder_z", 10)
-    supervisor = Supervisor(campaign, 20.0)
+    supervisor = Supervisor(campaign, 20.0, datetime.now())
     for k in range(campaign.recovery.in_a_row):
         supervisor.setback(f"cable out, {k}")
     decision = supervisor.tick(Seen(0.0, datetime.now(), None, None), None, False, False)
