@@ -216,10 +216,10 @@ class StatusModel:
         if status is None:
             return None
         rate = self._rate.per_hour(now_s - self.start_s)
+        goes_on = name in ("running", "paused", "cooling")
         left = max(status.total - status.done - status.rejected, 0)
-        eta_s = status.eta_s if math.isfinite(status.eta_s) else math.nan
-        if math.isnan(eta_s) and rate > 0.0:
-            eta_s = 3600.0 * left / rate
+        # The replay's own estimate is in its clock's seconds, and simulated time may run faster than people do.
+        eta_s = 3600.0 * left / rate if rate > 0.0 else status.eta_s
         return {
             "name": clip(status.campaign),
             "directory": clip(status.directory),
@@ -228,7 +228,7 @@ class StatusModel:
             "total": status.total,
             "faults": status.faults,
             "rate_per_h": rate,
-            "eta_s": max(eta_s, 0.0) if name in ("running", "paused", "cooling") else math.nan,
+            "eta_s": max(eta_s, 0.0) if goes_on else math.nan,
             "duty_cycle": status.duty_cycle,
             "running": name == "running",
             "trajectory": status.trajectory,

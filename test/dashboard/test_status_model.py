@@ -131,14 +131,18 @@ def test_a_replay_that_stops_talking_is_silent_and_one_that_was_done_has_ended()
 
 def test_progress_rate_and_the_time_left():
     model = StatusModel(start_s=0.0)
-    for done in range(10):
-        model.feed(running(done=done, total=100), 20.0 * done)
+    model.feed(running(done=0, total=100, eta_s=55.0), 0.0)
+    assert (
+        model.snapshot(0.0)["now"]["campaign"]["eta_s"] == 55.0
+    )  # the replay's, until two are done
+    for done in range(1, 10):
+        model.feed(running(done=done, total=100, eta_s=55.0), 20.0 * done)
     campaign = model.snapshot(180.0)["now"]["campaign"]
     assert campaign["done"] == 9
     assert campaign["rate_per_h"] == pytest.approx(180.0)
     assert campaign["eta_s"] == pytest.approx((100 - 9 - 3) * 20.0)
-    model.feed(running(done=9, total=100, eta_s=55.0), 181.0)
-    assert model.snapshot(181.0)["now"]["campaign"]["eta_s"] == 55.0
+    model.feed(StatusSeen(state=ReplayState.FAULT, done=9, total=100, eta_s=55.0), 181.0)
+    assert model.snapshot(181.0)["now"]["campaign"]["eta_s"] is None
 
 
 def test_hours_of_free_disk_follow_from_the_size_of_trajectories_and_their_rate():
