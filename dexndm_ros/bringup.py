@@ -13,6 +13,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from dexndm_ros.campaign_head import CampaignHead, CampaignHeadError
@@ -241,7 +242,14 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
         "min_free_gb": 0.5 * head.pause_gb,
         **time,
     }
-    replay = {"campaign": str(campaign), "directory": str(out), **_scheduling(values), **time}
+    replay = {
+        "campaign": str(campaign),
+        "directory": str(out),
+        # A replay that is started again goes on in the same run, and ends when its time is over.
+        "begun": datetime.now().isoformat(timespec="seconds"),
+        **_scheduling(values),
+        **time,
+    }
     processes = [
         *(replace(spec, parameters={**spec.parameters, **hand}) for spec in virtual),
         replace(driver, parameters={**driver.parameters, **night}),

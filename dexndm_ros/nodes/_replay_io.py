@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ __all__ = ["PARAMETERS", "Ears", "Settings", "read_settings"]
 PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("campaign", "", "campaign file, YAML; empty = the one of the directory, to go on with it"),
     ("directory", "", "folder of the campaign: its ledger, its bags"),
+    ("begun", "", "when the run began, YYYY-MM-DDTHH:MM:SS, for its schedule; empty = now"),
     ("wrist_tolerance_deg", 20.0, "how far wrist/orientation may be from the campaign's"),
     ("realtime.fifo_priority", 0, "SCHED_FIFO priority of the control thread; 0 = off"),
     ("realtime.other_priority", 50, "SCHED_FIFO priority of the other threads"),
@@ -37,12 +39,14 @@ class Settings:
     Attributes:
         campaign: campaign file; '' = the one in the directory.
         directory: folder of the campaign.
+        begun: when the run began, local time; a node that is started again goes on in the same run.
         wrist_tolerance_deg: how far the wrist may be from where the campaign wants it.
         realtime: scheduling asked for.
     """
 
     campaign: str
     directory: str
+    begun: datetime
     wrist_tolerance_deg: float
     realtime: RealtimeConfig
 
@@ -61,6 +65,7 @@ def read_settings(node: Node) -> Settings:
     return Settings(
         campaign=value["campaign"],
         directory=value["directory"],
+        begun=datetime.fromisoformat(value["begun"]) if value["begun"] else datetime.now(),
         wrist_tolerance_deg=value["wrist_tolerance_deg"],
         realtime=RealtimeConfig(
             fifo_priority=value["realtime.fifo_priority"],

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dexndm_msgs.msg import EpisodeRecorded, HandHealth, HandState, RecorderStatus
 from geometry_msgs.msg import QuaternionStamped
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_srvs.srv import Trigger
@@ -75,7 +76,7 @@ class ChaosBoxReplay(Node):
         self._time = node_clock(self)
         self._clock_watch = ClockWatch()
         self._ears = Ears(campaign.orientation, settings.wrist_tolerance_deg)
-        self._supervisor = Supervisor(campaign, _RATE_HZ)
+        self._supervisor = Supervisor(campaign, _RATE_HZ, settings.begun)
         self._replay = ReplayRun(
             campaign.motion, _RATE_HZ, self._on_finished, self._supervisor.setback
         )
@@ -86,7 +87,7 @@ class ChaosBoxReplay(Node):
         self._worker.start()
         self._join_graph()
         config = LoopConfig(rate_hz=_RATE_HZ, name="replay", realtime=settings.realtime)
-        self._loop = DeadlineLoop(config, self._tick, clock=self._time)
+        self._loop = DeadlineLoop(config, self._tick, on_exit=self._on_loop_exit, clock=self._time)
         self._loop.start()
         self.get_logger().info(
             f"campaign {campaign.name}: {campaign.count} trajectories, {campaign.orientation}, "
@@ -120,7 +121,8 @@ class ChaosBoxReplay(Node):
         self._calls = Calls(self)
         for name in ("start", "pause", "resume", "stop"):
             self.create_service(Trigger, f"replay/{name}", self._service(name))
-        self.create_timer(_STATUS_S, self._report)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # also where /clock stands still
+        self.create_timer(_STATUS_S, self._report, clock=steady)
 
     def failure(self) -> str:
         """Why the process must end: the control loop did."""
@@ -147,8 +149,8 @@ class ChaosBoxReplay(Node):
 
     def _on_state(self, message: HandState) -> None:
         self._ears.on_state(message)
-        if self._replay.stepping:
-            self._replay.tally.state(message.current)
+        if self._replay.stepping and message.command_source == self.get_name():
+            self._replay.tally.state(message.current, message.seq, message.command_seq)
 
     def _on_recorded(self, m: EpisodeRecorded) -> None:
         recorded = Recorded(
@@ -198,7 +200,7 @@ class ChaosBoxReplay(Node):
         self._calls.look()
         seen, replay = self._look(), self._replay
         decision = self._supervisor.tick(seen, replay.sent, replay.stepping, replay.done)
-        out = replay.tick(decision, seen.hand, tick.start_ns, tick.missed)
+        out = replay.tick(decision, seen.hand, tick.start_ns, seen.now_s, tick.missed)
         if out.step == 0:
             self._supervisor.trajectory_begins()
         self._output.send(out)
@@ -224,16 +226,18 @@ class ChaosBoxReplay(Node):
             self._settle(recorder.session)
         worker = self._worker
         trouble = worker.trouble if worker is not None else ""
-        starting = ""
+        hand, starting = self._ears.hand(), ""
         if recorder is None:
             starting = "waiting for episode_recorder"
+        elif hand is None:
+            starting = "waiting for leap_hand_driver"
         elif worker is None or not worker.reconciled:
             starting = "putting in order what an earlier run left behind"
             trouble = ""
         return Seen(
             now_s=now_s,
             clock=datetime.now(),
-            hand=self._ears.hand(),
+            hand=hand,
             recorder=recorder,
             refusal=self._others or self._ears.wrist_refusal or trouble,
             starting=starting,
@@ -307,6 +311,10 @@ class ChaosBoxReplay(Node):
         worker.statistic("pace", self._pace.to_dict())
         worker.statistic("faults", self._supervisor.faults)
         worker.statistic(f"period_error/{self._life}", loop.period_error.to_dict())
+
+    def _on_loop_exit(self, error: BaseException | None) -> None:
+        if error is not None:
+            self._note(True, f"the control loop ended: {error!r}")
 
     def _note(self, serious: bool, text: str) -> None:
         """For the log and the campaign's journal; the loop itself writes nothing."""

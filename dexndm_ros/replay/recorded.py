@@ -19,6 +19,9 @@ __all__ = ["COMMAND_TOPIC", "STATE_TOPIC", "STEP_TOPIC", "check_replay", "is_top
 STEP_TOPIC = "replay/step"
 COMMAND_TOPIC = "hand/command"
 STATE_TOPIC = "hand/state"
+_UNSEEN = 20
+"""Commands of a trajectory that no state need show in force: a cycle without a whole read says nothing, and one
+that came late was followed by the next before a motor was told. The states say which targets were in force."""
 
 Vector = NDArray[np.float64]
 
@@ -110,8 +113,12 @@ def _commands(
             yield f"step {step.step}: {len(sent)} commands with number {step.command_seq} instead of one"
         elif not _same(sent[0], step.target):
             yield f"step {step.step}: the command's position is not the step's target"
-        elif int(step.command_seq) not in in_force:
-            yield f"step {step.step}: no state says that its command was in force"
+    unseen = sum(int(step.command_seq) not in in_force for step in steps)
+    if unseen > _UNSEEN:
+        yield (
+            f"{unseen} of {len(steps)} commands were in force in no state (allowed: {_UNSEEN}): "
+            "the driver did not keep up"
+        )
 
 
 def _same(a: Vector, b: Vector) -> bool:

@@ -29,9 +29,13 @@ Vector = NDArray[np.float64]
 _CLAIM_AHEAD = 100
 """Ticks before the end of a trajectory at which the next one is claimed and loaded."""
 _BEGIN_AGAIN_S = 1.0
-_HELD_UP_PERIODS = 2.9
-"""Ticks further apart than this let the driver's 150 ms run out: it held, and what followed is no replay."""
+_LET_GO_S = 0.145
+"""Ticks further apart than this on the machine's clock let the driver's 150 ms run out: it held meanwhile."""
+_TORN_PERIODS = 8.0
+"""And further apart than this in the replay's own time, which may run faster, they are no trajectory any more."""
 _NOT_FOLLOWED_TICKS = 6
+_SKIPPED = 10
+"""A trajectory with more commands than this that were never in force is not what was to be replayed."""
 _FORGOTTEN_S = 120.0
 """A recording that has not been told of by then is looked up on the disk."""
 
@@ -59,6 +63,7 @@ class Finished:
         missed_ticks: slots skipped meanwhile.
         period_error_ms_p99: difference of the time between two of its ticks and the period; 99 % are below.
         numbers: what it did to the hand.
+        skipped: its commands that were never in force.
     """
 
     started_ns: int
@@ -66,6 +71,7 @@ class Finished:
     missed_ticks: int
     period_error_ms_p99: float
     numbers: TrajectoryNumbers
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,6 +163,7 @@ class ReplayRun:
         self._pending: dict[str, tuple[Loaded, Finished]] = {}
         self._sent: Vector | None = None
         self._last_ns: int | None = None
+        self._last_wall_s = 0.0
         self._started_ns = 0
         self._missed_before = 0
         self._errors_ms: list[float] = []
@@ -192,18 +199,23 @@ class ReplayRun:
 
     # --- a tick -----------------------------------------------------------------------------------
 
-    def tick(self, decision: Decision, hand: HandView | None, now_ns: int, missed: int) -> RunTick:
+    def tick(
+        self, decision: Decision, hand: HandView | None, now_ns: int, wall_s: float, missed: int
+    ) -> RunTick:
         """Advance.
 
         Args:
             decision: the supervisor's.
             hand: the hand as last heard of.
             now_ns: begin of the tick, clock of the loop.
+            wall_s: the same on the machine's monotonic clock.
             missed: slots skipped by the loop so far.
         """
-        late = self._last_ns is not None and (
-            now_ns - self._last_ns > _HELD_UP_PERIODS * self._period_s * 1e9
+        late = wall_s - self._last_wall_s > _LET_GO_S or (
+            self._last_ns is not None
+            and now_ns - self._last_ns > _TORN_PERIODS * self._period_s * 1e9
         )
+        self._last_wall_s = wall_s
         if self.stepping and self._last_ns is not None:
             self._errors_ms.append(abs((now_ns - self._last_ns) / 1e6 - self._period_s * 1e3))
         self._last_ns = now_ns
@@ -264,6 +276,7 @@ class ReplayRun:
             missed - self._missed_before,
             float(np.quantile(self._errors_ms, 0.99)) if self._errors_ms else 0.0,
             self._tally.numbers(),
+            self._tally.skipped,
         )
         self._pending[loaded.episode] = (loaded, finished)
         self._begin = _Begin.NOT_ASKED
@@ -327,6 +340,12 @@ class ReplayRun:
             return
         loaded, finished = self._pending.pop(recorded.episode)
         lost = recorded.lost + recorded.dropped
+        if recorded.complete and finished.skipped > _SKIPPED:
+            reason = f"{finished.skipped} commands were never in force: the driver did not keep up"
+            self._jobs.append(Job(JobKind.REJECT, loaded, reason, recorded=recorded))
+            self._exhausted = False
+            self._on_setback(reason)
+            return
         if recorded.complete and not lost:
             job = Job(JobKind.FINISH, loaded, finished=finished, recorded=recorded)
             self._jobs.append(job)

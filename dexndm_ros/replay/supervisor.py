@@ -56,9 +56,10 @@ class Supervisor:
     Args:
         campaign: limits and budgets.
         rate_hz: ticks a second.
+        begun: when the run began, local time.
     """
 
-    def __init__(self, campaign: Campaign, rate_hz: float) -> None:
+    def __init__(self, campaign: Campaign, rate_hz: float, begun: datetime) -> None:
         self._campaign = campaign
         self._rate_hz = rate_hz
         self.intent = Intent.RUN if campaign.start == "auto" else Intent.WAIT
@@ -67,7 +68,7 @@ class Supervisor:
         self.keeper = HandKeeper(campaign.recovery)
         self._jam = JamWatch(campaign.jam, rate_hz)
         self._current = CurrentWatch(campaign.cooling, rate_hz)
-        self._begun: datetime | None = None
+        self._begun = begun
         self._hopeless = ""
         self._setbacks = 0
         self._spent = 0
@@ -212,7 +213,7 @@ class Supervisor:
             yield _Objection(State.COOLING, *self._rest, drop=False)
 
     def _schedule_rules(self, now: datetime) -> Iterator[_Objection]:
-        self._begun = begun = self._begun or now
+        begun = self._begun
         schedule = self._campaign.schedule
         if schedule.in_schedule(now, begun):
             return

@@ -112,6 +112,9 @@ class Tally:
     """Adds up a trajectory's numbers while it runs."""
 
     def __init__(self) -> None:
+        self.skipped = 0
+        """Commands that were never in force: the next one came before the driver acted on them."""
+        self._last: tuple[int, int] | None = None
         self._states = 0
         self._absolute = np.zeros(JOINT_COUNT)
         self._sum = np.zeros(JOINT_COUNT)
@@ -120,8 +123,17 @@ class Tally:
         self._error = 0.0
         self._hottest_c = float("nan")
 
-    def state(self, current_a: Vector) -> None:
-        """Count the currents of one state, (16,)."""
+    def state(self, current_a: Vector, seq: int, command_seq: int) -> None:
+        """Count one state.
+
+        Args:
+            current_a: (16,).
+            seq: the state's number; two that follow each other prove what happened between them.
+            command_seq: number of the command that was in force.
+        """
+        before, self._last = self._last, (seq, command_seq)
+        if before is not None and seq == before[0] + 1:
+            self.skipped += max(0, command_seq - before[1] - 1)
         self._states += 1
         self._absolute += np.abs(current_a)
         self._sum += current_a

@@ -48,7 +48,7 @@ class Desk:
     def tick(self, decision: Decision = RUN, hand: HandView = HAND, gap: int = 1):
         self.now_ns += gap * TICK_NS
         recording = self.open
-        out = self.run.tick(decision, hand, self.now_ns, 0)
+        out = self.run.tick(decision, hand, self.now_ns, self.now_ns / 1e9, 0)
         if out.step is not None:
             assert recording == out.loaded.episode, "a step that is not recorded"
             assert out.step == len(self.steps), "a step out of order"
@@ -222,6 +222,15 @@ def test_a_replay_that_was_held_up_does_not_pass_as_one() -> None:
     desk.go(20)
     desk.tick(gap=4)
     assert ("release", "e000000_a1") in desk.log
+
+
+def test_in_fast_time_a_short_hiccup_of_the_machine_is_none_of_the_trajectory() -> None:
+    desk = Desk(count=1)
+    desk.go(20)
+    step = desk.run.step_ticks
+    desk.now_ns += 3 * TICK_NS  # in a world that is ten times faster, 15 ms of the machine
+    desk.run.tick(RUN, HAND, desk.now_ns, desk.now_ns / 1e9 - 0.15, 0)
+    assert desk.run.step_ticks == step + 1
 
 
 def test_a_driver_that_does_not_follow_is_not_recorded_as_if_it_did() -> None:

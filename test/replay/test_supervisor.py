@@ -48,7 +48,7 @@ class Desk:
     """A supervisor and the time that goes by."""
 
     def __init__(self, **changes) -> None:
-        self.supervisor = Supervisor(dataclasses.replace(CAMPAIGN, **changes), 20.0)
+        self.supervisor = Supervisor(dataclasses.replace(CAMPAIGN, **changes), 20.0, NOON)
         self.seen = Seen(0.0, NOON, hand(), recorder())
 
     def tick(self, target=None, stepping=False, done=False, **changes) -> Decision:

@@ -65,8 +65,8 @@ def test_a_wall_clock_that_is_set_is_told_once_and_drift_never() -> None:
 def test_a_tally_is_the_mean_of_what_it_was_shown() -> None:
     tally = Tally()
     currents = np.outer([0.1, -0.3, 0.2, 0.4], np.linspace(0.5, 1.5, 16))
-    for row in currents:
-        tally.state(row)
+    for k, row in enumerate(currents):
+        tally.state(row, k, k // 2)
     tally.tick(one(0, 0.4), ZERO, math.nan)
     tally.tick(ZERO, one(0, 0.3), 41.0)
     tally.tick(ZERO, ZERO, 40.0)
@@ -94,3 +94,10 @@ def test_a_box_that_was_empty_from_the_start_is_seen_against_a_free_hand() -> No
         watch.add(0.052)
     assert "free hand" in watch.warning()
     assert LoadWatch(LoadCheckConfig(window=3)).warning() == ""
+
+
+def test_commands_that_no_state_shows_are_counted_where_the_states_prove_it() -> None:
+    tally = Tally()
+    for seq, command in [(10, 1), (11, 2), (12, 4), (14, 9), (15, 9), (16, 12)]:
+        tally.state(ZERO, seq, command)
+    assert tally.skipped == 1 + 2  # between 12 and 14 a state is missing: nothing is known
