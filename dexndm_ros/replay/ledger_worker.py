@@ -128,10 +128,10 @@ class LedgerWorker:
             assert job.finished is not None and job.recorded is not None
             ledger.finish(claim_of(job), result(job.recorded, job.finished))
         elif job.kind is JobKind.REJECT:
-            bag = Path(job.recorded.path).name if job.recorded else ""
-            ledger.reject(claim_of(job), job.reason, bag=bag)
+            ledger.reject(claim_of(job), job.reason)
         elif job.kind is JobKind.RELEASE:
-            ledger.release(claim_of(job), job.reason)
+            bag = Path(job.recorded.path).name if job.recorded else ""
+            ledger.release(claim_of(job), job.reason, bag=bag)
         elif job.kind is JobKind.RESOLVE:
             self._resolve(ledger, job)
         else:

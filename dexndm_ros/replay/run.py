@@ -99,7 +99,7 @@ class Job:
         loaded: the trajectory it is about; None for CLAIM.
         reason: why, for DISCARD, REJECT and RELEASE.
         finished: for FINISH.
-        recorded: for FINISH, and for REJECT where a bag exists.
+        recorded: for FINISH, and for RELEASE where there is a bag.
     """
 
     kind: JobKind
@@ -339,23 +339,14 @@ class ReplayRun:
         if recorded.episode not in self._pending:
             return
         loaded, finished = self._pending.pop(recorded.episode)
-        lost = recorded.lost + recorded.dropped
-        if recorded.complete and finished.skipped > _SKIPPED:
-            reason = f"{finished.skipped} commands were never in force: the driver did not keep up"
-            self._jobs.append(Job(JobKind.REJECT, loaded, reason, recorded=recorded))
+        if reason := _flaw(recorded, finished):
+            # Not the trajectory's fault: it does not count as a try of it.
+            self._jobs.append(Job(JobKind.RELEASE, loaded, reason, recorded=recorded))
             self._exhausted = False
             self._on_setback(reason)
             return
-        if recorded.complete and not lost:
-            job = Job(JobKind.FINISH, loaded, finished=finished, recorded=recorded)
-            self._jobs.append(job)
-            self._on_finished(finished)
-            return
-        reason = f"{lost} messages were lost" if recorded.complete else recorded.reason
-        kind = JobKind.REJECT if recorded.complete else JobKind.RELEASE
-        self._jobs.append(Job(kind, loaded, f"recording: {reason}", recorded=recorded))
-        self._exhausted = False
-        self._on_setback(f"recording: {reason}")
+        self._jobs.append(Job(JobKind.FINISH, loaded, finished=finished, recorded=recorded))
+        self._on_finished(finished)
 
     def recorder_restarted(self) -> None:
         """Another recorder answers: what the old one was closing must be looked up on the disk."""
@@ -385,6 +376,17 @@ class ReplayRun:
             self._next = None
         jobs, self._jobs = self._jobs, []
         return jobs
+
+
+def _flaw(recorded: Recorded, finished: Finished) -> str:
+    """Why a trajectory that was played to its end is not kept; '' = it is."""
+    if not recorded.complete:
+        return f"recording: {recorded.reason}"
+    if recorded.lost + recorded.dropped:
+        return f"recording: {recorded.lost + recorded.dropped} messages were lost"
+    if finished.skipped > _SKIPPED:
+        return f"{finished.skipped} commands were never in force: the driver did not keep up"
+    return ""
 
 
 def claim_of(job: Job) -> Claim:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from dexndm_ros.replay.campaign import RecoveryConfig
 from dexndm_ros.replay.hand_keeper import HandKeeper
 from dexndm_ros.replay.views import HandMode
@@ -45,7 +47,7 @@ def test_failed_recoveries_wait_longer_each_time_and_patience_ends() -> None:
             asked.append(now_s)
             keeper.answered("recover", False, "no motor answers: check the cable", now_s)
         now_s += 0.5
-    gaps = [b - a for a, b in zip(asked, asked[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(asked)]
     assert gaps[:4] == [2.0, 4.0, 8.0, 8.0]
     assert "check the cable" in hopeless
     assert 100.0 < now_s < 120.0

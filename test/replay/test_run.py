@@ -184,14 +184,14 @@ def test_a_pause_that_can_wait_lets_the_trajectory_end() -> None:
     assert desk.finished == [0, 1]
 
 
-def test_losses_are_rejected_and_a_torn_bag_is_done_again() -> None:
+def test_what_was_recorded_with_losses_or_torn_is_done_again() -> None:
     desk = Desk(count=1)
     while not desk.closing:
         desk.tick()
         desk.answers()
     desk.close(lost=3)
     desk.tick()
-    assert ("reject", "e000000_a1") in desk.log and "3 messages" in desk.setbacks[0]
+    assert ("release", "e000000_a1") in desk.log and "3 messages" in desk.setbacks[0]
     while not desk.closing:
         desk.answers()
         desk.tick()
@@ -200,6 +200,18 @@ def test_losses_are_rejected_and_a_torn_bag_is_done_again() -> None:
     assert ("release", "e000000_a2") in desk.log
     desk.go(80)
     assert desk.finished == [0]
+
+
+def test_commands_that_the_driver_passed_over_make_no_trajectory() -> None:
+    desk = Desk(count=1)
+    for k in range(50):
+        desk.tick()
+        desk.answers()
+        if desk.run.stepping:
+            desk.run.tally.state(np.zeros(16), k, 2 * k)  # every second command only
+    desk.close()
+    desk.tick()
+    assert ("release", "e000000_a1") in desk.log and "never in force" in desk.setbacks[0]
 
 
 def test_a_recorder_that_died_while_closing_is_looked_up() -> None:
