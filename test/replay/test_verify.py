@@ -105,7 +105,7 @@ def test_the_last_bit_counts(out):
 
 
 def test_many_complaints_of_one_bag_are_counted(out):
-    collect(out, {k: {"in_force": 0} for k in range(10)})
+    collect(out, {k: {"noise": np.full(16, ONE_BIT)} for k in range(10)})
     assert verify(out).problems[-1] == "e000000_a1: and 7 more"
 
 
