@@ -34,8 +34,9 @@ CLOSED_TIPS_M = np.array([-0.005, -0.038, -0.148])
 
 _BALL_BIT = 128
 _OBJECT_BIT = 1
-_PACKING = 0.62
+_PACKING = 0.74
 _HAND_VOLUME_M3 = 0.6e-3
+_HALF_LOAD = 0.8
 _SETTLE_S = 3.0
 _LOWER_S = 2.0
 _RAISED_M = 0.4
@@ -56,8 +57,8 @@ class BoxConfig:
 
     Attributes:
         kind: none, balls (the Chaos Box) or tied (one ball bound to index, middle finger and thumb).
-        fill: full (the hand is sunk in balls) or half (fingertips at the surface; with the fingers upwards
-            the surface is at half the height of the closed hand).
+        fill: full (the hand is sunk in balls) or half (the surface is where the fingertips are, or at four
+            fifths of the closed hand's height where that is lower).
         count: balls in the box, at least 100; not used by tied.
         radius_m: mean radius of a ball.
         radius_spread: largest relative deviation from it, so that the balls do not stack like crystals.
@@ -74,8 +75,8 @@ class BoxConfig:
 
     kind: str = "none"
     fill: str = "full"
-    count: int = 130
-    radius_m: float = 0.025
+    count: int = 110
+    radius_m: float = 0.0285
     radius_spread: float = 0.1
     mass_kg: float = 0.01
     friction: float = 0.4
@@ -84,8 +85,8 @@ class BoxConfig:
     hard_depth_m: float = 0.01
     drag_ns_m: float = 0.02
     width_m: float = 0.25
-    stiffness_n_m: float = 40.0
-    band_m: float = 0.01
+    stiffness_n_m: float = 150.0
+    band_m: float = 0.005
 
     def check(self) -> None:
         """Refuse what cannot be built.
@@ -124,7 +125,7 @@ def add_box(
     palm_m: Vector,
     wrist_xyzw: Vector,
     visual: bool = False,
-) -> None:
+) -> float:
     """Add box and balls, or the tied ball, to a model that has the hand.
 
     Args:
@@ -133,17 +134,21 @@ def add_box(
         palm_m: palm frame's origin in the world, (3,).
         wrist_xyzw: palm frame's orientation in the world.
         visual: also draw the walls (no effect on the physics).
+
+    Returns:
+        height of the table that the box stands on; 0 without one.
     """
     wrist = Rotation.from_quat(wrist_xyzw)
     if config.kind == "balls":
-        _add_balls(spec, config, palm_m, wrist, visual)
-    elif config.kind == "tied":
+        return _add_balls(spec, config, palm_m, wrist, visual)
+    if config.kind == "tied":
         _add_tied_ball(spec, config, palm_m + wrist.apply(_TIED_CENTRE_M))
+    return 0.0
 
 
 def _add_balls(
     spec: mujoco.MjSpec, config: BoxConfig, palm_m: Vector, wrist: Rotation, visual: bool
-) -> None:
+) -> float:
     centre = palm_m + _around(CLOSED_HAND_M, wrist).mean(axis=0)
     floor_m, depth_m = _floor(config, palm_m, wrist)
     _add_walls(spec, centre, config.width_m / 2.0, floor_m, depth_m if visual else None)
@@ -167,6 +172,7 @@ def _add_balls(
         _add_ball_geom(
             body, config, float(radii[number]), _COLOURS[colours[number]], condim=1, bits=_BALL_BIT
         )
+    return floor_m
 
 
 def _add_ball_geom(
@@ -207,8 +213,8 @@ def _floor(config: BoxConfig, palm_m: Vector, wrist: Rotation) -> tuple[float, f
         surface = min(high + config.radius_m, low - config.radius_m + depth)
     else:
         depth = float(volume / config.width_m**2)
-        tips = wrist.apply(CLOSED_TIPS_M)[2] + 0.5 * config.radius_m
-        surface = min(tips, (low + high) / 2.0)
+        tips = wrist.apply(CLOSED_TIPS_M)[2] + 1.5 * config.radius_m
+        surface = min(tips, low + _HALF_LOAD * (high - low))
     return float(palm_m[2] + surface - depth), depth
 
 
@@ -230,11 +236,12 @@ def _add_walls(
             group=4,  # not drawn: a plane seen from behind hides what is in the box
         )
         if pane_m is not None and normal[2] == 0:
-            height = pane_m + 0.05
+            # Soft balls bulge beyond their wall by as much as they give.
+            glass, height = half_m + 0.01, pane_m + 0.05
             spec.worldbody.add_geom(
                 type=mujoco.mjtGeom.mjGEOM_BOX,
-                size=np.where(normal != 0, 0.001, [half_m, half_m, height / 2.0]),
-                pos=at + np.array([0.0, 0.0, height / 2.0]),
+                size=np.where(normal != 0, 0.001, [glass, glass, height / 2.0]),
+                pos=at - (glass - half_m) * normal + np.array([0.0, 0.0, height / 2.0]),
                 contype=0,
                 conaffinity=0,
                 rgba=[0.75, 0.88, 0.95, 0.13],
@@ -301,11 +308,15 @@ class BallView:
     Args:
         model: a world.
         data: its state.
+
+    Attributes:
+        geoms: their geoms in the model, shape (count,).
     """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         names = [model.body(k).name for k in range(model.nbody)]
         self._ids = np.array([k for k, n in enumerate(names) if n.startswith("ball_")], dtype=int)
+        self.geoms: NDArray[np.intp] = model.body_geomadr[self._ids]
         self._data = data
         mujoco.mj_kinematics(model, data)
         palm = data.body("palm")

@@ -84,9 +84,9 @@ def build_model(world: World, visual: bool = False) -> mujoco.MjModel:
         centre = np.asarray(palm_m) + Rotation.from_quat(wrist).apply(GRASP_CENTRE_M)
         _add_object(spec, world.object, centre)
         _add_object_sensors(spec)
-    add_box(spec, world.box, np.asarray(palm_m), wrist, visual)
+    table_m = add_box(spec, world.box, np.asarray(palm_m), wrist, visual)
     if visual:
-        _add_scenery(spec, world.object)
+        _add_scenery(spec, world.object, table_m)
     return spec.compile()
 
 
@@ -112,7 +112,7 @@ def _add_object_sensors(spec: mujoco.MjSpec) -> None:
         )
 
 
-def _add_scenery(spec: mujoco.MjSpec, config: ObjectConfig) -> None:
+def _add_scenery(spec: mujoco.MjSpec, config: ObjectConfig, floor_m: float) -> None:
     spec.worldbody.add_light(pos=[0.2, -0.3, 1.4], dir=[-0.15, 0.2, -1.0])
     spec.add_texture(
         name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
@@ -127,6 +127,7 @@ def _add_scenery(spec: mujoco.MjSpec, config: ObjectConfig) -> None:
     spec.worldbody.add_geom(
         type=mujoco.mjtGeom.mjGEOM_PLANE,
         size=[2, 2, 0.1],
+        pos=[0, 0, floor_m],
         material="floor",
         contype=0,
         conaffinity=0,

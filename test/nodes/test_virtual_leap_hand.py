@@ -33,11 +33,11 @@ def graph():
 @pytest.fixture(scope="module")
 def hand(graph, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hand")
-    world = folder / "down.yaml"
-    world.write_text("wrist: palm_down\n")
+    world = folder / "up.yaml"
+    world.write_text("wrist: palm_up\n")
     link = folder / "deep" / "port"
     progress = graph.listen(RotationProgress, "rotation/progress")
-    spec = node_spec("virtual_leap_hand", link=str(link), world=str(world))
+    spec = node_spec("virtual_leap_hand", link=str(link), world=str(world), wrist="palm_down")
     with NodeProcess(spec, folder) as process:
         graph.until(lambda: len(progress) or process.ended(), "the virtual hand")
         assert not process.ended(), process.log
@@ -49,7 +49,7 @@ def test_its_port_carries_sixteen_motors(hand):
         assert sorted(bus.ping_all()) == list(range(16))
 
 
-def test_it_tells_the_wrist_of_its_world_to_late_listeners(graph, hand):
+def test_it_tells_the_wrist_to_late_listeners_and_the_parameter_wins_over_the_world(graph, hand):
     wrist = graph.listen(QuaternionStamped, "wrist/orientation", LATCHED)
     graph.until(lambda: len(wrist), "the wrist")
     q = wrist.last.quaternion
