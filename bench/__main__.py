@@ -27,30 +27,36 @@ BENCHES = {
     "env_steps": "environment control steps a second against bare mujoco.rollout",
     "chaos_box": "the worlds for collecting: load by world and wrist, speed, heat, balls that escape",
     "closed_loop": "the shipped policy through bus, driver, DDS and node against `dexndm evaluate`",
+    "campaign": "ten minutes in the Chaos Box at its real pace: duty cycle, period error, loss, CPU",
+    "campaign_speed": "collection faster than real time: speed obtained, trajectories cut short, CPU",
+    "campaign_day": "24 simulated hours of collection: memory and file handles of every process",
     "recorder": "a campaign's messages at the real rate and at a multiple: loss, CPU, size of bags",
 }
 QUICK = {"cycles": 60, "seconds": 1.0, "minutes": 0.1, "episodes": 1, "runs": 5, "hands": 8,
-         "messages": 4000}  # fmt: skip
+         "messages": 4000, "hours": 0.05}  # fmt: skip
+OWN = {"campaign": {"minutes": 10.0}, "campaign_speed": {"seconds": 60.0}}
+"""Defaults of a bench that differ from those of all."""
+LONG = ("campaign_day", "campaign_speed")
+"""Only when named."""
 _BUSY = 0.5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benches named, or all; 0 when every one of them could be measured."""
+    """Run the benches named, or all but the long ones; 0 when every one of them could be measured."""
     parser = _parser()
-    arguments = vars(parser.parse_args(argv))
-    names = arguments.pop("names") or list(BENCHES)
+    given = vars(parser.parse_args(argv))
+    names = given.pop("names") or [name for name in BENCHES if name not in LONG]
     unknown = [name for name in names if name not in BENCHES]
     if unknown:
         parser.error(f"no bench {unknown[0]!r}; there are: {', '.join(BENCHES)}")
-    if arguments["quick"]:
-        arguments |= QUICK
-    options = Options(**arguments)
+    quick = bool(given.get("quick"))
     load = os.getloadavg()[0]
-    if load > _BUSY and not options.quick:
+    if load > _BUSY and not quick:
         print(f"warning: the machine is busy (load {load:.1f}); timings will show it\n")
     failed = []
     for name in names:
         print(f"== {name}: {BENCHES[name]}", flush=True)
+        options = Options(**OWN.get(name, {}) | given | (QUICK if quick else {}))
         began = time.monotonic()
         try:
             result: Result = importlib.import_module(f"bench.{name}").run(options)
@@ -62,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             continue
         wall_s = time.monotonic() - began
         print(result.table())
-        if not options.quick:
+        if not quick:
             path = RESULTS / f"{name}.json"
             result.write(path, name, options, wall_s)
             print(f"kept in {path.relative_to(ROOT)}")
@@ -73,19 +79,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    listed = "\n".join(f"  {name:<12} {text}" for name, text in BENCHES.items())
+    listed = "\n".join(f"  {name:<14} {text}" for name, text in BENCHES.items())
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description=f"Measure the numbers we hold.\n\nbenches (default: all):\n{listed}",
+        description=f"Measure the numbers we hold.\n\nbenches (default: all but {', '.join(LONG)}):\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="benches")
+    parser.add_argument("names", nargs="*", default=[], metavar="NAME", help="benches")
     for item in dataclasses.fields(Options):
         option, default = f"--{item.name}", getattr(Options(), item.name)
         if isinstance(default, bool):
-            parser.add_argument(option, action="store_true")
+            parser.add_argument(option, action="store_true", default=argparse.SUPPRESS)
         else:
-            parser.add_argument(option, type=type(default), default=default, help=f"({default})")
+            parser.add_argument(option, type=type(default), help=f"({default})")
     return parser
 
 

@@ -30,7 +30,10 @@ class Options:
     Attributes:
         cycles: bus cycles a program.
         seconds: length of what runs for a while.
-        minutes: length of the loop timing.
+        minutes: length of the loop timing and of the campaign at real pace.
+        hours: simulated, of a campaign's day.
+        speed: of a campaign's day, simulated seconds in a second.
+        rate: bus cycles a simulated second.
         episodes: of the closed loop.
         runs: inferences a network.
         hands: environments side by side.
@@ -49,6 +52,9 @@ class Options:
     cycles: int = 4000
     seconds: float = 20.0
     minutes: float = 1.0
+    hours: float = 24.0
+    speed: float = 2.0
+    rate: float = 100.0
     episodes: int = 20
     runs: int = 300
     hands: int = 256
