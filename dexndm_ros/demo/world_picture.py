@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from dexndm_ros.demo.errors import DemoError
 from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_NAMES
-from dexndm_ros.paths import PathError
 
 __all__ = ["draw", "main"]
 
@@ -31,7 +30,7 @@ _GLASSY = 0.13
 def draw(
     world: str | Path, wrist: str = "", width_px: int = 960, height_px: int = 720, seed: int = 0
 ) -> Image:
-    """A picture of a world, (height, width, 3); MuJoCo draws with what MUJOCO_GL said when it was imported.
+    """A picture of a world, (height, width, 3).
 
     Args:
         world: a name in config/worlds or a YAML file.
@@ -45,11 +44,16 @@ def draw(
         WorldError: the world cannot be used.
         PathError: there is no such world.
     """
-    import mujoco
+    # Without a display EGL is what draws; it is asked before MuJoCo is imported.
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    try:
+        import mujoco
 
-    from dexndm_ros.sim.box import BallView, prepare
-    from dexndm_ros.sim.scene import build_model
-    from dexndm_ros.sim.worlds import World
+        from dexndm_ros.sim.box import BallView, prepare
+        from dexndm_ros.sim.scene import build_model
+        from dexndm_ros.sim.worlds import World
+    except Exception as error:  # MuJoCo refuses a backend that it does not know
+        raise _cannot_draw(error) from error
 
     loaded = World.load(world).with_wrist(wrist)
     model = build_model(loaded, visual=True)
@@ -70,13 +74,17 @@ def draw(
             renderer.update_scene(data, camera)
             image: Image = renderer.render()
     except Exception as error:  # whatever a graphics driver may raise
-        first = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise DemoError(
-            f"no picture: MuJoCo cannot draw off screen here ({first[0]}); "
-            "install libegl1 and libgl1-mesa-dri, or set MUJOCO_GL to a backend that works"
-        ) from error
+        raise _cannot_draw(error) from error
     blocks = image.reshape(height_px, _ANTIALIAS, width_px, _ANTIALIAS, 3)
     return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+
+
+def _cannot_draw(error: Exception) -> DemoError:
+    first = str(error).strip().splitlines()[:1] or [type(error).__name__]
+    return DemoError(
+        f"no picture: MuJoCo cannot draw off screen here ({first[0]}); "
+        "install libegl1 and libgl1-mesa-dri, or set MUJOCO_GL to a backend that works"
+    )
 
 
 def _camera(mujoco: Any, data: Any, balls_m: NDArray[np.float64]) -> Any:
@@ -117,16 +125,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--wrist", default="", help="palm orientation (default: the world's)")
     parser.add_argument("--seed", type=int, default=0, help="of where balls fall")
     arguments = parser.parse_args(argv)
-    # Without a display EGL is what draws; it is asked before MuJoCo is imported.
-    os.environ.setdefault("MUJOCO_GL", "egl")
     from PIL import Image as Pillow
-
-    from dexndm_ros.sim.worlds import WorldError
 
     try:
         image = draw(arguments.world, arguments.wrist, seed=arguments.seed)
         Pillow.fromarray(image).save(arguments.file, optimize=True)
-    except (DemoError, WorldError, PathError, OSError) as error:
+    except (DemoError, ValueError, OSError) as error:
         print(f"[ERROR] {error}", file=sys.stderr)
         return 1
     return 0
