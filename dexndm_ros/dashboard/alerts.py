@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dexndm_ros.dashboard.inputs import (
     DiagnosticSeen,
@@ -15,7 +15,7 @@ from dexndm_ros.dashboard.inputs import (
     ReplayState,
     StatusSeen,
 )
-from dexndm_ros.dashboard.words import clip, split_cure
+from dexndm_ros.dashboard.words import clip, gist, split_cure
 
 __all__ = ["Newest", "faults", "warnings"]
 
@@ -62,8 +62,8 @@ class Newest:
         ]
 
 
-def faults(newest: Newest, now_s: float, silent_s: float) -> list[dict[str, str]]:
-    """What is broken, the driver's own words first: ``source``, ``text`` and ``cure`` of each.
+def faults(newest: Newest, now_s: float, silent_s: float) -> list[dict[str, Any]]:
+    """What is broken, the driver's own words first: ``source``, ``text``, ``cure`` and ``more`` of each.
 
     Why the replay does not run is not among them: that is the line of the state.
 
@@ -93,7 +93,7 @@ def faults(newest: Newest, now_s: float, silent_s: float) -> list[dict[str, str]
     return _rows(found)
 
 
-def warnings(newest: Newest, now_s: float) -> list[dict[str, str]]:
+def warnings(newest: Newest, now_s: float) -> list[dict[str, Any]]:
     """What is not right and stops nothing; rows as those of :func:`faults`."""
     found: list[tuple[str, str]] = []
     status, _ = newest.of(StatusSeen, now_s)
@@ -106,13 +106,17 @@ def warnings(newest: Newest, now_s: float) -> list[dict[str, str]]:
     return _rows(found)
 
 
-def _rows(found: list[tuple[str, str]]) -> list[dict[str, str]]:
-    """The same sentence once, whoever said it first."""
-    first: dict[str, str] = {}
-    for source, text in found:
-        first.setdefault(clip(text), clip(source))
-    rows = []
-    for text, source in list(first.items())[:_MOST]:
+def _rows(found: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Sentences that differ in their numbers only (sixteen motors, one cable) are one row, the first said."""
+    rows: dict[str, dict[str, Any]] = {}
+    said: set[str] = set()
+    for source, text in ((source, clip(text)) for source, text in found):
+        if text in said:
+            continue
+        said.add(text)
+        if (same := gist(text)) in rows:
+            rows[same]["more"] += 1
+            continue
         what, cure = split_cure(text)
-        rows.append({"source": source, "text": what, "cure": cure})
-    return rows
+        rows[same] = {"source": clip(source), "text": what, "cure": cure, "more": 0}
+    return list(rows.values())[:_MOST]

@@ -8,7 +8,6 @@ out, texts are cut, lists have a length.
 from __future__ import annotations
 
 import math
-import re
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +25,7 @@ from dexndm_ros.dashboard.inputs import (
     StepSeen,
 )
 from dexndm_ros.dashboard.trace import TraceKeeper, sixteen
-from dexndm_ros.dashboard.words import clip, json_ready, mode_word, state_line
+from dexndm_ros.dashboard.words import clip, gist, json_ready, mode_word, state_line
 from dexndm_ros.hand.errors import hardware_error_text
 from dexndm_ros.hand.health import HealthLimits
 from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES
@@ -34,7 +33,6 @@ from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES
 __all__ = ["ModelConfig", "StatusModel"]
 
 _EVENTS = 40
-_NUMBERS = re.compile(r"\d[\d.]*")
 _CURRENT_SMOOTHING = 0.3
 """Weight of a new sample of the current, a few a second: what is shown is the last second or two."""
 _SIZE_SMOOTHING = 0.2
@@ -148,10 +146,9 @@ class StatusModel:
 
     def _say(self, who: str, text: str, tone: str, now_s: float) -> None:
         """Note in the list of events what is new; a first "all is well" is no news."""
-        # A sentence whose numbers move (an age, a temperature) is the same news.
-        gist = _NUMBERS.sub("#", text)
-        before, self._said[who] = self._said.get(who), gist
-        if gist != before and not (before is None and tone == "good" and who != "replay"):
+        same = gist(text)
+        before, self._said[who] = self._said.get(who), same
+        if same != before and not (before is None and tone == "good" and who != "replay"):
             self._events.append((now_s, tone, text))
 
     # --- out ----------------------------------------------------------------------------------------

@@ -4,15 +4,31 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from dexndm_ros.dashboard.inputs import HandMode, ReplayState, StatusSeen
 
-__all__ = ["StateLine", "clip", "duration", "json_ready", "mode_word", "split_cure", "state_line"]
+__all__ = [
+    "StateLine",
+    "clip",
+    "duration",
+    "gist",
+    "json_ready",
+    "mode_word",
+    "split_cure",
+    "state_line",
+]
 
 MAX_TEXT = 400
 """Longer texts of others are cut: a page and its memory have a size."""
+
+_NUMBERS = re.compile(r"\d[\d.]*")
+_DO = re.compile(
+    r"(add|ask|call|check|clear|close|cool|end|free|give|go|install|let|look|lower|make|mend|move|open|plug|press|raise"
+    r"|read|remove|replace|reset|see|set|start|stop|take|tighten|turn|use|wait)\b"
+)
 
 _MODES = {
     HandMode.RELAXED: "relaxed",
@@ -43,17 +59,26 @@ class StateLine:
 
 
 def split_cure(text: str) -> tuple[str, str]:
-    """What happened and what mends it, from a sentence of the form "what; cure" or "what: cure".
+    """What happened and what mends it, from a sentence of the form "what; cure" or "what: do this".
 
     Returns:
         both parts; the cure is empty where the sentence has none.
     """
     text = clip(text)
-    for mark in ("; ", ": "):
-        what, found, cure = text.rpartition(mark)
-        if found and what and cure:
+    what, found, cure = text.rpartition("; ")
+    if found and what and cure:
+        return what, cure
+    # A colon may as well say why; a cure tells somebody to do something.
+    for mark in re.finditer(": ", text):
+        what, cure = text[: mark.start()], text[mark.end() :]
+        if what and (_DO.match(cure) or cure.endswith("?")):
             return what, cure
     return text, ""
+
+
+def gist(text: str) -> str:
+    """The sentence without its numbers: an age that grows or another motor does not make it another one."""
+    return _NUMBERS.sub("#", text)
 
 
 def clip(text: str) -> str:

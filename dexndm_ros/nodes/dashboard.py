@@ -43,6 +43,7 @@ from dexndm_ros.nodes._dashboard_inputs import (
     status_seen,
     step_seen,
 )
+from dexndm_ros.nodes._newest import NewestOf
 from dexndm_ros.nodes._run import NodeFailedError, run_node
 
 __all__ = ["PARAMETERS", "DashboardNode", "main"]
@@ -63,7 +64,6 @@ PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("webhook", "", "URL that gets a POST when a campaign ends, stops or is stuck; empty = none"),
     ("stuck_s", 120.0, "a replay silent or at a standstill for this long is stuck (webhook), s"),
 )
-_NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 _SHALLOW = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 _TOLD = QoSProfile(depth=20)
 """For what is told once: reliable."""
@@ -82,8 +82,8 @@ class DashboardNode(Node):
         self._watch: CampaignWatch | None = None
         self._sender: WebhookSender | None = None
         self._directory: Path | None = None
-        self._state_bytes = self._shown_bytes = b""
         self._step_due_s = 0.0
+        self._shown: HandState | None = None
 
     # --- what run_node asks of a node -----------------------------------------------------------
 
@@ -148,8 +148,7 @@ class DashboardNode(Node):
         self.create_timer(_WATCH_PERIOD_S, self._on_watch)
 
     def _join_graph(self) -> None:
-        # The hand's states are many: raw, and only those that are shown are unpacked.
-        self.create_subscription(HandState, "hand/state", self._on_state, _NEWEST, raw=True)
+        self._states = NewestOf(self, HandState, "hand/state")
         self.create_subscription(ReplayStep, "replay/step", self._on_step, _SHALLOW, raw=True)
         for kind, topic, seen, qos in (
             (ReplayStatus, "replay/status", status_seen, _SHALLOW),
@@ -172,22 +171,20 @@ class DashboardNode(Node):
         with self._lock:
             self._model.feed(seen, time.monotonic())
 
-    def _on_state(self, packed: bytes) -> None:
-        self._state_bytes = packed
-
     def _on_hand(self) -> None:
-        packed = self._state_bytes
-        if packed is not self._shown_bytes:  # nothing new: the model sees the driver fall silent
-            self._shown_bytes = packed
-            self._feed(hand_seen(deserialize_message(packed, HandState)))
+        self._states.fetch()
+        if self._states.message is not self._shown:  # else the driver has fallen silent
+            self._shown = self._states.message
+            self._feed(hand_seen(self._shown))
 
     def _on_step(self, packed: bytes) -> None:
         now_s = time.monotonic()
         if now_s < self._step_due_s:
             return
         self._step_due_s = now_s + _STEP_PERIOD_S
-        state = deserialize_message(self._state_bytes, HandState) if self._state_bytes else None
-        self._feed(step_seen(deserialize_message(packed, ReplayStep), state))
+        self._states.fetch()
+        step = deserialize_message(packed, ReplayStep)
+        self._feed(step_seen(step, self._states.message))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for seen in diagnostics_seen(message):

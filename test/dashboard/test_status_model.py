@@ -169,8 +169,9 @@ def test_faults_come_with_their_cure_once_and_leave_when_mended():
             "source": "hand",
             "text": "motor 3 has shut down: overload",
             "cure": "let it cool and free it, then call hand/recover",
+            "more": 0,
         },
-        {"source": "bus", "text": "no motor answers", "cure": "check the cable"},
+        {"source": "bus", "text": "no motor answers", "cure": "check the cable", "more": 0},
     ]
     assert [row["source"] for row in now["warnings"]] == ["motor 4"]
     model.feed(healthy_hand(40.0), 2.0)
@@ -179,6 +180,15 @@ def test_faults_come_with_their_cure_once_and_leave_when_mended():
     now = model.snapshot(2.0)["now"]
     assert now["faults"] == []
     assert any("motor 3 has shut down" in event["text"] for event in now["events"])
+
+
+def test_one_cause_seen_at_sixteen_motors_is_one_warning():
+    model = StatusModel(start_s=0.0)
+    for k in range(16):
+        text = f"{k + 1} replies lost: check the plugs on both sides of motor {k}"
+        model.feed(DiagnosticSeen(f"motor {k}", 1, text), 1.0)
+    [row] = model.snapshot(1.0)["now"]["warnings"]
+    assert (row["source"], row["text"], row["more"]) == ("motor 0", "1 replies lost", 15)
 
 
 def test_nodes_that_fall_silent_are_faults_until_the_campaign_is_done():
@@ -265,6 +275,11 @@ def test_a_sentence_splits_into_parts_of_itself(sentence):
         ("motor 4 is at 66 C (limit 65 C); let it cool, then call hand/recover",
          "let it cool, then call hand/recover"),
         ("all motors are silent for 1.20 s: check power and the cable", "check power and the cable"),
+        ("5 replies lost: check the plugs on both sides of motor 3",
+         "check the plugs on both sides of motor 3"),
+        ("no hand/state: is leap_hand_driver running?", "is leap_hand_driver running?"),
+        ("HOLDING: no command from chaos_box_replay for 393 ms", ""),
+        ("motor 5: 66 C: let it cool: slowly", "let it cool: slowly"),
         ("paused", ""),
     ],
 )  # fmt: skip

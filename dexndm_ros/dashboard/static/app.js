@@ -7,6 +7,7 @@ import { HandPicture, heat, power } from "./hand.js";
 
 const LOST_S = 3;
 const AGAIN_MS = 3000;
+const EVENTS = 8;           // shown at once; the older ones on request
 const ACTIONS = ["start", "pause", "resume", "stop"];
 const $ = (id) => document.getElementById(id);
 
@@ -112,19 +113,24 @@ function showAlerts(now) {
   for (const [section, list, rows] of [["faults", "fault-list", now.faults], ["warnings", "warning-list", now.warnings]]) {
     $(section).hidden = !rows.length;
     once(list, rows, () => $(list).replaceChildren(...rows.map((row) => element("li", "",
-      element("span", "", row.text), " ", element("span", "source", row.source),
+      element("span", "", row.text), " ", element("span", "source", row.source + (row.more ? `, and ${row.more} more like it` : "")),
       ...(row.cure ? [element("div", "cure", row.cure)] : [])))));
   }
 }
 
 function showEvents(now) {
   const begin = heardAt - 1000 * now.t;
-  once("events", now.events, () => $("event-list").replaceChildren(...now.events.map((event) => {
-    const when = element("time", "", clock(new Date(begin + 1000 * event.t)));
-    const dot = element("span", "dot");
-    dot.dataset.tone = event.tone;
-    return element("li", "", when, dot, element("span", "", event.text));
-  })));
+  once("events", now.events, () => {
+    const rows = now.events.map((event) => {
+      const when = element("time", "", clock(new Date(begin + 1000 * event.t)));
+      const dot = element("span", "dot");
+      dot.dataset.tone = event.tone;
+      return element("li", "", when, dot, element("span", "", event.text));
+    });
+    $("event-list").replaceChildren(...rows.slice(0, EVENTS));
+    $("older-list").replaceChildren(...rows.slice(EVENTS));
+    $("older").hidden = rows.length <= EVENTS;
+  });
 }
 
 const SERIES = [
