@@ -15,6 +15,8 @@ __all__ = ["TraceKeeper", "TrajectoryTrace", "sixteen"]
 STRIDE = 4
 """Every fourth step is kept: 100 points of 400 steps, 5 Hz, more than the plot has pixels to spare."""
 MAX_POINTS = 200
+_WORTH_SHOWING = 20
+"""Points (4 s) that one cut short must have to take the place of another on the page."""
 _NOTHING = (math.nan,) * JOINT_COUNT
 
 
@@ -58,13 +60,9 @@ class TraceKeeper:
         """Take a step, in order; any number of them may be missing."""
         key = (step.trajectory, step.entry, step.attempt)
         running = self._running
-        if (
-            running is None
-            or running.key != key
-            or (running.steps and step.step < running.steps[-1])
-        ):
-            if running is not None and len(running.steps) > 1:
-                self.last = running
+        again = running is not None and running.steps and step.step < running.steps[-1]
+        if running is None or running.key != key or again:
+            self.ended()
             running = self._running = TrajectoryTrace(key)
         if running.steps and step.step < running.steps[-1] + STRIDE:
             return
@@ -74,10 +72,12 @@ class TraceKeeper:
             running.positions_rad.append(sixteen(step.position_rad))
 
     def ended(self) -> None:
-        """No trajectory runs any more: what there is of it is the last."""
-        if self._running is not None and len(self._running.steps) > 1:
-            self.last = self._running
-        self._running = None
+        """No trajectory runs any more: what there is of it is the last, unless it is hardly anything."""
+        running, self._running = self._running, None
+        if running is not None and len(running.steps) >= (
+            2 if self.last is None else _WORTH_SHOWING
+        ):
+            self.last = running
 
 
 def sixteen(values: tuple[float, ...]) -> tuple[float, ...]:

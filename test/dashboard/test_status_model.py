@@ -229,14 +229,22 @@ def test_the_plot_is_the_last_trajectorys_while_the_next_one_runs():
     assert plot["position"][0] == [0.5] * 100
 
 
-def test_a_trajectory_begun_anew_or_cut_short_is_the_last_one():
+def test_a_trajectory_begun_anew_or_cut_short_is_the_last_one_when_there_is_something_to_see():
     model = StatusModel(start_s=0.0)
     q = (0.0,) * 16
-    for step in (0, 4, 8, 0, 4):  # the same row again
-        model.feed(StepSeen(7, 0, 1, step, q, q), 1.0)
+
+    def replay(steps):
+        for step in range(0, steps, 4):
+            model.feed(StepSeen(7, 0, 1, step, q, q), 1.0)
+
+    replay(12)
+    replay(100)  # the same row again
     assert model.snapshot(1.0)["trajectory"]["steps"] == [0, 4, 8]
     model.feed(StatusSeen(state=ReplayState.PAUSED), 2.0)
-    assert model.snapshot(2.0)["trajectory"]["steps"] == [0, 4]
+    assert len(model.snapshot(2.0)["trajectory"]["steps"]) == 25
+    replay(12)
+    model.feed(StatusSeen(state=ReplayState.PAUSED), 3.0)
+    assert len(model.snapshot(3.0)["trajectory"]["steps"]) == 25
 
 
 def test_current_is_smoothed_without_its_sign_and_unknown_temperatures_are_null():
