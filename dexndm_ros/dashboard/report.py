@@ -121,7 +121,7 @@ def _sentences(numbers: dict[str, Any]) -> Iterable[str]:
         yield f"The hand replayed {100.0 * time['duty_cycle']:.2f} % of the time meant for it (duty cycle)."
     yield (
         f"{counts['attempts']} attempts: {counts['attempts_rejected']} were rejected, "
-        f"{counts['attempts_interrupted']} interrupted. {numbers['faults']} faults were met."
+        f"{counts['attempts_interrupted']} interrupted. Faults met: {numbers['faults']}."
     )
     yield (
         f"{losses['messages']} messages are in the bags; {losses['lost']} were lost and {losses['dropped']} dropped."
@@ -134,8 +134,8 @@ def _sentences(numbers: dict[str, Any]) -> Iterable[str]:
     size, hottest = _known(rows["bytes"]), _known(rows["temperature_max_c"])
     if size:
         yield (
-            f"A trajectory takes {np.mean(size) / 1e6:.2f} MB on disk and "
-            f"{np.median(_known(rows['duration_s'])):.2f} s; all take {sum(size) / 1e9:.2f} GB."
+            f"A trajectory takes {_bytes(float(np.mean(size)))} on disk and "
+            f"{np.median(_known(rows['duration_s'])):.2f} s; all take {_bytes(sum(size))}."
         )
     if hottest:
         yield f"The hottest motor was at {max(hottest):.0f} °C."
@@ -197,6 +197,10 @@ def _clock(time_ns: int) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return f"{value:.{digits}g}" if value is not None else "an unknown number of"
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.2f} MB"
 
 
 def _known(values: list[float | None]) -> list[float]:

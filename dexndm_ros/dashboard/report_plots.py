@@ -48,8 +48,14 @@ def report_plots(numbers: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
         yield title, file.getvalue()
 
 
-def _hours(numbers: dict[str, Any]) -> NDArray[np.float64]:
-    return np.asarray(numbers["trajectories"]["ended_s"], dtype=np.float64) / 3600.0
+def _unit(numbers: dict[str, Any]) -> tuple[float, str]:
+    """Seconds of the unit of time on the axes, and the axes' label."""
+    return (3600.0, "time, h") if numbers["time"]["span_s"] > 5400.0 else (60.0, "time, min")
+
+
+def _times(numbers: dict[str, Any]) -> NDArray[np.float64]:
+    """When each trajectory was done, in that unit."""
+    return np.asarray(numbers["trajectories"]["ended_s"], dtype=np.float64) / _unit(numbers)[0]
 
 
 def _column(numbers: dict[str, Any], name: str) -> NDArray[np.float64]:
@@ -57,27 +63,28 @@ def _column(numbers: dict[str, Any], name: str) -> NDArray[np.float64]:
 
 
 def _progress(axes: Any, numbers: dict[str, Any]) -> bool:
-    hours = _hours(numbers)
-    if not hours.size:
+    times = _times(numbers)
+    if not times.size:
         return False
-    axes.step([0.0, *hours], range(len(hours) + 1), where="post", color=_COLOUR)
-    serious = [e["t_s"] / 3600.0 for e in numbers["events"] if e["kind"] == "warning"]
+    axes.step([0.0, *times], range(len(times) + 1), where="post", color=_COLOUR)
+    serious = [e["t_s"] / _unit(numbers)[0] for e in numbers["events"] if e["kind"] == "warning"]
     if serious:
-        heights = np.searchsorted(hours, serious)
+        heights = np.searchsorted(times, serious)
         axes.plot(serious, heights, "|", color=_QUIET, markersize=9, label="warnings of the replay")
         axes.legend(loc="upper left", frameon=False)
-    axes.set(xlabel="time, h", ylabel="trajectories done")
+    axes.set(xlabel=_unit(numbers)[1], ylabel="trajectories done")
     axes.grid(alpha=0.3)
     return True
 
 
 def _rate(axes: Any, numbers: dict[str, Any]) -> bool:
-    hours = _hours(numbers)
-    if len(hours) < 10:
+    times = _times(numbers)
+    if len(times) < 10:
         return False
-    counts, edges = np.histogram(hours, bins=min(48, len(hours) // 5), range=(0.0, hours[-1]))
-    axes.stairs(counts / np.diff(edges), edges, color=_COLOUR, fill=True, alpha=0.85)
-    axes.set(xlabel="time, h", ylabel="trajectories an hour")
+    counts, edges = np.histogram(times, bins=min(48, len(times) // 5), range=(0.0, times[-1]))
+    per_hour = counts / np.diff(edges) * 3600.0 / _unit(numbers)[0]
+    axes.stairs(per_hour, edges, color=_COLOUR, fill=True, alpha=0.85)
+    axes.set(xlabel=_unit(numbers)[1], ylabel="trajectories an hour")
     axes.grid(alpha=0.3)
     return True
 
@@ -101,8 +108,8 @@ def _over_time(name: str, label: str, scale: float = 1.0) -> Draw:
         values = _column(numbers, name) * scale
         if not np.isfinite(values).any():
             return False
-        axes.plot(_hours(numbers), values, color=_COLOUR, linewidth=1, marker=".", markersize=2)
-        axes.set(xlabel="time, h", ylabel=label)
+        axes.plot(_times(numbers), values, color=_COLOUR, linewidth=1, marker=".", markersize=2)
+        axes.set(xlabel=_unit(numbers)[1], ylabel=label)
         axes.grid(alpha=0.3)
         return True
 
@@ -131,17 +138,17 @@ def _currents(axes: Any, numbers: dict[str, Any]) -> bool:
         return False
     parts = np.array_split(current, min(len(current), _COLUMNS))
     table = np.array([part.mean(axis=0) for part in parts]).T
-    hours = _hours(numbers)
+    times = _times(numbers)
     image = axes.imshow(
         1000.0 * table,
         aspect="auto",
         interpolation="nearest",
         cmap="Oranges",
         vmin=0.0,
-        extent=(0.0, max(hours[-1], 1e-6), 15.5, -0.5),
+        extent=(0.0, max(times[-1], 1e-6), 15.5, -0.5),
     )
     axes.set_yticks(range(16), numbers["joints"], fontsize=7)
-    axes.set(xlabel="time, h")
+    axes.set(xlabel=_unit(numbers)[1])
     axes.figure.colorbar(image, ax=axes, label="mean current, mA")
     return True
 
