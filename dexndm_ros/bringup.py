@@ -222,11 +222,14 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
         )
     world = values["world"].strip() or _WORLD_OF_LOAD[head.hand_load]
     *virtual, driver = _hand({**values, "world": world}, enable=False)
+    rate_hz = float(driver.parameters["rate_hz"])
     time: dict[str, ParameterValue] = {"use_sim_time": True} if sim else {}
     night: dict[str, ParameterValue] = {"relax_after_s": _RELAX_AFTER_S, **time}
     if sim:
         night |= {
-            "rate_hz": min(500.0, float(driver.parameters["rate_hz"]) * speed),
+            # More than this starves the bus of two Python processes.
+            "rate_hz": min(max(250.0, rate_hz), rate_hz * speed),
+            "health_hz": min(20.0, max(1.0, speed)),
             "command_period_s": _COMMAND_PERIOD_S / speed,
             "ramp_speed_rad_s": _APPROACH_RAD_S * speed,
         }

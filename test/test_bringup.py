@@ -202,7 +202,7 @@ def test_a_faster_virtual_hand_has_a_faster_driver_and_everybody_follows_its_clo
     }
     named = by_name(system("chaos_box", words))
     driver = named["leap_hand_driver"].parameters
-    assert driver["rate_hz"] == 440.0
+    assert driver["rate_hz"] == 250.0
     assert driver["command_period_s"] == 0.0125
     assert driver["ramp_speed_rad_s"] == 4.0
     assert named["virtual_leap_hand"].parameters["speed"] == 4.0

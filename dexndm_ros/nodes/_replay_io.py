@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,11 @@ PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("realtime.fifo_priority", 0, "SCHED_FIFO priority of the control thread; 0 = off"),
     ("realtime.other_priority", 50, "SCHED_FIFO priority of the other threads"),
 )
+
+
+_HEALTH_AGE_S = 2.5
+_SILENT_S = 0.3
+_NOWHERE = np.full(JOINT_COUNT, np.nan)
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,7 @@ class Ears:
         self._tolerance_deg = tolerance_deg
         self._state: tuple[HandState, float] | None = None
         self._health: HandHealth | None = None
+        self._health_s = -math.inf
         self._temperature = np.full(JOINT_COUNT, np.nan)
         self._recorder: RecorderView | None = None
         self._recorder_s = 0.0
@@ -99,7 +106,7 @@ class Ears:
     def on_health(self, message: HandHealth) -> None:
         """hand/health."""
         self._temperature = np.array(message.temperature, dtype=np.float64)
-        self._health = message
+        self._health, self._health_s = message, time.monotonic()
 
     def on_recorder(self, message: RecorderStatus) -> None:
         """recorder/status."""
@@ -134,18 +141,24 @@ class Ears:
 
     def hand(self) -> HandView | None:
         """The hand; None = nothing heard yet."""
-        heard, health = self._state, self._health
+        heard, health, now_s = self._state, self._health, time.monotonic()
+        fault = "" if health is None or now_s - self._health_s > _HEALTH_AGE_S else health.fault
+        if fault and (heard is None or now_s - heard[1] > _SILENT_S):
+            # A driver whose port is lost reads no state, and still tells its fault.
+            return HandView(
+                0.0, HandMode.FAULT, _NOWHERE, _NOWHERE, _NOWHERE, self._temperature, fault
+            )
         if heard is None:
             return None
         state, heard_s = heard
         return HandView(
-            age_s=time.monotonic() - heard_s,
+            age_s=now_s - heard_s,
             mode=HandMode(state.mode),
             position_rad=np.asarray(state.position, dtype=np.float64),
             velocity_rad_s=np.asarray(state.velocity, dtype=np.float64),
             current_a=np.asarray(state.current, dtype=np.float64),
             temperature_c=self._temperature,
-            fault="" if health is None else health.fault,
+            fault=fault,
         )
 
     def recorder(self) -> RecorderView | None:
