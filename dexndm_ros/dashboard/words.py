@@ -123,7 +123,11 @@ def state_line(status: StatusSeen | None, silent_s: float, patience_s: float) ->
     if status.state == ReplayState.IDLE:
         return StateLine("idle", "wait", "Waiting", what or "not started", cure or "press start")
     if status.state == ReplayState.PAUSED:
-        return StateLine("paused", "wait", "Paused", what or "asked to", cure or "press resume")
+        # A pause for the recorder or the disk ends by itself; one that was asked for says what to call.
+        return StateLine(
+            "paused", "wait", "Paused", what or "asked to",
+            cure or ("nothing: it goes on by itself" if what else "press resume"),
+        )  # fmt: skip
     if status.state == ReplayState.COOLING:
         return StateLine(
             "cooling", "warn", "Cooling down", what or "a motor is too warm",

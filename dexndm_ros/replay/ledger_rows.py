@@ -85,7 +85,7 @@ class Result:
         duration_s: from the first step to the tick after the last.
         temperature_max_c: of the hottest motor.
         current_mean_a: mean absolute current of each motor, (16,).
-        current_spread_a: standard deviation of the currents, mean over the motors.
+        current_spread_a: standard deviation of the currents' one-second means, mean over the motors.
         tracking_rms_rad: root mean square of target minus position.
         period_error_ms_p99: 99 % of the tick periods were within this.
         missed_ticks: slots skipped.

@@ -114,7 +114,7 @@ class LoadCheckConfig:
     """
 
     window: int = 10
-    min_ratio: float = 0.7
+    min_ratio: float = 0.5
     free_hand_a: float = 0.0
 
 

@@ -221,8 +221,11 @@ class ReplayRun:
         self._last_ns = now_ns
         self._end_recording(now_ns, missed)
         self._look_after(now_ns)
-        if reason := self._why_drop(decision, hand, late):
+        if reason := self._stopped(decision):
             self._drop(reason, decision.blame)
+        elif reason := self._torn(hand, late):
+            self._drop(reason, blame=False)
+            self._on_setback(reason)
         self._prepare(decision, now_ns)
         target, step = self._advance(decision, hand, now_ns, missed)
         self._sent = target
@@ -237,7 +240,8 @@ class ReplayRun:
             if now_ns - finished.started_ns - finished.duration_s * 1e9 > _FORGOTTEN_S * 1e9:
                 self._resolve(episode)
 
-    def _why_drop(self, decision: Decision, hand: HandView | None, late: bool) -> str:
+    def _stopped(self, decision: Decision) -> str:
+        """Why the supervisor's decision ends the present trajectory; '' = it does not."""
         if self._player is None:
             return ""
         if decision.drop:
@@ -245,10 +249,14 @@ class ReplayRun:
         if not self.stepping and not decision.run:
             # In the ramp there is nothing to lose: a pause takes effect at once.
             return decision.reason or "the hand is not ready"
+        return ""
+
+    def _torn(self, hand: HandView | None, late: bool) -> str:
+        """Why the present trajectory is none any more; '' = it is."""
         if not self.stepping:
             return ""
         if late:
-            return "the replay was held up, and the driver held the hand meanwhile"
+            return "the replay was held up, and the driver held the hand meanwhile: is the machine busy?"
         following = hand is not None and hand.mode is HandMode.ACTIVE
         self._not_followed = 0 if following else self._not_followed + 1
         if self._not_followed > _NOT_FOLLOWED_TICKS:

@@ -6,6 +6,7 @@ Durations are counted in ticks, so that they mean the same in simulated time at 
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import deque
 from dataclasses import dataclass
@@ -97,8 +98,9 @@ class TrajectoryNumbers:
     Attributes:
         temperature_max_c: of the hottest motor; NaN = not known.
         current_mean_a: mean absolute current of each motor, (16,).
-        current_spread_a: standard deviation over time, mean over the motors: an idle hand in the air
-            draws the same current again and again, balls make it vary.
+        current_spread_a: standard deviation over time of the currents' means over a second, mean over the
+            motors. Balls push now more, now less: at full load it is several times a free hand's, while the
+            plain spread, most of it from the motion itself, hardly differs (bench/chaos_box.py).
         tracking_rms_rad: root mean square of target minus position, over time and joints.
     """
 
@@ -109,16 +111,22 @@ class TrajectoryNumbers:
 
 
 class Tally:
-    """Adds up a trajectory's numbers while it runs."""
+    """Adds up a trajectory's numbers while it runs.
 
-    def __init__(self) -> None:
+    Args:
+        rate_hz: ticks a second.
+    """
+
+    def __init__(self, rate_hz: float = 20.0) -> None:
+        self._ticks_a_second = max(1, round(rate_hz))
         self.skipped = 0
         """Commands that were never in force: the next one came before the driver acted on them."""
         self._last: tuple[int, int] | None = None
         self._states = 0
         self._absolute = np.zeros(JOINT_COUNT)
-        self._sum = np.zeros(JOINT_COUNT)
-        self._squares = np.zeros(JOINT_COUNT)
+        self._second = np.zeros(JOINT_COUNT)
+        self._second_states = 0
+        self._seconds: list[Vector] = []
         self._ticks = 0
         self._error = 0.0
         self._hottest_c = float("nan")
@@ -136,24 +144,31 @@ class Tally:
             self.skipped += max(0, command_seq - before[1] - 1)
         self._states += 1
         self._absolute += np.abs(current_a)
-        self._sum += current_a
-        self._squares += current_a * current_a
+        self._second += current_a
+        self._second_states += 1
 
     def tick(self, target_rad: Vector, position_rad: Vector, hottest_c: float) -> None:
         """Count one tick: the target in force and where the joints are, (16,)."""
         self._ticks += 1
+        if self._ticks % self._ticks_a_second == 0:
+            self._end_second()
         error = target_rad - position_rad
         self._error += float(error @ error) / JOINT_COUNT
         self._hottest_c = float(np.fmax(self._hottest_c, hottest_c))
 
+    def _end_second(self) -> None:
+        if self._second_states:
+            self._seconds.append(self._second / self._second_states)
+        self._second, self._second_states = np.zeros(JOINT_COUNT), 0
+
     def numbers(self) -> TrajectoryNumbers:
         """The sums as means."""
         count, ticks = max(1, self._states), max(1, self._ticks)
-        variance = np.maximum(self._squares / count - (self._sum / count) ** 2, 0.0)
+        spread = np.std(self._seconds, axis=0).mean() if self._seconds else np.nan
         return TrajectoryNumbers(
             temperature_max_c=self._hottest_c,
             current_mean_a=tuple((self._absolute / count).tolist()),
-            current_spread_a=float(np.sqrt(variance).mean()),
+            current_spread_a=float(spread),
             tracking_rms_rad=float(np.sqrt(self._error / ticks)),
         )
 
@@ -174,7 +189,9 @@ class LoadWatch:
             self.add(spread_a)
 
     def add(self, spread_a: float) -> None:
-        """Count one finished trajectory."""
+        """Count one finished trajectory; NaN = not measured."""
+        if math.isnan(spread_a):
+            return
         if len(self._first) < self._config.window:
             self._first.append(spread_a)
         self._last.append(spread_a)

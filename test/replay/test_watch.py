@@ -63,7 +63,7 @@ def test_a_wall_clock_that_is_set_is_told_once_and_drift_never() -> None:
 
 
 def test_a_tally_is_the_mean_of_what_it_was_shown() -> None:
-    tally = Tally()
+    tally = Tally(rate_hz=1)
     currents = np.outer([0.1, -0.3, 0.2, 0.4], np.linspace(0.5, 1.5, 16))
     for k, row in enumerate(currents):
         tally.state(row, k, k // 2)
@@ -72,7 +72,7 @@ def test_a_tally_is_the_mean_of_what_it_was_shown() -> None:
     tally.tick(ZERO, ZERO, 40.0)
     numbers = tally.numbers()
     assert numbers.current_mean_a == pytest.approx(np.abs(currents).mean(axis=0))
-    assert numbers.current_spread_a == pytest.approx(currents.std(axis=0).mean())
+    assert numbers.current_spread_a == 0.0  # one second with currents only
     assert numbers.tracking_rms_rad == pytest.approx(np.sqrt((0.16 + 0.09) / 16 / 3))
     assert numbers.temperature_max_c == 41.0
 
@@ -101,3 +101,23 @@ def test_commands_that_no_state_shows_are_counted_where_the_states_prove_it() ->
     for seq, command in [(10, 1), (11, 2), (12, 4), (14, 9), (15, 9), (16, 12)]:
         tally.state(ZERO, seq, command)
     assert tally.skipped == 1 + 2  # between 12 and 14 a state is missing: nothing is known
+
+
+def test_the_spread_is_that_of_one_second_means() -> None:
+    tally, rng = Tally(rate_hz=2), np.random.default_rng(3)
+    means = np.outer([0.1, 0.3, 0.2], np.linspace(0.5, 1.5, 16))
+    seq = 0
+    for mean in means:
+        ripple = rng.normal(size=(10, 16))
+        for current in mean + ripple - ripple.mean(axis=0):  # motion within a second does not count
+            tally.state(current, seq := seq + 1, 0)
+        for _ in range(2):
+            tally.tick(ZERO, ZERO, 30.0)
+    assert tally.numbers().current_spread_a == pytest.approx(means.std(axis=0).mean())
+
+
+def test_a_trajectory_nobody_measured_says_nothing_of_the_load() -> None:
+    watch = LoadWatch(LoadCheckConfig(window=2), (0.02, 0.02))
+    watch.add(math.nan)
+    watch.add(math.nan)
+    assert watch.warning() == ""

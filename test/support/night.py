@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A campaign that is interfered with: processes are killed and frozen, cables pulled, motors heated, disks filled."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+from dexndm_msgs.msg import HandState, ReplayStatus, ReplayStep
+from dexndm_msgs.srv import InjectFault
+
+from dexndm_ros.replay.ledger import Ledger
+from dexndm_ros.replay.verify import verify
+from support.collecting import Collect
+from support.ros import Graph
+
+NODES = ("virtual_leap_hand", "leap_hand_driver", "episode_recorder", "chaos_box_replay")
+TMPFS_MB = 600
+QUIET_A = 1e-9
+OFF_WITHIN_S = 0.1
+
+
+@dataclass(frozen=True)
+class NightConfig:
+    """How long and how bad.
+
+    Attributes:
+        trajectories: to be collected.
+        faults: at least so many happen, spread over the night.
+        speed: of the virtual hand.
+        seed: of the faults.
+        patience_s: without a finished trajectory for so long, the night has failed.
+    """
+
+    trajectories: int
+    faults: int
+    speed: float
+    seed: int
+    patience_s: float = 240.0
+
+
+class Night:
+    """One campaign under faults."""
+
+    def __init__(self, folder: Path, config: NightConfig) -> None:
+        self.folder, self.config = folder, config
+        self.rng = random.Random(config.seed)
+        self.done = 0
+        self.faults: Counter[str] = Counter()
+        self.journal: list[str] = []
+        self.problems: list[str] = []
+        self.on_tmpfs = False
+        self.disk = folder / "disk"
+        self.out = self.disk / "night"
+        self.collect: Collect | None = None
+        self.starts = 0
+        self.lives: dict[str, int] = {}
+        self.slowest_off_s = 0.0
+        self.off_checks = 0
+        self._fault_since_s: float | None = None
+        self._said_s = time.monotonic()
+
+    # --- the night --------------------------------------------------------------------------------
+
+    def run(self) -> Night:
+        with contextlib.ExitStack() as stack:
+            self._mount(stack)
+            stack.callback(self._end)
+            graph = stack.enter_context(Graph("night"))
+            self.graph = graph
+            self.states = self.steps = 0
+            self.status: Any = None
+            graph.node.create_subscription(HandState, "hand/state", self._on_state, 50)
+            graph.node.create_subscription(ReplayStep, "replay/step", self._on_step, 50)
+            graph.node.create_subscription(ReplayStatus, "replay/status", self._on_status, 10)
+            self._start()
+            self._interfere()
+            self.report = verify(self.out)
+            with Ledger.read_only(self.out / "campaign.sqlite") as ledger:
+                self.attempts = ledger.attempts()
+                self.pace = ledger.statistic("pace", {})
+        self._tell()
+        return self
+
+    def _interfere(self) -> None:
+        """A fault every so many trajectories, counted in steps seen, until all are done."""
+        steps_a_fault = 400 * self.config.trajectories / (self.config.faults + 1)
+        wait_steps = 100.0
+        while self._goes_on(self.steps + wait_steps):
+            self._one_fault()
+            wait_steps = self.rng.uniform(0.2, 1.6) * steps_a_fault
+        assert sum(self.faults.values()) >= self.config.faults, self.faults
+
+    def _goes_on(self, wanted: float) -> bool:
+        """Wait for so many steps; False = the campaign has ended."""
+        assert self.collect is not None
+        progress_s, seen = time.monotonic(), self.steps
+        while self.steps < wanted:
+            code = self.collect.process.poll()
+            if code == 0:
+                return False
+            assert code is None, self._story(f"ended with {code}")
+            if self.steps != seen:
+                progress_s, seen = time.monotonic(), self.steps
+            stuck_s = time.monotonic() - progress_s
+            assert stuck_s < self.config.patience_s, self._story("nothing moves any more")
+            time.sleep(0.02)
+        return True
+
+    def _story(self, headline: str) -> str:
+        """What happened, for whoever has to find out."""
+        assert self.collect is not None
+        logs = [
+            f"--- {log.name}\n{log.read_text(errors='replace')[-1500:]}"
+            for log in sorted((self.out / "logs").glob("*.log"))
+        ]
+        said = self.collect.said[-2000:]
+        return "\n".join([headline, str(self.status), *self.journal[-10:], said, *logs])
+
+    # --- faults -----------------------------------------------------------------------------------
+
+    def _one_fault(self) -> None:
+        kinds = {
+            self._kill_node: 6, self._freeze_node: 2, self._kill_all: 1, self._cable: 3,
+            self._lost_replies: 2, self._hot: 2, self._overload: 2, self._silent: 1, self._full_disk: 2,
+        }  # fmt: skip
+        kind = self.rng.choices(list(kinds), list(kinds.values()))[0]
+        kind()
+        self.faults[kind.__name__.strip("_")] += 1
+
+    def _note(self, text: str) -> None:
+        self.journal.append(f"step {self.steps}: {text}")
+
+    def _pid(self, name: str) -> int:
+        assert self.collect is not None
+        return self.collect.nodes().get(name, 0)
+
+    def _signal(self, name: str, number: signal.Signals) -> bool:
+        pid = self._pid(name)
+        self._note(f"{number.name} {name} ({pid})")
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return bool(pid)
+
+    def _kill_node(self) -> None:
+        self._signal(self.rng.choice(NODES), signal.SIGKILL)
+
+    def _freeze_node(self) -> None:
+        name, pause_s = self.rng.choice(NODES), self.rng.uniform(0.1, 2.0)
+        pid = self._pid(name)
+        self._signal(name, signal.SIGSTOP)
+        time.sleep(pause_s)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def _kill_all(self) -> None:
+        """Somebody pulls the plug of the computer; in the morning it is started again."""
+        assert self.collect is not None
+        self._note("SIGKILL of everything")
+        nodes = self.collect.nodes()
+        for pid in [self.collect.process.pid, *nodes.values()]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.collect.process.wait()
+        gone = [psutil.Process(pid) for pid in nodes.values() if psutil.pid_exists(pid)]
+        psutil.wait_procs(gone, timeout=60)
+        self._start()
+
+    def _inject(self, fault: str, motor: int = -1, p: float = 1.0, duration_s: float = 0.0) -> None:
+        self._note(f"{fault} motor {motor} p {p:.3f} for {duration_s:.2f} s")
+        request = InjectFault.Request(
+            fault=fault, motor=motor, probability=p, duration_s=duration_s
+        )
+        answer = self.graph.call(InjectFault, "sim/inject_fault", request)
+        if not answer.success:
+            self.problems.append(f"{fault}: {answer.message}")
+
+    def _cable(self) -> None:
+        self._inject("unplugged", duration_s=self.rng.choice((0.05, 0.5, 2.0, 5.0)))
+
+    def _lost_replies(self) -> None:
+        self._inject("lost_reply", p=self.rng.choice((0.005, 0.05, 0.3)), duration_s=3.0)
+
+    def _hot(self) -> None:
+        self._inject("hot_motor", self.rng.randrange(16), duration_s=2.0)
+
+    def _overload(self) -> None:
+        self._inject("overload", self.rng.randrange(16), duration_s=0.5)
+
+    def _silent(self) -> None:
+        self._inject("silent_motor", self.rng.randrange(16), duration_s=1.0)
+
+    def _full_disk(self) -> None:
+        """Somebody else fills the disk, and makes room again."""
+        if not self.on_tmpfs:
+            self._note("no disk of its own to fill; a node is killed instead")
+            return self._kill_node()
+        self._note("the disk is full")
+        ballast = self.disk / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb") as file:
+            while True:
+                file.write(bytes(1 << 20))
+                file.flush()
+        time.sleep(self.rng.uniform(0.5, 3.0))
+        ballast.unlink()
+        return None
+
+    # --- what is seen -----------------------------------------------------------------------------
+
+    def _on_step(self, _: Any) -> None:
+        self.steps += 1
+
+    def _on_status(self, status: Any) -> None:
+        self.status = status
+
+    def _on_state(self, state: Any) -> None:
+        """Torque off within 100 ms of a fault: no motor draws current from then on."""
+        self.states += 1
+        now_s = time.monotonic()
+        gap_s, self._said_s = now_s - self._said_s, now_s
+        if state.mode != HandState.MODE_FAULT or gap_s > 0.05:
+            self._fault_since_s = now_s if state.mode == HandState.MODE_FAULT else None
+            return
+        if self._fault_since_s is None:
+            self._fault_since_s = now_s
+        since_s = now_s - self._fault_since_s
+        if max(abs(a) for a in state.current) > QUIET_A:
+            self.slowest_off_s = max(self.slowest_off_s, since_s)
+        self.off_checks += since_s > OFF_WITHIN_S
+
+    # --- beginning and end ------------------------------------------------------------------------
+
+    def _mount(self, stack: contextlib.ExitStack) -> None:
+        """A small disk of the campaign's own, where we may mount one."""
+        self.disk.mkdir()
+        size = f"size={TMPFS_MB}m"
+        mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(self.disk)]
+        self.on_tmpfs = os.getuid() == 0 and subprocess.run(mount, check=False).returncode == 0
+        if self.on_tmpfs:
+            stack.callback(subprocess.run, ["umount", "-l", str(self.disk)], check=False)
+
+    def _start(self) -> None:
+        file = self.folder / "night.yaml"
+        campaign = {
+            "name": "night", "orientation": "palm_down", "library": "cylinder_z",
+            "count": self.config.trajectories, "hand_load": "free",
+            "disk": {"pause_gb": 0.02, "resume_gb": 0.04},
+            # The emulated cooling is as slow as the real one; the night is not to be spent waiting.
+            "cooling": {"pause_c": 60, "resume_c": 57},
+            "recovery": {"backoff_s": 0.5, "backoff_max_s": 4.0, "in_a_row": 25, "budget": 100000},
+        }  # fmt: skip
+        file.write_text(yaml.safe_dump(campaign))
+        words = ["--out", str(self.out), "--speed", f"{self.config.speed:g}"]
+        if not (self.out / "campaign.yaml").exists():
+            words += ["--campaign", str(file)]
+        self.starts += 1
+        self.collect = Collect(self.folder, *words)
+
+    def _end(self) -> None:
+        collect = self.collect
+        if collect is None:
+            return
+        left = collect.nodes()
+        if collect.process.poll() is None:
+            collect.process.kill()
+            collect.process.wait()
+        for pid in left.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _tell(self) -> None:
+        ends = Counter(a.state for a in self.attempts)
+        duty = self.pace.get("replayed_s", 0.0) / max(self.pace.get("elapsed_s", 0.0), 1e-9)
+        useful = 20.0 * self.report.counts.done / max(self.pace.get("elapsed_s", 0.0), 1e-9)
+        print(
+            f"\n{self.report.counts.done} trajectories under {sum(self.faults.values())} faults "
+            f"{dict(self.faults)}; attempts {dict(ends)}; {self.starts} starts; duty cycle {duty:.3f}, "
+            f"useful {useful:.3f}; current after a fault for {1e3 * self.slowest_off_s:.0f} ms at most "
+            f"({self.off_checks} checks)"
+        )
+
+    def check(self, config: NightConfig) -> None:
+        """Nothing lost, nothing twice, everything explained, the torque off in time."""
+        assert self.report.agrees, self.report.problems
+        assert self.report.counts.done == config.trajectories, self.report.counts
+        assert not self.problems, self.problems
+        unexplained = [a for a in self.attempts if a.state != "done" and not a.reason]
+        assert not unexplained, unexplained
+        done = Counter(a.claim.entry for a in self.attempts if a.state == "done")
+        assert set(done.values()) == {1} and len(done) == config.trajectories
+        assert self.slowest_off_s <= OFF_WITHIN_S
