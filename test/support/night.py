@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import signal
@@ -78,7 +79,7 @@ class Night:
             stack.callback(self._end)
             graph = stack.enter_context(Graph("night"))
             self.graph = graph
-            self.states = self.steps = 0
+            self.states = self.steps = self.step = 0
             self.status: Any = None
             graph.node.create_subscription(HandState, "hand/state", self._on_state, 50)
             graph.node.create_subscription(ReplayStep, "replay/step", self._on_step, 50)
@@ -93,19 +94,20 @@ class Night:
         return self
 
     def _interfere(self) -> None:
-        """A fault every so many trajectories, counted in steps seen, until all are done."""
-        steps_a_fault = 400 * self.config.trajectories / (self.config.faults + 1)
-        wait_steps = 100.0
-        while self._goes_on(self.steps + wait_steps):
+        """Faults at random moments of the campaign's progress, until all trajectories are done."""
+        last = self.config.trajectories - 0.3
+        moments = sorted(self.rng.uniform(0.1, last) for _ in range(self.config.faults))
+        for moment in moments:
+            assert self._goes_on(moment), self._story("it ended before its time")
             self._one_fault()
-            wait_steps = self.rng.uniform(0.2, 1.6) * steps_a_fault
-        assert sum(self.faults.values()) >= self.config.faults, self.faults
+        while self._goes_on(math.inf):
+            pass
 
-    def _goes_on(self, wanted: float) -> bool:
-        """Wait for so many steps; False = the campaign has ended."""
+    def _goes_on(self, moment: float) -> bool:
+        """Wait for so many trajectories, the present one's part included; False = the campaign has ended."""
         assert self.collect is not None
         progress_s, seen = time.monotonic(), self.steps
-        while self.steps < wanted:
+        while self.done + self.step / 400 < moment:
             code = self.collect.process.poll()
             if code == 0:
                 return False
@@ -219,11 +221,14 @@ class Night:
 
     # --- what is seen -----------------------------------------------------------------------------
 
-    def _on_step(self, _: Any) -> None:
+    def _on_step(self, step: Any) -> None:
         self.steps += 1
+        self.step = step.step
 
     def _on_status(self, status: Any) -> None:
         self.status = status
+        if status.done != self.done:
+            self.done, self.step = status.done, 0
 
     def _on_state(self, state: Any) -> None:
         """Torque off within 100 ms of a fault: no motor draws current from then on."""
@@ -282,12 +287,15 @@ class Night:
 
     def _tell(self) -> None:
         ends = Counter(a.state for a in self.attempts)
-        duty = self.pace.get("replayed_s", 0.0) / max(self.pace.get("elapsed_s", 0.0), 1e-9)
-        useful = 20.0 * self.report.counts.done / max(self.pace.get("elapsed_s", 0.0), 1e-9)
+        elapsed_s, replayed_s = self.pace["elapsed_s"], self.pace["replayed_s"]
+        duty, useful = replayed_s / elapsed_s, 20.0 * self.report.counts.done / elapsed_s
+        # Processes start and cables come back in wall time, which counts as more where time runs faster.
+        at_real_time = replayed_s / (replayed_s + (elapsed_s - replayed_s) / self.config.speed)
         print(
             f"\n{self.report.counts.done} trajectories under {sum(self.faults.values())} faults "
-            f"{dict(self.faults)}; attempts {dict(ends)}; {self.starts} starts; duty cycle {duty:.3f}, "
-            f"useful {useful:.3f}; current after a fault for {1e3 * self.slowest_off_s:.0f} ms at most "
+            f"{dict(self.faults)}; attempts {dict(ends)}; {self.starts} starts; duty cycle {duty:.3f} "
+            f"({at_real_time:.3f} at real time), useful {useful:.3f}; "
+            f"current after a fault for {1e3 * self.slowest_off_s:.0f} ms at most "
             f"({self.off_checks} checks)"
         )
 
