@@ -4,19 +4,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from dexndm_ros.replay.ledger import Counts, Ledger
-from dexndm_ros.replay.pace import Pace
+from dexndm_ros.replay.pace import Pace, period_error
 
 __all__ = ["Summary"]
 
 _STEP_S = 0.05
-_HISTOGRAM = "period_error/"
 
 
 @dataclass(frozen=True)
@@ -51,14 +48,15 @@ class Summary:
             attempts = book.attempts()
             results = [attempt.result for attempt in attempts if attempt.result is not None]
             kept = book.statistics()
-            pace = kept.get("pace")
+            pace, error = kept.get("pace"), period_error(kept)
+            worst_ms = error.max_ns / 1e6 if error.count else math.nan
             return cls(
                 counts=book.counts(),
                 lost=sum(r.lost + r.dropped for r in results),
                 bytes=sum(r.bytes for r in results),
                 unfinished=sum(a.state in ("rejected", "interrupted") for a in attempts),
                 duty_cycle=Pace(_STEP_S, **pace).duty_cycle if pace else math.nan,
-                period_error_ms=_period_error_ms(kept),
+                period_error_ms=(error.quantile_ms(0.99), worst_ms),
             )
 
     @property
@@ -89,21 +87,3 @@ class Summary:
             )
         lines.append(f"bags: {out / 'bags'} ({self.bytes / 1e6:.1f} MB)")
         return lines
-
-
-def _period_error_ms(kept: Mapping[str, Any]) -> tuple[float, float]:
-    """p99 and largest of the histograms that each life of the replay left in the ledger."""
-    counts: Counter[int] = Counter()
-    worst_ns = 0
-    for name, histogram in kept.items():
-        if not name.startswith(_HISTOGRAM):
-            continue
-        worst_ns = max(worst_ns, histogram["max_ns"])
-        for index, count in histogram["counts"].items():
-            counts[(int(index) + 1) * histogram["bin_ns"]] += count
-    left = 0.99 * counts.total()
-    for edge_ns in sorted(counts):
-        left -= counts[edge_ns]
-        if left <= 0.0:
-            return min(edge_ns, worst_ns) / 1e6, worst_ns / 1e6
-    return math.nan, math.nan

@@ -18,13 +18,12 @@ from dexndm_ros.paths import PathError
 from dexndm_ros.replay.coverage import Coverage
 from dexndm_ros.replay.ledger import Attempt, Ledger
 from dexndm_ros.replay.library import LibraryError, open_source
-from dexndm_ros.replay.pace import Pace
+from dexndm_ros.replay.pace import Pace, period_error
 
 __all__ = ["campaign_numbers"]
 
 _NS = 1e9
 _STEP_S = 0.05
-_HISTOGRAM = "period_error/"
 _MOST_EVENTS = 500
 _MOST_COVERED = 2000
 """Trajectories read from the library for the coverage; of more, as many evenly spread ones."""
@@ -103,31 +102,17 @@ def _time(
 
 
 def _period_error(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """The histograms that each life of the replay left, added up: upper edges of bins and ticks in them."""
-    counts: Counter[int] = Counter()
-    worst_ns = 0
-    for name, histogram in kept.items():
-        if not name.startswith(_HISTOGRAM):
-            continue
-        worst_ns = max(worst_ns, histogram["max_ns"])
-        for index, count in histogram["counts"].items():
-            counts[(int(index) + 1) * histogram["bin_ns"]] += count
-    edges_ns = sorted(counts)
-    found: dict[str, Any] = {
-        "ticks": counts.total(),
-        "max_ms": worst_ns / 1e6 if counts else math.nan,
-        "edge_ms": [edge_ns / 1e6 for edge_ns in edges_ns],
-        "count": [counts[edge_ns] for edge_ns in edges_ns],
+    """The histogram of all lives of the replay: upper edges of its bins and the ticks in them."""
+    histogram = period_error(kept)
+    data = histogram.to_dict()
+    return {
+        "ticks": histogram.count,
+        "max_ms": histogram.max_ns / 1e6 if histogram.count else math.nan,
+        "edge_ms": [(int(index) + 1) * data["bin_ns"] / 1e6 for index in data["counts"]],
+        "count": list(data["counts"].values()),
+        "p50_ms": histogram.quantile_ms(0.5),
+        "p99_ms": histogram.quantile_ms(0.99),
     }
-    for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99)):
-        below, value = 0, math.nan
-        for edge_ns in edges_ns:
-            below += counts[edge_ns]
-            if below >= share * counts.total():
-                value = min(edge_ns, worst_ns) / 1e6
-                break
-        found[name] = value
-    return found
 
 
 def _sums(done: Sequence[Attempt], names: Sequence[str]) -> dict[str, int]:

@@ -31,7 +31,7 @@ from dexndm_ros.nodes._time import node_clock
 from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
 from dexndm_ros.replay.ledger_worker import LedgerWorker
 from dexndm_ros.replay.lock import LockedError
-from dexndm_ros.replay.pace import Pace
+from dexndm_ros.replay.pace import PERIOD_ERROR, Pace
 from dexndm_ros.replay.prepare import LEDGER_FILE, Prepared, PrepareError, prepare
 from dexndm_ros.replay.run import Finished, Job, JobKind, Recorded, ReplayRun
 from dexndm_ros.replay.supervisor import Supervisor
@@ -310,7 +310,7 @@ class ChaosBoxReplay(Node):
             return
         worker.statistic("pace", self._pace.to_dict())
         worker.statistic("faults", self._supervisor.faults)
-        worker.statistic(f"period_error/{self._life}", loop.period_error.to_dict())
+        worker.statistic(PERIOD_ERROR + self._life, loop.period_error.to_dict())
 
     def _on_loop_exit(self, error: BaseException | None) -> None:
         if error is not None:

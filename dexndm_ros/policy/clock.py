@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -117,6 +117,17 @@ class Histogram:
         bins = list(self._bins)
         counts = {str(index): count for index, count in enumerate(bins) if count}
         return {"bin_ns": self.bin_ns, "max_ns": self.max_ns, "counts": counts}
+
+    def add(self, data: Mapping[str, Any]) -> None:
+        """Add the counts of another one's ``to_dict``; bins of the same width. Its mean is not known."""
+        if data["bin_ns"] != self.bin_ns:
+            raise ValueError(
+                f"bins of {data['bin_ns']} ns do not fit into bins of {self.bin_ns} ns"
+            )
+        for index, count in data["counts"].items():
+            self._bins[min(int(index), len(self._bins) - 1)] += count
+            self.count += count
+        self.max_ns = max(self.max_ns, data["max_ns"])
 
     def mean_ms(self) -> float:
         """Mean value; NaN if empty."""

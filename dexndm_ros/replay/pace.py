@@ -1,11 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast a campaign goes: share of the time spent replaying, and when it will be done."""
+"""How fast a campaign goes: share of the time spent replaying, when it will be done, how even its ticks are."""
 
 from __future__ import annotations
 
-__all__ = ["Pace"]
+from collections.abc import Mapping
+from typing import Any
+
+from dexndm_ros.policy.clock import Histogram
+
+__all__ = ["PERIOD_ERROR", "Pace", "period_error"]
 
 _NS = 1e9
+PERIOD_ERROR = "period_error/"
+"""Statistics of the ledger under these names are histograms, one of each life of the replay."""
+
+
+def period_error(statistics: Mapping[str, Any]) -> Histogram:
+    """The period errors of all lives of a campaign's replay, from its ledger's statistics."""
+    histogram = Histogram()
+    for name, data in statistics.items():
+        if name.startswith(PERIOD_ERROR):
+            histogram.add(data)
+    return histogram
 
 
 class Pace:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import gc
+import json
 import math
 import os
 import threading
@@ -281,3 +282,19 @@ def test_a_loop_reports_what_it_got():
 def test_impossible_priorities_are_refused(priority):
     with pytest.raises(ValueError, match=r"1\.\.99"):
         RealtimeConfig(fifo_priority=priority)
+
+
+def test_histograms_of_several_lives_add_up():
+    one, two, both = Histogram(), Histogram(), Histogram()
+    for value in (5_000, 15_000, 2_000_000_000):
+        one.record(value)
+    for value in (15_000, 16_000, 17_000):
+        two.record(value)
+    for part in (one, two):
+        both.add(json.loads(json.dumps(part.to_dict())))
+    assert both.count == 6
+    assert both.quantile_ms(0.5) == pytest.approx(0.02)
+    assert both.max_ns == 2_000_000_000
+    assert both.quantile_ms(1.0) == pytest.approx(2000.0)
+    with pytest.raises(ValueError, match="do not fit"):
+        both.add(Histogram(bin_ns=1).to_dict())
