@@ -223,7 +223,8 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
     world = values["world"].strip() or _WORLD_OF_LOAD[head.hand_load]
     *virtual, driver = _hand({**values, "world": world}, enable=False)
     rate_hz = float(driver.parameters["rate_hz"])
-    time: dict[str, ParameterValue] = {"use_sim_time": True} if sim else {}
+    # At its real pace the virtual hand needs no clock of its own: everything runs as with a hand of metal.
+    time: dict[str, ParameterValue] = {"use_sim_time": True} if speed != 1.0 else {}
     night: dict[str, ParameterValue] = {"relax_after_s": _RELAX_AFTER_S, **time}
     if sim:
         night |= {

@@ -210,7 +210,14 @@ def test_a_faster_virtual_hand_has_a_faster_driver_and_everybody_follows_its_clo
     for name in ("leap_hand_driver", "episode_recorder", "chaos_box_replay"):
         assert named[name].parameters["use_sim_time"] is True
     fastest = by_name(system("chaos_box", words | {"speed": "40"}))["leap_hand_driver"].parameters
-    assert fastest["rate_hz"] == 500.0
+    assert fastest["rate_hz"] == 250.0
+
+
+def test_at_its_real_pace_a_virtual_hand_lives_by_the_same_clock_as_a_real_one(
+    campaign: str,
+) -> None:
+    for process in system("chaos_box", {"campaign": campaign}):
+        assert "use_sim_time" not in process.parameters
 
 
 def test_a_real_hand_in_the_box_lives_in_real_time(campaign: str, tmp_path: Path) -> None:
