@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy,
@@ -17,6 +16,7 @@ from rclpy.qos import (
     ReliabilityPolicy,
 )
 
+from dexndm_ros.nodes._polled import Polled, unheard
 from dexndm_ros.recording.metadata import Topic
 
 __all__ = ["DEFAULT_TOPICS", "Ear", "TopicError", "TopicSpec", "parse_topics"]
@@ -83,19 +83,6 @@ def parse_topics(lines: Sequence[str]) -> tuple[TopicSpec, ...]:
     return tuple(specs.values())
 
 
-class _Polled(CallbackGroup):
-    """Its subscriptions are no business of the executor: that takes 40 times as long for each message."""
-
-    def can_execute(self, entity: Any) -> bool:
-        return False
-
-    def beginning_execution(self, entity: Any) -> bool:
-        return False
-
-    def ending_execution(self, entity: Any) -> None:
-        """Nothing is ever begun."""
-
-
 class Ear:
     """Listens to one topic, with the quality of service that its publishers offer.
 
@@ -118,7 +105,7 @@ class Ear:
         self._type = _message_type(spec)
         self._node = node
         self._depth = depth
-        self._group = _Polled()
+        self._group = Polled()
         self._offered: list[QoSProfile] = []
         self._matched_at_look = 0
         durability = DurabilityPolicy.TRANSIENT_LOCAL if spec.latched else DurabilityPolicy.VOLATILE
@@ -197,12 +184,8 @@ class Ear:
             durability=durability,
         )
         self._subscription = self._node.create_subscription(
-            self._type, self.name, _never, qos, callback_group=self._group, raw=True
+            self._type, self.name, unheard, qos, callback_group=self._group, raw=True
         )
-
-
-def _never(message: bytes) -> None:
-    """No executor takes these messages."""
 
 
 def _message_type(spec: TopicSpec) -> Any:

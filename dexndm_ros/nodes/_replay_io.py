@@ -17,6 +17,7 @@ from rclpy.node import Node
 from scipy.spatial.transform import Rotation
 
 from dexndm_ros.hand.joints import JOINT_COUNT
+from dexndm_ros.nodes._polled import AllOf
 from dexndm_ros.policy.realtime import RealtimeConfig
 from dexndm_ros.policy.wrist import parse_wrist
 from dexndm_ros.replay.views import HandMode, HandView, RecorderView
@@ -33,6 +34,7 @@ PARAMETERS: tuple[tuple[str, Any, str], ...] = (
 )
 
 
+_STATES = 100
 _HEALTH_AGE_S = 2.5
 _SILENT_S = 0.3
 _NOWHERE = np.full(JOINT_COUNT, np.nan)
@@ -83,12 +85,17 @@ def read_settings(node: Node) -> Settings:
 class Ears:
     """The newest of what others say. Callbacks store, the control thread looks.
 
+    The fast topic has no callback: the control thread takes its messages itself, so that no other thread
+    holds the interpreter when a tick is due.
+
     Args:
+        node: owns the subscription to hand/state.
         orientation: wrist orientation of the campaign.
         tolerance_deg: how far the real one may be from it.
     """
 
-    def __init__(self, orientation: str, tolerance_deg: float) -> None:
+    def __init__(self, node: Node, orientation: str, tolerance_deg: float) -> None:
+        self._states = AllOf(node, HandState, "hand/state", _STATES)
         self._orientation = orientation
         self._tolerance_deg = tolerance_deg
         self._state: tuple[HandState, float] | None = None
@@ -99,9 +106,12 @@ class Ears:
         self._recorder_s = 0.0
         self.wrist_refusal = ""
 
-    def on_state(self, message: HandState) -> None:
-        """hand/state."""
-        self._state = (message, time.monotonic())
+    def listen(self) -> list[HandState]:
+        """The states since the last call, oldest first; called in the control thread."""
+        taken = self._states.take()
+        if taken:
+            self._state = (taken[-1], time.monotonic())
+        return taken
 
     def on_health(self, message: HandHealth) -> None:
         """hand/health."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from dexndm_msgs.msg import EpisodeRecorded, HandHealth, HandState, RecorderStatus
+from dexndm_msgs.msg import EpisodeRecorded, HandHealth, RecorderStatus
 from geometry_msgs.msg import QuaternionStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -75,7 +75,7 @@ class ChaosBoxReplay(Node):
         self._bags = prepared.bags
         self._time = node_clock(self)
         self._clock_watch = ClockWatch()
-        self._ears = Ears(campaign.orientation, settings.wrist_tolerance_deg)
+        self._ears = Ears(self, campaign.orientation, settings.wrist_tolerance_deg)
         self._supervisor = Supervisor(campaign, _RATE_HZ, settings.begun)
         self._replay = ReplayRun(
             campaign.motion, _RATE_HZ, self._on_finished, self._supervisor.setback
@@ -109,7 +109,6 @@ class ChaosBoxReplay(Node):
         self._output = ReplayOutput(
             self, self._campaign.name, str(self._bags.parent), _RATE_HZ, self._time
         )
-        self.create_subscription(HandState, "hand/state", self._on_state, control_subscriber())
         ears, newest = self._ears, control_subscriber()
         self.create_subscription(HandHealth, "hand/health", ears.on_health, 1)
         self.create_subscription(RecorderStatus, "recorder/status", ears.on_recorder, 1)
@@ -146,11 +145,6 @@ class ChaosBoxReplay(Node):
             self._prepared.lock.release()
 
     # --- callbacks: they only store ---------------------------------------------------------------
-
-    def _on_state(self, message: HandState) -> None:
-        self._ears.on_state(message)
-        if self._replay.stepping and message.command_source == self.get_name():
-            self._replay.tally.state(message.current, message.seq, message.command_seq)
 
     def _on_recorded(self, m: EpisodeRecorded) -> None:
         recorded = Recorded(
@@ -198,7 +192,11 @@ class ChaosBoxReplay(Node):
         while self._inbox:
             self._inbox.popleft()()
         self._calls.look()
-        seen, replay = self._look(), self._replay
+        replay = self._replay
+        for state in self._ears.listen():
+            if replay.stepping and state.command_source == self.get_name():
+                replay.tally.state(state.current, state.seq, state.command_seq)
+        seen = self._look()
         decision = self._supervisor.tick(seen, replay.sent, replay.stepping, replay.done)
         out = replay.tick(decision, seen.hand, tick.start_ns, seen.now_s, tick.missed)
         if out.step == 0:

@@ -43,7 +43,7 @@ from dexndm_ros.nodes._dashboard_inputs import (
     status_seen,
     step_seen,
 )
-from dexndm_ros.nodes._newest import NewestOf
+from dexndm_ros.nodes._polled import NewestOf
 from dexndm_ros.nodes._run import NodeFailedError, run_node
 
 __all__ = ["PARAMETERS", "DashboardNode", "main"]
