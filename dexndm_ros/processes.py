@@ -148,6 +148,7 @@ class Processes:
         self._budgets = {spec.name: RespawnBudget(respawn) for spec in self._specs}
         self._due_s: dict[str, float] = {}
         self._old_handlers: dict[int, Any] = {}
+        self._signalled = 0
 
     def __enter__(self) -> Self:
         self._install_handlers()
@@ -204,7 +205,11 @@ class Processes:
 
         Raises:
             RuntimeError: a process is due, and this is not the main thread.
+            SystemExit: a signal asked for the end.
         """
+        if self._signalled:
+            # Python drops an exception that a signal raises in a callback, of an import for one.
+            raise SystemExit(128 + self._signalled)
         ended = []
         for process in list(self._running):
             code = process.popen.poll()  # before the log, so that its last lines are read below
@@ -319,7 +324,11 @@ class Processes:
     def _install_handlers(self) -> None:
         """SIGTERM and a closed terminal end us through the ``with`` block, not past it."""
         for number in (signal.SIGTERM, signal.SIGHUP):
-            self._old_handlers[number] = signal.signal(number, _exit_on_signal)
+            self._old_handlers[number] = signal.signal(number, self._exit_on_signal)
+
+    def _exit_on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signalled = number
+        raise SystemExit(128 + number)
 
     def _restore_handlers(self) -> None:
         for number, handler in self._old_handlers.items():
@@ -333,10 +342,6 @@ def _refuse_other_threads() -> None:
         raise RuntimeError(
             "start processes from the main thread: they end with the thread that started them"
         )
-
-
-def _exit_on_signal(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 def _die_with(parent: int) -> Callable[[], None]:

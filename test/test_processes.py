@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -355,3 +356,15 @@ def test_nothing_survives_the_end_of_the_parent(
         parent.wait()
         assert parent.stdout is not None
         parent.stdout.close()
+
+
+def test_a_signal_whose_exception_got_lost_ends_it_at_the_next_look(tmp_path: Path) -> None:
+    """In the callback of an import, Python drops the exception that the signal's handler raises."""
+    with pytest.raises(SystemExit) as ended, system(tmp_path, {"a": OBEDIENT}) as processes:
+        wait_for_line(processes.logs["a"], "up")
+        pid = processes.pids["a"]
+        with suppress(SystemExit):
+            signal.raise_signal(signal.SIGTERM)
+        processes.poll()
+    assert ended.value.code == 143
+    assert not alive(pid)

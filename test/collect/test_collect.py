@@ -5,17 +5,22 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from dexndm_ros.replay.ledger import Attempt, Ledger
 from dexndm_ros.replay.verify import verify
-from support.collecting import alive, collect, wait_gone
+from support.command import Command, alive, running, wait_gone
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 NODES = {"virtual_leap_hand", "leap_hand_driver", "episode_recorder", "chaos_box_replay"}
+
+
+def collect(folder: Path, *words: str) -> AbstractContextManager[Command]:
+    return running(Command(folder, "collect", "--headless", *words))
 
 
 def attempts(out: Path) -> list[Attempt]:
@@ -38,14 +43,14 @@ def check_agreement(out: Path, done: int) -> None:
 def test_one_trajectory_unattended(campaign: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ("--campaign", str(campaign), "--out", str(out), "--trajectories", "1", "--speed", "2")
-    with collect(tmp_path, *words) as running:
-        running.until(lambda: set(running.nodes()) == NODES, "all nodes")
-        nodes = running.nodes()
-        assert running.wait() == 0, running.said
+    with collect(tmp_path, *words) as started:
+        started.until(lambda: set(started.nodes()) == NODES, "all nodes")
+        nodes = started.nodes()
+        assert started.wait() == 0, started.said
         assert not any(alive(pid) for pid in nodes.values())
     check_agreement(out, done=1)
-    assert "1 of 1 trajectories done, 0 rejected, 0 messages lost" in running.said
-    assert "Traceback" not in running.said
+    assert "1 of 1 trajectories done, 0 rejected, 0 messages lost" in started.said
+    assert "Traceback" not in started.said
     assert (out / "report.html").is_file()
 
 
@@ -53,29 +58,29 @@ def test_whatever_is_killed_the_campaign_ends_whole(campaign: Path, tmp_path: Pa
     """A replay killed in a trajectory, then Ctrl-C, then the whole system killed, then to the end."""
     out = tmp_path / "out"
     words = ("--campaign", str(campaign), "--out", str(out), "--trajectories", "2", "--speed", "2")
-    with collect(tmp_path, *words) as running:
-        running.until(lambda: under_way(out), "a recording")
-        killed = running.nodes()["chaos_box_replay"]
+    with collect(tmp_path, *words) as started:
+        started.until(lambda: under_way(out), "a recording")
+        killed = started.nodes()["chaos_box_replay"]
         os.kill(killed, signal.SIGKILL)
-        running.until(
-            lambda: running.nodes().get("chaos_box_replay", killed) != killed, "another replay"
+        started.until(
+            lambda: started.nodes().get("chaos_box_replay", killed) != killed, "another replay"
         )
-        running.until(lambda: len(attempts(out)) > 1 and under_way(out), "another attempt")
-        nodes = running.nodes()
-        running.process.send_signal(signal.SIGINT)
-        assert running.wait() == 130, running.said
+        started.until(lambda: len(attempts(out)) > 1 and under_way(out), "another attempt")
+        nodes = started.nodes()
+        started.process.send_signal(signal.SIGINT)
+        assert started.wait() == 130, started.said
         assert not any(alive(pid) for pid in nodes.values())
-    assert "chaos_box_replay ended by SIGKILL" in running.said
-    assert "; it is started again in" in running.said
-    assert f"to go on: dexndm collect --out {out}" in running.said
-    with collect(tmp_path, "--out", str(out), "--speed", "2") as running:
-        running.until(lambda: under_way(out), "a recording")
-        nodes = running.nodes()
-        running.process.kill()
-        assert running.wait() == -signal.SIGKILL
+    assert "chaos_box_replay ended by SIGKILL" in started.said
+    assert "; it is started again in" in started.said
+    assert f"to go on: dexndm collect --out {out}" in started.said
+    with collect(tmp_path, "--out", str(out), "--speed", "2") as started:
+        started.until(lambda: under_way(out), "a recording")
+        nodes = started.nodes()
+        started.process.kill()
+        assert started.wait() == -signal.SIGKILL
         wait_gone(nodes)
-    with collect(tmp_path, "--out", str(out), "--speed", "2") as running:
-        assert running.wait() == 0, running.said
+    with collect(tmp_path, "--out", str(out), "--speed", "2") as started:
+        assert started.wait() == 0, started.said
     check_agreement(out, done=2)
     ends = [a.state for a in attempts(out)]
     assert ends.count("interrupted") >= 3 and "claimed" not in ends

@@ -22,7 +22,7 @@ from dexndm_msgs.srv import InjectFault
 
 from dexndm_ros.replay.ledger import Ledger
 from dexndm_ros.replay.verify import verify
-from support.collecting import Collect
+from support.command import Command
 from support.ros import Graph
 
 NODES = ("virtual_leap_hand", "leap_hand_driver", "episode_recorder", "chaos_box_replay")
@@ -63,7 +63,7 @@ class Night:
         self.on_tmpfs = False
         self.disk = folder / "disk"
         self.out = self.disk / "night"
-        self.collect: Collect | None = None
+        self.collect: Command | None = None
         self.starts = 0
         self.lives: dict[str, int] = {}
         self.slowest_off_s = 0.0
@@ -271,7 +271,7 @@ class Night:
         if not (self.out / "campaign.yaml").exists():
             words += ["--campaign", str(file)]
         self.starts += 1
-        self.collect = Collect(self.folder, *words)
+        self.collect = Command(self.folder, "collect", "--headless", *words)
 
     def _end(self) -> None:
         collect = self.collect

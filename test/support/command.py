@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real ``dexndm collect`` and its processes."""
+"""A ``dexndm`` command that starts nodes, as a user starts it: what it prints, its processes, its end."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from pathlib import Path
 PATIENCE_S = 300.0
 
 
-class Collect:
-    """A collect process and what it printed."""
+class Command:
+    """A running command and what it printed.
+
+    Args:
+        folder: its own: for locks, virtual ports and its output.
+        words: after ``dexndm``.
+    """
 
     def __init__(self, folder: Path, *words: str) -> None:
         self.output = folder / f"output_{time.monotonic_ns()}"
-        command = [sys.executable, "-m", "dexndm_ros.cli", "collect", "--headless", *words]
+        command = [sys.executable, "-m", "dexndm_ros.cli", *words]
         environment = os.environ | {"XDG_RUNTIME_DIR": str(folder), "TMPDIR": str(folder)}
         with self.output.open("wb") as file:
             self.process = subprocess.Popen(
@@ -57,6 +62,19 @@ class Collect:
             raise AssertionError(f"did not end:\n{self.said}") from None
 
 
+@contextmanager
+def running(command: Command) -> Iterator[Command]:
+    """Leaving it kills what is left."""
+    try:
+        yield command
+    finally:
+        left = command.nodes()
+        if command.process.poll() is None:
+            command.process.kill()
+            command.process.wait()
+        wait_gone(left)
+
+
 def stat(pid: int) -> list[str]:
     """State, parent and what follows them in /proc/PID/stat."""
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -74,16 +92,3 @@ def wait_gone(nodes: dict[str, int]) -> None:
     while left := [name for name, pid in nodes.items() if alive(pid)]:
         assert time.monotonic() < deadline_s, f"still running: {left}"
         time.sleep(0.05)
-
-
-@contextmanager
-def collect(folder: Path, *words: str) -> Iterator[Collect]:
-    running = Collect(folder, *words)
-    try:
-        yield running
-    finally:
-        left = running.nodes()
-        if running.process.poll() is None:
-            running.process.kill()
-            running.process.wait()
-        wait_gone(left)
