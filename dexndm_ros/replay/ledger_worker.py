@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dexndm_ros.recording.check import check_bag
-from dexndm_ros.replay.ledger import Counts, Ledger, LedgerError, LedgerStateError, Result
+from dexndm_ros.recording.partial import PART, PARTIAL, put_aside
+from dexndm_ros.replay.ledger import Claim, Counts, Ledger, LedgerError, LedgerStateError, Result
 from dexndm_ros.replay.player import load
 from dexndm_ros.replay.prepare import Prepared
-from dexndm_ros.replay.reconcile import reconcile
+from dexndm_ros.replay.reconcile import reconcile, why_not_whole
 from dexndm_ros.replay.run import Finished, Job, JobKind, Recorded, ReplayRun, claim_of
 
 __all__ = ["LedgerWorker"]
@@ -45,6 +46,7 @@ class LedgerWorker:
         self._say = say
         self._work: queue.Queue[Callable[[Ledger], None] | None] = queue.Queue()
         self._stop = threading.Event()
+        self._claimed: Claim | None = None  # and its trajectory is not read yet
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self.trouble = ""
         """Why the ledger cannot be written; '' = it can."""
@@ -97,22 +99,27 @@ class LedgerWorker:
             ledger.close()
 
     def _until_done(self, ledger: Ledger, work: Callable[[Ledger], None]) -> None:
+        done = False
         while not self._stop.is_set():
             try:
-                work(ledger)
+                if not done:
+                    work(ledger)
+                done = True  # once: a claim that is made again is another one
                 self.counts = ledger.counts()
                 self.trouble = ""
                 return
             except LedgerStateError as error:
                 self._say(True, str(error))  # again would be no better
                 return
-            except LedgerError as error:
+            except (
+                Exception
+            ) as error:  # a disk or a library that fails: unheard, it would end all work
                 self._in_trouble(error)
 
-    def _in_trouble(self, error: LedgerError) -> None:
-        if not self.trouble:
-            self._say(True, str(error))
-        self.trouble = str(error)
+    def _in_trouble(self, error: Exception) -> None:
+        begins, self.trouble = not self.trouble, str(error) or repr(error)
+        if begins:
+            self._say(True, self.trouble)
         self._stop.wait(_AGAIN_S)
 
     def _reconcile(self, ledger: Ledger) -> None:
@@ -130,36 +137,53 @@ class LedgerWorker:
         elif job.kind is JobKind.REJECT:
             ledger.reject(claim_of(job), job.reason)
         elif job.kind is JobKind.RELEASE:
-            bag = Path(job.recorded.path).name if job.recorded else ""
-            ledger.release(claim_of(job), job.reason, bag=bag)
+            ledger.release(claim_of(job), job.reason, bag=self._not_kept(job))
         elif job.kind is JobKind.RESOLVE:
             self._resolve(ledger, job)
         else:
             raise ValueError(f"{job.kind} is no job for the ledger")
 
     def _claim(self, ledger: Ledger) -> None:
-        claim = ledger.claim()
+        claim = self._claimed = self._claimed or ledger.claim()
         loaded = None
         if claim is not None:
             trajectory = self._prepared.source.trajectory(claim.trajectory)
             loaded = load(claim, trajectory.targets_rad, self._prepared.campaign.noise)
+        self._claimed = None
         self._answer(lambda run: run.claimed(loaded))
 
+    def _not_kept(self, job: Job) -> str:
+        """Name of the recording of an attempt that does not count; '' = there is none."""
+        if job.recorded is None or not job.recorded.path:
+            return ""
+        name = Path(job.recorded.path).name
+        # Whole, and yet not what was to be recorded: under its final name it would be taken for data.
+        return self._aside(name, job.reason) if job.recorded.complete else name
+
     def _resolve(self, ledger: Ledger, job: Job) -> None:
-        """The recorder died after END was asked: its bag is whole and in place, or it is not there."""
+        """Nobody said what became of a recording that was to end: its bag is there and whole, or it does not count."""
         assert job.loaded is not None and job.finished is not None
         episode = job.loaded.episode
-        found = check_bag(self._bags / episode)
-        if found.complete and not found.lost:
+        reason = "the recorder did not say what became of it"
+        # A recorder that is only late must not finish it behind our back: the first to rename it decides.
+        aside = self._aside(episode + PART, reason)
+        flaw, found = why_not_whole(self._bags / episode)
+        if found is not None:
             recorded = Recorded(
                 episode, "", True, "", str(self._bags / episode), found.messages, 0, 0,
                 found.bytes, found.duration_s,
             )  # fmt: skip
             ledger.finish(claim_of(job), result(recorded, job.finished))
-        else:
-            ledger.release(
-                claim_of(job), f"the recorder died while it closed the bag: {found.reason}"
-            )
+            return
+        aside = self._aside(episode, flaw) or aside
+        ledger.release(claim_of(job), f"{reason}: {flaw}", bag=aside)
+
+    def _aside(self, name: str, reason: str) -> str:
+        """Put a folder aside; returns its new name, or the one it already has there, or ''."""
+        with contextlib.suppress(FileNotFoundError):
+            return put_aside(self._bags / name, reason).name
+        there = name.removesuffix(PART) + PARTIAL
+        return there if (self._bags / there).is_dir() else ""
 
 
 def result(recorded: Recorded, finished: Finished) -> Result:
