@@ -79,9 +79,7 @@ def _make_job(options: CollectOptions) -> CollectJob:
             lock.release()
         raise
     processes = system("chaos_box", options.arguments(out / CAMPAIGN_FILE, out))
-    port = f" --port {options.port}" if options.port else ""
-    again = f"dexndm collect --out {out}{port}"
-    return CollectJob(campaign, out, ledger, tuple(processes), again, locks)
+    return CollectJob(campaign, out, ledger, tuple(processes), options.again(out), locks)
 
 
 def campaign_file(options: CollectOptions, out: Path | None) -> Path:

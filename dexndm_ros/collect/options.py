@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,21 @@ class CollectOptions:
             "dashboard": "false" if self.headless else "true",
             "dashboard_port": self.dashboard_port,
         }
+
+    def again(self, out: Path) -> str:
+        """The command that goes on in a folder, with the same hand; what the folder's campaign says is left out."""
+        d, words = CollectOptions(), ["dexndm", "collect", "--out", str(out)]
+        for flag, given, default in (
+            ("--port", self.port, d.port),
+            ("--profile", self.profile, d.profile),
+            ("--world", self.world, d.world),
+            ("--speed", self.speed, d.speed),
+            ("--rate", self.rate_hz, d.rate_hz),
+            ("--dashboard-port", self.dashboard_port, d.dashboard_port),
+        ):
+            words += [flag, given] if given != default else []
+        words += ["--realtime"] * self.realtime + ["--headless"] * self.headless
+        return shlex.join(words)
 
 
 def parse_options(argv: Sequence[str]) -> CollectOptions:

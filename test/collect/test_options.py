@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,14 @@ def test_a_wrong_word_ends_with_status_2_and_a_sentence(
         parse_options(words)
     assert ending.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_the_command_that_goes_on_is_for_the_same_hand() -> None:
+    words = ["--out", "/data/my night", "--port", "/dev/leap_hand", "--profile", "lite", "--realtime",
+             "--trajectories", "9"]  # fmt: skip
+    again = parse_options(words).again(Path("/data/my night"))
+    assert again == (
+        "dexndm collect --out '/data/my night' --port /dev/leap_hand --profile lite --realtime"
+    )
+    assert parse_options(shlex.split(again)[2:]).again(Path("/data/my night")) == again
+    assert parse_options([]).again(Path("out")) == "dexndm collect --out out"
