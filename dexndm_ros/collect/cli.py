@@ -20,7 +20,10 @@ from dexndm_ros.collect.run import run_campaign
 from dexndm_ros.collect.summary import Summary
 from dexndm_ros.collect.watch import Verdict
 from dexndm_ros.processes import node_environment
-from dexndm_ros.replay.ledger import LedgerError
+from dexndm_ros.replay.ledger import Ledger, LedgerError
+from dexndm_ros.replay.lock import CampaignLock
+from dexndm_ros.replay.prepare import BAGS
+from dexndm_ros.replay.reconcile import reconcile
 
 __all__ = ["main"]
 
@@ -50,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             verdict = run_campaign(job, progress)
     except KeyboardInterrupt:
         verdict = None
+    _settle(job)
     _close(job)
     if verdict is None:
         print(f"stopped, the torque is off; to go on: {job.again}")
@@ -80,6 +84,16 @@ def _announce(job: CollectJob, options: CollectOptions, progress: Progress) -> N
         f"load {campaign.hand_load}, {hand}"
     )
     progress.say(f"folder: {job.out}")
+
+
+def _settle(job: CollectJob) -> None:
+    """Every process has ended: a bag that was being closed meanwhile counts, or is put aside."""
+    try:
+        with CampaignLock(job.out, "dexndm collect"), Ledger.open(job.ledger) as ledger:
+            for line in reconcile(ledger, job.out / BAGS).lines:
+                print(line)
+    except (LedgerError, OSError) as error:
+        print(f"ledger and bags are put in order at the next start ({error})")
 
 
 def _close(job: CollectJob) -> None:

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from dexndm_ros.collect import cli
+from dexndm_ros.collect.watch import Verdict
+from dexndm_ros.replay.campaign import Campaign
 from dexndm_ros.replay.ledger import Ledger, Result
 from dexndm_ros.replay.prepare import prepare
+from dexndm_ros.replay.verify import verify
+from support.replays import begin_replay, write_replay
 
 
 def test_a_refusal_is_one_sentence_and_status_2(
@@ -52,3 +56,30 @@ def test_a_campaign_that_is_done_starts_nothing_and_reports(
     assert f"dexndm campaign verify {out}" in said
     assert not (out / "logs").exists()
     assert (out / "report.html").is_file()
+
+
+def test_what_was_being_closed_at_the_end_is_settled(
+    campaign: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The replay ends first: one bag is finished after it, of another something is left."""
+    out = tmp_path / "out"
+
+    def run(job, progress):
+        prepared = prepare(None, out, hold=False)
+        with Ledger.open(prepared.ledger_path) as ledger:
+            one, two = ledger.claim(), ledger.claim()
+            assert one is not None and two is not None
+            rules = Campaign.load(campaign)
+            write_replay(prepared.bags, rules, one, prepared.source)
+            begin_replay(prepared.bags, rules, two, prepared.source, steps=20).flush()
+        return Verdict("", "the time of the schedule is over")
+
+    monkeypatch.setattr(cli, "run_campaign", run)
+    assert cli.main(["--campaign", str(campaign), "--out", str(out), "--headless"]) == 0
+    said = capsys.readouterr().out
+    assert "1 of 3 trajectories done, 0 rejected, 2 to do" in said
+    report = verify(out)
+    assert report.agrees, report.problems
