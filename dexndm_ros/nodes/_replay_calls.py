@@ -12,7 +12,7 @@ from rclpy.client import Client
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from dexndm_ros.replay.run import Job, JobKind
+from dexndm_ros.replay.jobs import Job, JobKind
 
 __all__ = ["Calls"]
 

@@ -13,9 +13,9 @@ from rclpy.node import Node
 from dexndm_ros.nodes._qos import control_publisher
 from dexndm_ros.nodes._time import fill_stamp, stamp_ns
 from dexndm_ros.policy.clock import Clock, LoopStatistics
+from dexndm_ros.replay.jobs import RunTick
 from dexndm_ros.replay.ledger import Counts
 from dexndm_ros.replay.pace import Pace
-from dexndm_ros.replay.run import RunTick
 from dexndm_ros.replay.views import Decision, State
 
 __all__ = ["ReplayOutput", "Report"]

@@ -29,11 +29,12 @@ from dexndm_ros.nodes._replay_output import ReplayOutput, Report
 from dexndm_ros.nodes._run import NodeFailedError, NodeRefusedError, run_node
 from dexndm_ros.nodes._time import node_clock
 from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
+from dexndm_ros.replay.jobs import Finished, Job, JobKind, Recorded
 from dexndm_ros.replay.ledger_worker import LedgerWorker
-from dexndm_ros.replay.lock import LockedError
+from dexndm_ros.replay.lock import LockedError, hand_lock
 from dexndm_ros.replay.pace import PERIOD_ERROR, Pace
 from dexndm_ros.replay.prepare import LEDGER_FILE, Prepared, PrepareError, prepare
-from dexndm_ros.replay.run import Finished, Job, JobKind, Recorded, ReplayRun
+from dexndm_ros.replay.run import ReplayRun
 from dexndm_ros.replay.supervisor import Supervisor
 from dexndm_ros.replay.views import Decision, Intent, Seen, State
 from dexndm_ros.replay.watch import ClockWatch, LoadWatch
@@ -61,6 +62,7 @@ class ChaosBoxReplay(Node):
         self._events: deque[tuple[bool, str]] = deque(maxlen=100)
         self._decision = Decision(State.IDLE, "starting", "starting")
         self._others = ""
+        self._load_said = ""
         self._session = ""
         self._life = f"{os.getpid()}-{time.time_ns()}"
         """This life of the process: statistics of several add up."""
@@ -97,6 +99,9 @@ class ChaosBoxReplay(Node):
     def _prepare(self) -> Prepared:
         try:
             self._settings = settings = read_settings(self)
+            # One campaign on the hand of a graph: two would be refused by the driver, and never end.
+            domain = os.environ.get("ROS_DOMAIN_ID", "0")
+            self._hand_lock = hand_lock(f"replay in ROS domain {domain}, {self.get_namespace()}")
             return prepare(settings.campaign or None, settings.directory)
         except (PrepareError, LockedError) as error:
             # A disk has room again, a lock is let go: a campaign that has begun is worth another try.
@@ -197,7 +202,9 @@ class ChaosBoxReplay(Node):
             if replay.stepping and state.command_source == self.get_name():
                 replay.tally.state(state.current, state.seq, state.command_seq)
         seen = self._look()
-        decision = self._supervisor.tick(seen, replay.sent, replay.stepping, replay.done)
+        decision = self._supervisor.tick(
+            seen, replay.sent, replay.stepping, replay.done, replay.closing
+        )
         out = replay.tick(decision, seen.hand, tick.start_ns, seen.now_s, tick.missed)
         if out.step == 0:
             self._supervisor.trajectory_begins()
@@ -334,6 +341,9 @@ class ChaosBoxReplay(Node):
         if loop is None or worker is None:
             return
         load = self._load.warning()
+        if load and not self._load_said:
+            self._note(True, load)
+        self._load_said = load
         self._output.report(
             Report(
                 decision=self._decision,

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from dexndm_ros.recording.partial import PART, PARTIAL, put_aside
+from dexndm_ros.replay.jobs import Finished, Job, JobKind, Recorded, claim_of
 from dexndm_ros.replay.ledger import Claim, Counts, Ledger, LedgerError, LedgerStateError, Result
 from dexndm_ros.replay.player import load
 from dexndm_ros.replay.prepare import Prepared
 from dexndm_ros.replay.reconcile import reconcile, why_not_whole
-from dexndm_ros.replay.run import Finished, Job, JobKind, Recorded, ReplayRun, claim_of
+from dexndm_ros.replay.run import ReplayRun
 
 __all__ = ["LedgerWorker"]
 

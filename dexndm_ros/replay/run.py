@@ -9,20 +9,18 @@ that the hand does not wait for a disk.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dexndm_ros.replay.campaign import MotionConfig
-from dexndm_ros.replay.ledger import Claim
+from dexndm_ros.replay.jobs import Finished, Job, JobKind, Recorded, RunTick
 from dexndm_ros.replay.player import Loaded, Player, ramp_speed
 from dexndm_ros.replay.views import Decision, HandMode, HandView
-from dexndm_ros.replay.watch import Tally, TrajectoryNumbers
+from dexndm_ros.replay.watch import Tally
 
-__all__ = ["Finished", "Job", "JobKind", "Recorded", "ReplayRun", "RunTick"]
+__all__ = ["ReplayRun"]
 
 Vector = NDArray[np.float64]
 
@@ -36,93 +34,12 @@ _TORN_PERIODS = 8.0
 _NOT_FOLLOWED_TICKS = 6
 _SKIPPED = 10
 """A trajectory with more commands than this that were never in force is not what was to be replayed."""
+_REFUSALS = 5
+"""So many refused beginnings of a recording in a row count as a fault."""
+_RAMP_S = 15.0
+"""A hand that has not come to the first pose by then does not follow."""
 _FORGOTTEN_S = 120.0
 """A recording that has not been told of by then is looked up on the disk."""
-
-
-class JobKind(Enum):
-    """What others are asked to do."""
-
-    CLAIM = "claim"
-    BEGIN = "begin"
-    END = "end"
-    DISCARD = "discard"
-    FINISH = "finish"
-    REJECT = "reject"
-    RELEASE = "release"
-    RESOLVE = "resolve"
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What is written down of a trajectory besides its bag.
-
-    Attributes:
-        started_ns: time of its first step, clock of the loop.
-        duration_s: from its first step to the tick after its last.
-        missed_ticks: slots skipped meanwhile.
-        period_error_ms_p99: difference of the time between two of its ticks and the period; 99 % are below.
-        numbers: what it did to the hand.
-        skipped: its commands that were never in force.
-    """
-
-    started_ns: int
-    duration_s: float
-    missed_ticks: int
-    period_error_ms_p99: float
-    numbers: TrajectoryNumbers
-    skipped: int = 0
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """How a recording ended; fields as in ``EpisodeRecorded.msg``."""
-
-    episode: str
-    session: str
-    complete: bool
-    reason: str
-    path: str
-    messages: int
-    lost: int
-    dropped: int
-    bytes: int
-    duration_s: float
-
-
-@dataclass(frozen=True)
-class Job:
-    """One thing to do.
-
-    Attributes:
-        kind: what.
-        loaded: the trajectory it is about; None for CLAIM.
-        reason: why, for DISCARD, REJECT and RELEASE.
-        finished: for FINISH.
-        recorded: for FINISH, and for RELEASE where there is a bag.
-    """
-
-    kind: JobKind
-    loaded: Loaded | None = None
-    reason: str = ""
-    finished: Finished | None = None
-    recorded: Recorded | None = None
-
-
-class RunTick(NamedTuple):
-    """What to send.
-
-    Attributes:
-        target: (16,) rad; None = nothing.
-        step: step of the trajectory ``loaded``; None = no step.
-        loaded: the trajectory being replayed or ramped to.
-        jobs: what to have done.
-    """
-
-    target: Vector | None
-    step: int | None
-    loaded: Loaded | None
-    jobs: list[Job]
 
 
 class _Begin(Enum):
@@ -155,12 +72,16 @@ class ReplayRun:
         self._next: Loaded | None = None
         self._claiming = False
         self._exhausted = False
+        self._returned = 0
+        self._returned_before = 0
         self._begin = _Begin.NOT_ASKED
         self._begin_again_ns = 0
+        self._refusals = 0
+        self._ramping_since_s = 0.0
         self._player: Player | None = None
         self._tally = Tally()
         self._ended: Loaded | None = None
-        self._pending: dict[str, tuple[Loaded, Finished]] = {}
+        self._pending: dict[str, tuple[Loaded, Finished, float]] = {}
         self._sent: Vector | None = None
         self._last_ns: int | None = None
         self._last_wall_s = 0.0
@@ -185,6 +106,11 @@ class ReplayRun:
     def sent(self) -> Vector | None:
         """Target of the last tick; None = nothing was sent."""
         return self._sent
+
+    @property
+    def closing(self) -> bool:
+        """A trajectory has been played to its end, and its recording is being closed."""
+        return self._ended is not None or bool(self._pending)
 
     @property
     def done(self) -> bool:
@@ -220,9 +146,11 @@ class ReplayRun:
             self._errors_ms.append(abs((now_ns - self._last_ns) / 1e6 - self._period_s * 1e3))
         self._last_ns = now_ns
         self._end_recording(now_ns, missed)
-        self._look_after(now_ns)
+        self._look_after()
         if reason := self._stopped(decision):
             self._drop(reason, decision.blame)
+            if not decision.code:  # nobody objects, and yet the hand is not there
+                self._on_setback(reason)
         elif reason := self._torn(hand, late):
             self._drop(reason, blame=False)
             self._on_setback(reason)
@@ -235,9 +163,9 @@ class ReplayRun:
         jobs, self._jobs = self._jobs, []
         return RunTick(target, step, loaded, jobs)
 
-    def _look_after(self, now_ns: int) -> None:
-        for episode, (_, finished) in list(self._pending.items()):
-            if now_ns - finished.started_ns - finished.duration_s * 1e9 > _FORGOTTEN_S * 1e9:
+    def _look_after(self) -> None:
+        for episode, (_, _, ended_s) in list(self._pending.items()):
+            if self._last_wall_s - ended_s > _FORGOTTEN_S:
                 self._resolve(episode)
 
     def _stopped(self, decision: Decision) -> str:
@@ -254,7 +182,8 @@ class ReplayRun:
     def _torn(self, hand: HandView | None, late: bool) -> str:
         """Why the present trajectory is none any more; '' = it is."""
         if not self.stepping:
-            return ""
+            slow = self._player and self._last_wall_s - self._ramping_since_s > _RAMP_S
+            return f"the hand did not come to the first pose in {_RAMP_S:.0f} s" if slow else ""
         if late:
             return "the replay was held up, and the driver held the hand meanwhile: is the machine busy?"
         following = hand is not None and hand.mode is HandMode.ACTIVE
@@ -269,8 +198,7 @@ class ReplayRun:
         if self._begin is not _Begin.NOT_ASKED:
             self._jobs.append(Job(JobKind.DISCARD, loaded, reason))
         self._begin = _Begin.NOT_ASKED
-        self._jobs.append(Job(JobKind.REJECT if blame else JobKind.RELEASE, loaded, reason))
-        self._exhausted = False
+        self._give_back(Job(JobKind.REJECT if blame else JobKind.RELEASE, loaded, reason))
 
     def _end_recording(self, now_ns: int, missed: int) -> None:
         """A tick after the last step: the state that its target led to is on its way to the recorder."""
@@ -286,7 +214,7 @@ class ReplayRun:
             self._tally.numbers(),
             self._tally.skipped,
         )
-        self._pending[loaded.episode] = (loaded, finished)
+        self._pending[loaded.episode] = (loaded, finished, self._last_wall_s)
         self._begin = _Begin.NOT_ASKED
         self._jobs.append(Job(JobKind.END, loaded))
 
@@ -296,7 +224,7 @@ class ReplayRun:
             self._player.loaded.steps - self._player.step <= _CLAIM_AHEAD
         )
         if decision.run and near_end and not (self._next or self._claiming or self._exhausted):
-            self._claiming = True
+            self._claiming, self._returned_before = True, self._returned
             self._jobs.append(Job(JobKind.CLAIM))
         idle = self._player is None and self._ended is None
         if decision.run and idle and self._next and now_ns >= self._begin_again_ns:
@@ -310,6 +238,7 @@ class ReplayRun:
             start = hand.position_rad if self._sent is None else self._sent
             speed = ramp_speed(self._motion, fresh=self._sent is None)
             self._player, self._next = Player(self._next, start, speed, self._period_s), None
+            self._ramping_since_s = self._last_wall_s
         player = self._player
         if player is None:
             return None, None
@@ -327,7 +256,8 @@ class ReplayRun:
         """Answer to CLAIM; None = nothing is left."""
         self._claiming = False
         self._next = loaded
-        self._exhausted = loaded is None
+        # Nothing was left when it was asked; what has been given back since then is.
+        self._exhausted = loaded is None and self._returned == self._returned_before
 
     def began(self, episode: str, ok: bool, reason: str, now_ns: int) -> None:
         """Answer to BEGIN."""
@@ -335,22 +265,29 @@ class ReplayRun:
         if player is None or player.loaded.episode != episode or self._begin is not _Begin.ASKED:
             return
         if ok:
-            self._begin, self.waiting = _Begin.OPEN, ""
+            self._begin, self.waiting, self._refusals = _Begin.OPEN, "", 0
             return
         # Nothing was recorded under this name: the claim stays, and is tried again.
         self._begin_again_ns = now_ns + round(_BEGIN_AGAIN_S * 1e9)
         self._begin, self._player, self._next = _Begin.NOT_ASKED, None, player.loaded
         self.waiting = f"the recording did not begin: {reason}"
+        self._refusals += 1
+        if self._refusals % _REFUSALS == 0:
+            self._on_setback(self.waiting)
 
     def recorded(self, recorded: Recorded) -> None:
         """A recording has ended."""
+        if self._player is not None and recorded.episode == self._player.loaded.episode:
+            # It ended by itself, of a full disk for one: from now on nothing would be recorded.
+            self._begin = _Begin.NOT_ASKED
+            self._drop(f"the recording ended: {recorded.reason}", blame=False)
+            self._on_setback(f"the recording ended: {recorded.reason}")
         if recorded.episode not in self._pending:
             return
-        loaded, finished = self._pending.pop(recorded.episode)
+        loaded, finished, _ = self._pending.pop(recorded.episode)
         if reason := _flaw(recorded, finished):
             # Not the trajectory's fault: it does not count as a try of it.
-            self._jobs.append(Job(JobKind.RELEASE, loaded, reason, recorded=recorded))
-            self._exhausted = False
+            self._give_back(Job(JobKind.RELEASE, loaded, reason, recorded=recorded))
             self._on_setback(reason)
             return
         self._jobs.append(Job(JobKind.FINISH, loaded, finished=finished, recorded=recorded))
@@ -361,7 +298,6 @@ class ReplayRun:
         for episode in list(self._pending):
             self._resolve(episode)
         if self._player is not None:
-            self._begin = _Begin.NOT_ASKED  # there is nothing to discard
             self._drop("the recorder was started anew", blame=False)
 
     def end_refused(self, episode: str) -> None:
@@ -371,8 +307,13 @@ class ReplayRun:
 
     def _resolve(self, episode: str) -> None:
         """What became of a recording must be looked up on the disk."""
-        loaded, finished = self._pending.pop(episode)
-        self._jobs.append(Job(JobKind.RESOLVE, loaded, finished=finished))
+        loaded, finished, _ = self._pending.pop(episode)
+        self._give_back(Job(JobKind.RESOLVE, loaded, finished=finished))
+
+    def _give_back(self, job: Job) -> None:
+        """A job after which there may be something to claim again."""
+        self._jobs.append(job)
+        self._returned += 1
         self._exhausted = False
 
     def abandon(self, reason: str) -> list[Job]:
@@ -395,9 +336,3 @@ def _flaw(recorded: Recorded, finished: Finished) -> str:
     if finished.skipped > _SKIPPED:
         return f"{finished.skipped} commands were never in force: the driver did not keep up"
     return ""
-
-
-def claim_of(job: Job) -> Claim:
-    """The ledger's claim that a job is about."""
-    assert job.loaded is not None
-    return job.loaded.claim

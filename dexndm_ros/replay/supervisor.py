@@ -8,6 +8,7 @@ trajectory end first; what is dangerous, or leaves it unrecorded, drops it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,7 +38,9 @@ _HOLD_S = 3.0
 """A pause shorter than this is held through; after it the torque goes off."""
 _GB = 1e9
 _HAND_FAULTS = ("hand_fault", "hand_hot")
-_COUNTED = (*_HAND_FAULTS, "hand_away", "recorder_away")
+_HAND_TROUBLE = (*_HAND_FAULTS, "hand_away")
+_COUNTED = (*_HAND_TROUBLE, "recorder_away")
+_WAITS = ("hand_away", "recorder_away", "starting")
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,14 @@ class Supervisor:
 
     # --- a tick -----------------------------------------------------------------------------------
 
-    def tick(self, seen: Seen, target_rad: Vector | None, stepping: bool, done: bool) -> Decision:
+    def tick(
+        self,
+        seen: Seen,
+        target_rad: Vector | None,
+        stepping: bool,
+        done: bool,
+        closing: bool = False,
+    ) -> Decision:
         """Decide.
 
         Args:
@@ -134,8 +144,13 @@ class Supervisor:
             target_rad: target sent in the last tick, (16,); None = nothing was sent.
             stepping: a trajectory is being replayed (not the ramp before it).
             done: nothing is left to do.
+            closing: a recording is being closed.
         """
-        objection = next(self._rules(seen, target_rad, stepping, done), None)
+        rules = self._rules(seen, target_rad, stepping, done, closing)
+        objection = next(rules, None)
+        if objection is not None and stepping and not objection.drop:
+            # Who wants the trajectory to end first must not hide who wants it to end now.
+            objection = next((other for other in rules if other.drop), objection)
         self._count(objection)
         if objection is None:
             return self._run(seen)
@@ -155,10 +170,12 @@ class Supervisor:
         """A fault counts once, when it begins."""
         code, before = objection.code if objection else "", self._code
         self._code = code
+        if code not in _WAITS:
+            self._away_since_s = None
         if objection is None or code not in _COUNTED or code == before:
             return
-        if code in _HAND_FAULTS and before in _HAND_FAULTS:
-            return  # it has cooled, and is the same fault still
+        if code in _HAND_TROUBLE and before in _HAND_TROUBLE:
+            return  # it has cooled, or is heard again, and is the same trouble still
         self.setback(objection.reason)
 
     def _run(self, seen: Seen) -> Decision:
@@ -190,7 +207,7 @@ class Supervisor:
     # --- the rules, the weightiest first ------------------------------------------------------------
 
     def _rules(
-        self, seen: Seen, target_rad: Vector | None, stepping: bool, done: bool
+        self, seen: Seen, target_rad: Vector | None, stepping: bool, done: bool, closing: bool
     ) -> Iterator[_Objection]:
         if done:
             yield _Objection(State.DONE, "done", "all trajectories are done")
@@ -202,7 +219,7 @@ class Supervisor:
             yield _Objection(state, self.intent.name.lower(), self.intent.value)
         if seen.refusal:
             yield _Objection(State.FAULT, "refused", seen.refusal)
-        yield from self._schedule_rules(seen.clock)
+        yield from self._schedule_rules(seen.clock, stepping or closing)
         if seen.starting:
             yield self._away(seen, "starting", seen.starting, State.IDLE)
         yield from self._hand_rules(seen)
@@ -212,14 +229,15 @@ class Supervisor:
         if self._rest_ticks:
             yield _Objection(State.COOLING, *self._rest, drop=False)
 
-    def _schedule_rules(self, now: datetime) -> Iterator[_Objection]:
+    def _schedule_rules(self, now: datetime, unfinished: bool) -> Iterator[_Objection]:
         begun = self._begun
         schedule = self._campaign.schedule
         if schedule.in_schedule(now, begun):
             return
         until = schedule.until(now, begun)
         if until is None:
-            yield _Objection(State.DONE, "schedule_over", "the time of the schedule is over", False)
+            state = State.RUNNING if unfinished else State.DONE
+            yield _Objection(state, "schedule_over", "the time of the schedule is over", False)
         else:
             text = f"outside of the schedule: goes on at {until:%H:%M}"
             yield _Objection(State.IDLE, "schedule", text, False)
@@ -241,7 +259,6 @@ class Supervisor:
             text = "no recorder/status: is episode_recorder running? Nothing moves unrecorded"
             yield self._away(seen, "recorder_away", text, State.PAUSED)
             return
-        self._away_since_s = None
         free_gb = recorder.free_bytes / _GB
         self._disk_low = free_gb < (disk.resume_gb if self._disk_low else disk.pause_gb)
         if self._disk_low:
@@ -270,7 +287,8 @@ class Supervisor:
         self, hand: HandView, target_rad: Vector | None, stepping: bool
     ) -> Iterator[_Objection]:
         cooling, hottest_c = self._campaign.cooling, hand.hottest_c
-        self._cooling = hottest_c >= (cooling.resume_c if self._cooling else cooling.pause_c)
+        if not math.isnan(hottest_c):  # a driver that was started anew does not know it yet
+            self._cooling = hottest_c >= (cooling.resume_c if self._cooling else cooling.pause_c)
         if self._cooling:
             text = (
                 f"a motor is hot: resting from {cooling.pause_c:g} down to {cooling.resume_c:g} C"

@@ -13,12 +13,12 @@ import pytest
 from dexndm_ros.recording.partial import reason_of
 from dexndm_ros.replay import ledger_worker as module
 from dexndm_ros.replay.campaign import Campaign
+from dexndm_ros.replay.jobs import Finished, Job, JobKind, Recorded
 from dexndm_ros.replay.ledger import Ledger, LedgerError
 from dexndm_ros.replay.ledger_worker import LedgerWorker
 from dexndm_ros.replay.library import open_source
 from dexndm_ros.replay.player import load
 from dexndm_ros.replay.prepare import prepare
-from dexndm_ros.replay.run import Finished, Job, JobKind, Recorded
 from dexndm_ros.replay.verify import verify
 from dexndm_ros.replay.watch import TrajectoryNumbers
 from support.replays import begin_replay, write_replay

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dexndm_ros.replay.campaign import MotionConfig
+from dexndm_ros.replay.jobs import JobKind, Recorded
 from dexndm_ros.replay.ledger import Claim
 from dexndm_ros.replay.noise import NoiseConfig
 from dexndm_ros.replay.player import load
-from dexndm_ros.replay.run import JobKind, Recorded, ReplayRun
+from dexndm_ros.replay.run import ReplayRun
 from dexndm_ros.replay.views import Decision, HandMode, HandView, State
 
 RUN = Decision(State.RUNNING, run=True)
@@ -224,9 +225,50 @@ def test_a_recorder_that_died_while_closing_is_looked_up() -> None:
     desk.run.recorder_restarted()
     desk.tick()
     assert ("resolve", "e000000_a1") in desk.log
-    assert ("release", "e000001_a1") in desk.log and ("discard", "e000001_a1") not in desk.log
+    assert ("release", "e000001_a1") in desk.log
     desk.go(150)
     assert sorted(desk.finished) == [0, 1]
+
+
+def test_what_is_given_back_while_the_ledger_says_that_nothing_is_left_is_claimed_again() -> None:
+    desk = Desk(count=1)
+    desk.tick()
+    while not desk.run.stepping:
+        desk.answers()
+        desk.tick()
+    assert desk.log.count(("claim", "")) == 2
+    desk.late.clear()  # the ledger takes its time over the second
+    desk.tick(DROP)
+    assert ("release", "e000000_a1") in desk.log
+    desk.run.claimed(None)  # what it found before the row was given back
+    desk.go(100)
+    assert desk.finished == [0]
+
+
+def test_a_recording_that_ends_by_itself_stops_the_hand() -> None:
+    desk = Desk(count=1)
+    desk.go(20)
+    sent = desk.run.step_ticks
+    desk.open = ""
+    desk.run.recorded(Recorded("e000000_a1", "s", False, "disk full", "", 0, 0, 0, 0, 0.0))
+    desk.tick()
+    assert desk.run.step_ticks == sent and "disk full" in desk.setbacks[0]
+    desk.go(100)
+    assert desk.finished == [0]
+
+
+def test_a_recording_that_never_begins_is_a_fault_in_the_end() -> None:
+    desk = Desk(count=1)
+    desk.answer_begin = False
+    desk.go(20 * 25)
+    assert len(desk.setbacks) >= 3 and "did not begin" in desk.setbacks[0]
+
+
+def test_a_hand_that_never_comes_to_the_first_pose_is_a_fault() -> None:
+    desk = Desk(count=1)
+    desk.go(20 * 40, hand=dataclasses.replace(HAND, mode=HandMode.RAMPING))
+    assert len(desk.setbacks) == 2 and "first pose" in desk.setbacks[0]
+    assert desk.log.count(("discard", "e000000_a1")) == 1
 
 
 def test_a_replay_that_was_held_up_does_not_pass_as_one() -> None:

@@ -278,3 +278,57 @@ def test_waiting_at_the_start_is_no_fault() -> None:
     decision = desk.tick(starting="waiting for episode_recorder", recorder=None)
     assert decision.state is State.IDLE
     assert desk.supervisor.faults == 0
+
+
+@pytest.mark.parametrize(
+    "gentle",
+    [
+        {"clock": datetime(2026, 3, 1, 14, 0)},
+        {"recorder": recorder(free_bytes=1.5e9)},
+        {"recorder": recorder(ready=False, reason="x")},
+    ],
+    ids=["schedule", "disk", "recorder"],
+)
+def test_what_may_wait_does_not_hide_what_must_not(gentle) -> None:
+    desk = Desk(schedule=ScheduleConfig(max_hours=1.0))
+    decision = desk.tick(target=ZERO, stepping=True, **gentle)
+    assert not decision.drop and not decision.run
+    fault = hand(mode=HandMode.FAULT, fault="motor 3 has shut down")
+    decision = desk.tick(target=ZERO, stepping=True, hand=fault)
+    assert decision.drop and "motor 3" in decision.reason
+
+
+def test_at_the_end_of_the_schedule_the_last_trajectory_is_finished_first() -> None:
+    desk = Desk(schedule=ScheduleConfig(max_hours=1.0))
+    desk.seen = dataclasses.replace(desk.seen, clock=datetime(2026, 3, 1, 14, 0))
+    assert desk.tick(target=ZERO, stepping=True).state is State.RUNNING
+    late = desk.supervisor.tick(desk.seen, ZERO, False, False, closing=True)
+    assert late.state is State.RUNNING and not late.run
+    assert desk.tick().state is State.DONE
+
+
+def test_one_outage_is_one_fault_however_it_is_seen() -> None:
+    desk = Desk()
+    fault = hand(mode=HandMode.FAULT, fault="the port failed")
+    for _ in range(50):
+        desk.tick(hand=fault)
+        desk.tick(hand=hand(age_s=2.0))
+    assert desk.supervisor.faults == 1
+
+
+def test_waiting_that_a_person_or_the_clock_asked_for_costs_no_patience() -> None:
+    desk = Desk(schedule=ScheduleConfig(start="18:00", stop="08:00"))
+    desk.seen = dataclasses.replace(desk.seen, clock=datetime(2026, 3, 1, 18, 0))
+    desk.tick(hand=hand(age_s=9.0))
+    desk.ticks(2000, clock=datetime(2026, 3, 1, 12, 0))
+    desk.tick(clock=datetime(2026, 3, 1, 18, 0), hand=hand(age_s=9.0))
+    assert desk.tick(hand=hand()).code == ""
+
+
+def test_a_hot_hand_stays_hot_while_nobody_tells_its_temperature() -> None:
+    desk = Desk()
+    desk.tick(hand=hand(temperature_c=np.full(16, 59.0)))
+    unknown = hand(temperature_c=np.full(16, np.nan))
+    assert desk.ticks(20, hand=unknown).state is State.COOLING
+    desk.tick(hand=hand(temperature_c=np.full(16, 49.0)))
+    assert desk.ticks(2, hand=hand(temperature_c=np.full(16, 49.0))).run
