@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Self
 
 from dexndm_ros.replay.ledger import Counts, Ledger
-from dexndm_ros.replay.pace import Pace, period_error
+from dexndm_ros.replay.pace import STEP_S, Pace, period_error
 
 __all__ = ["Summary"]
-
-_STEP_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Summary:
                 lost=sum(r.lost + r.dropped for r in results),
                 bytes=sum(r.bytes for r in results),
                 unfinished=sum(a.state in ("rejected", "interrupted") for a in attempts),
-                duty_cycle=Pace(_STEP_S, **pace).duty_cycle if pace else math.nan,
+                duty_cycle=Pace(STEP_S, **pace).duty_cycle if pace else math.nan,
                 period_error_ms=(error.quantile_ms(0.99), worst_ms),
             )
 

@@ -18,12 +18,11 @@ from dexndm_ros.paths import PathError
 from dexndm_ros.replay.coverage import Coverage
 from dexndm_ros.replay.ledger import Attempt, Ledger
 from dexndm_ros.replay.library import LibraryError, open_source
-from dexndm_ros.replay.pace import Pace, period_error
+from dexndm_ros.replay.pace import STEP_S, Pace, period_error
 
 __all__ = ["campaign_numbers"]
 
 _NS = 1e9
-_STEP_S = 0.05
 _MOST_EVENTS = 500
 _MOST_COVERED = 2000
 """Trajectories read from the library for the coverage; of more, as many evenly spread ones."""
@@ -96,7 +95,7 @@ def _time(
         "span_s": span_s,
         "elapsed_s": pace["elapsed_s"] if pace else math.nan,
         "replayed_s": pace["replayed_s"] if pace else math.nan,
-        "duty_cycle": Pace(_STEP_S, **pace).duty_cycle if pace else math.nan,
+        "duty_cycle": Pace(STEP_S, **pace).duty_cycle if pace else math.nan,
         "rate_per_h": 3600.0 * len(done) / span_s if span_s > 0 else math.nan,
     }
 

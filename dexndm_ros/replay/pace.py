@@ -8,9 +8,11 @@ from typing import Any
 
 from dexndm_ros.policy.clock import Histogram
 
-__all__ = ["PERIOD_ERROR", "Pace", "period_error"]
+__all__ = ["PERIOD_ERROR", "STEP_S", "Pace", "period_error"]
 
 _NS = 1e9
+STEP_S = 0.05
+"""Time between two steps of a trajectory, 20 Hz."""
 PERIOD_ERROR = "period_error/"
 """Statistics of the ledger under these names are histograms, one of each life of the replay."""
 
