@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a campaign, or go on with one.
 
     Returns:
-        0 done, 1 stopped by a fault, 2 refused before anything moved, 130 ended by Ctrl-C.
+        0 done, or the time of the schedule is over; 1 stopped by a fault, 2 refused before anything moved,
+        130 ended by Ctrl-C.
     """
     options = parse_options(sys.argv[1:] if argv is None else argv)
     try:
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         verdict = None
     _settle(job)
-    _close(job)
+    left = _close(job)
     if verdict is None:
         print(f"stopped, the torque is off; to go on: {job.again}")
         return _INTERRUPTED
@@ -62,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"dexndm collect: {verdict.fault}; logs: {job.out / 'logs'}", file=sys.stderr)
         print(f"when that is mended, go on with: {job.again}")
         return _FAULT
+    if left:
+        print(f"{verdict.text}; to go on: {job.again}")
     return 0
 
 
@@ -96,17 +99,25 @@ def _settle(job: CollectJob) -> None:
         print(f"ledger and bags are put in order at the next start ({error})")
 
 
-def _close(job: CollectJob) -> None:
-    """Report and summary; what goes wrong here has cost no data."""
+def _close(job: CollectJob) -> int:
+    """Report and summary; what goes wrong here has cost no data.
+
+    Returns:
+        trajectories still to do, as far as is known.
+    """
     from dexndm_ros.dashboard.report import ReportError, write_report  # plots: only when it is over
 
+    left = 0
     try:
-        for line in Summary.read(job.ledger).lines(job.out):
+        summary = Summary.read(job.ledger)
+        left = summary.left
+        for line in summary.lines(job.out):
             print(line)
         print(f"report: {_relative(write_report(job.out))}")
     except (LedgerError, ReportError, OSError) as error:
         print(f"no report ({error}); try again with: dexndm campaign report {job.out}")
     print(f"next: dexndm campaign verify {job.out}")
+    return left
 
 
 def _relative(path: Path) -> Path:

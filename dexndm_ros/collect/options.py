@@ -98,7 +98,7 @@ def parse_options(argv: Sequence[str]) -> CollectOptions:
         prog="dexndm collect",
         description="A LEAP hand in a box of balls, virtual unless --port names a real one, replays "
         "trajectories and records them. The same --out goes on where it stopped.",
-        epilog="exit status: 0 done, 1 stopped by a fault, 2 refused, 130 Ctrl-C",
+        epilog="exit status: 0 done, or the schedule is over, 1 stopped by a fault, 2 refused, 130 Ctrl-C",
         allow_abbrev=False,
     )
     add = parser.add_argument

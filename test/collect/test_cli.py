@@ -52,7 +52,7 @@ def test_a_campaign_that_is_done_starts_nothing_and_reports(
             ledger.finish(claim, Result(bag=bag, duration_s=20.0, **numbers))
     assert cli.main(["--out", str(out), "--headless"]) == 0
     said = capsys.readouterr().out
-    assert "3 of 3 trajectories done" in said
+    assert "3 of 3 trajectories done" in said and "to go on" not in said
     assert f"dexndm campaign verify {out}" in said
     assert not (out / "logs").exists()
     assert (out / "report.html").is_file()
@@ -81,5 +81,7 @@ def test_what_was_being_closed_at_the_end_is_settled(
     assert cli.main(["--campaign", str(campaign), "--out", str(out), "--headless"]) == 0
     said = capsys.readouterr().out
     assert "1 of 3 trajectories done, 0 rejected, 2 to do" in said
+    again = f"the time of the schedule is over; to go on: dexndm collect --out {out} --headless"
+    assert said.splitlines()[-1].startswith(again)
     report = verify(out)
     assert report.agrees, report.problems

@@ -59,6 +59,17 @@ def test_done_is_the_end_without_a_fault() -> None:
     assert verdict is not None and verdict.fault == "" and "all" in verdict.text
 
 
+def test_a_trajectory_that_finishes_after_the_schedule_is_no_end() -> None:
+    seen = watch()
+    seen.see(replace(RUNNING, reason="the time of the schedule is over"), 1.0)
+    assert seen.verdict(1.0) is None
+    seen.see(
+        replace(RUNNING, state=ReplayState.DONE, reason="the time of the schedule is over"), 2.0
+    )
+    verdict = seen.verdict(2.0)
+    assert verdict is not None and verdict.fault == ""
+
+
 def test_a_fault_that_the_replay_recovers_from_is_no_end() -> None:
     seen = watch()
     seen.see(faulty("leap_hand_driver is gone"), 1.0)
