@@ -32,10 +32,17 @@ class Heartbeats:
     Args:
         names: who is listened to.
         limits: how long they may be silent.
+        patient: who of them may take any time to their first word: a driver waits for its hand.
     """
 
-    def __init__(self, names: Iterable[str], limits: HeartbeatLimits = HeartbeatLimits()) -> None:
+    def __init__(
+        self,
+        names: Iterable[str],
+        limits: HeartbeatLimits = HeartbeatLimits(),
+        patient: Iterable[str] = (),
+    ) -> None:
         self._limits = limits
+        self._patient = frozenset(patient)
         self._lives: dict[str, tuple[int, float]] = {}
         self._heard_s: dict[str, float] = {}
         self._names = tuple(names)
@@ -61,6 +68,8 @@ class Heartbeats:
                 self._heard_s.pop(name, None)
                 continue
             heard_s = self._heard_s.get(name)
+            if heard_s is None and name in self._patient:
+                continue
             limit_s = self._limits.first_s if heard_s is None else self._limits.silent_s
             if now_s - max(since_s, heard_s or since_s) > limit_s:
                 self._lives[name] = (pid, float("inf"))

@@ -38,9 +38,17 @@ def run_campaign(job: CollectJob, progress: Progress) -> Verdict:
     logs = job.out / "logs"
     with Processes(job.processes, logs, on_error=on_error, stop_times=_STOP) as processes:
         # ROS only now: these children have not inherited the locks of its threads.
-        from dexndm_ros.nodes.campaign_observer import RECORDER, REPLAY, CampaignObserver
+        from dexndm_ros.nodes.campaign_observer import (
+            DRIVER,
+            RECORDER,
+            REPLAY,
+            VIRTUAL_HAND,
+            CampaignObserver,
+        )
 
-        run = _Run(processes, Heartbeats((RECORDER, REPLAY)), page, progress)
+        hand = (VIRTUAL_HAND, DRIVER)
+        beats = Heartbeats((*hand, RECORDER, REPLAY), patient=hand)
+        run = _Run(processes, beats, page, progress)
         with CampaignObserver(run.inbox.append, run.heard):
             try:
                 while (verdict := run.look()) is None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dexndm_msgs.msg import RecorderStatus, ReplayStatus
+from dexndm_msgs.msg import RecorderStatus, ReplayStatus, RotationProgress
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile
 
 from dexndm_ros.dashboard.inputs import StatusSeen
 from dexndm_ros.nodes._dashboard_inputs import status_seen
 from dexndm_ros.nodes._observer import Observer
 
-__all__ = ["RECORDER", "REPLAY", "CampaignObserver"]
+__all__ = ["DRIVER", "RECORDER", "REPLAY", "VIRTUAL_HAND", "CampaignObserver"]
 
 REPLAY, RECORDER = "chaos_box_replay", "episode_recorder"
+DRIVER, VIRTUAL_HAND = "leap_hand_driver", "virtual_leap_hand"
 """Names of the nodes that are heard."""
 
 
 class CampaignObserver(Observer):
-    """A node that listens to replay and recorder, spun in a thread. Use as a context manager.
+    """A node that listens to replay, recorder, driver and virtual hand, spun in a thread. Use as a context manager.
 
     Args:
         on_status: gets every ``replay/status``, in the observer's thread.
@@ -39,6 +41,9 @@ class CampaignObserver(Observer):
             [
                 (ReplayStatus, "replay/status", self._on_replay, qos),
                 (RecorderStatus, "recorder/status", self._on_recorder, qos),
+                # Not hand/health: a driver that a person has deactivated is silent there, and is well.
+                (DiagnosticArray, "/diagnostics", self._on_diagnostics, qos),
+                (RotationProgress, "rotation/progress", self._on_virtual_hand, QoSProfile(depth=1)),
             ],
         )
         self._on_status = on_status
@@ -46,6 +51,13 @@ class CampaignObserver(Observer):
 
     def _on_recorder(self, message: RecorderStatus) -> None:
         self._on_heartbeat(RECORDER)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        if any(status.name.startswith(f"{DRIVER}:") for status in message.status):
+            self._on_heartbeat(DRIVER)
+
+    def _on_virtual_hand(self, message: RotationProgress) -> None:
+        self._on_heartbeat(VIRTUAL_HAND)
 
     def _on_replay(self, message: ReplayStatus) -> None:
         self._on_heartbeat(REPLAY)

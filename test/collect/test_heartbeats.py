@@ -39,3 +39,14 @@ def test_one_that_does_not_live_is_not_frozen() -> None:
     listened = beats()
     listened.heard("a", 5.0)
     assert listened.frozen({}, 1000.0) == []
+
+
+def test_a_patient_one_is_frozen_only_after_its_first_word() -> None:
+    listened = Heartbeats(["driver"], LIMITS, patient=["driver"])
+    for now_s in (0.0, 101.0, 1000.0):
+        assert listened.frozen({"driver": 1}, now_s) == []  # no hand is plugged in
+    listened.heard("driver", 1001.0)
+    assert listened.frozen({"driver": 1}, 1010.0) == []
+    assert listened.frozen({"driver": 1}, 1012.0) == ["driver"]
+    for now_s in (1013.0, 2000.0):  # its next life may wait again
+        assert listened.frozen({"driver": 2}, now_s) == []
