@@ -10,11 +10,24 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("dexndm_msgs")
 
-from support.night import Night, NightConfig
+from support.night import LONG_NIGHT, NODES, Night, NightConfig
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow]
+pytestmark = pytest.mark.ros
 
 
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("on_tmpfs", [True, False])
+def test_in_a_long_night_everything_happens(tmp_path: Path, seed: int, on_tmpfs: bool) -> None:
+    night = Night(tmp_path, NightConfig(trajectories=100, faults=LONG_NIGHT, speed=5.0, seed=seed))
+    night.on_tmpfs = on_tmpfs
+    names = night.plan()
+    assert len(names) == LONG_NIGHT
+    kills = {f"kill {node}" for node in NODES}
+    assert {"hot motor", "overload", "cable", *kills} <= set(names)
+    assert ("full disk" in names) == on_tmpfs
+
+
+@pytest.mark.slow
 def test_a_small_night_of_faults_loses_and_repeats_nothing(tmp_path: Path) -> None:
     config = NightConfig(trajectories=3, faults=5, speed=2.0, seed=7)
     Night(tmp_path, config).run().check(config)

@@ -11,7 +11,9 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ NODES = ("virtual_leap_hand", "leap_hand_driver", "episode_recorder", "chaos_box
 TMPFS_MB = 600
 QUIET_A = 1e-9
 OFF_WITHIN_S = 0.1
+LONG_NIGHT = 50
+"""From so many faults on, each kind of them happens."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,10 @@ class Night:
         """Faults at random moments of the campaign's progress, until all trajectories are done."""
         last = self.config.trajectories - 0.3
         moments = sorted(self.rng.uniform(0.1, last) for _ in range(self.config.faults))
-        for moment in moments:
+        for moment, name in zip(moments, self.plan(), strict=True):
             assert self._goes_on(moment), self._story("it ended before its time")
-            self._one_fault()
+            self._kinds()[name]()
+            self.faults[name] += 1
         while self._goes_on(math.inf):
             pass
 
@@ -131,14 +136,28 @@ class Night:
 
     # --- faults -----------------------------------------------------------------------------------
 
-    def _one_fault(self) -> None:
-        kinds = {
-            self._kill_node: 6, self._freeze_node: 2, self._kill_all: 1, self._cable: 3,
-            self._lost_replies: 2, self._hot: 2, self._overload: 2, self._silent: 1, self._full_disk: 2,
+    def plan(self) -> list[str]:
+        """Names of the faults to come, in order: by weight, and in a long night each at least once."""
+        weights = {
+            **{f"kill {node}": 1.5 for node in NODES}, "freeze": 2, "kill all": 1, "cable": 3,
+            "lost replies": 2, "hot motor": 2, "overload": 2, "silent motor": 1,
+            "full disk": 2 * self.on_tmpfs,
         }  # fmt: skip
-        kind = self.rng.choices(list(kinds), list(kinds.values()))[0]
-        kind()
-        self.faults[kind.__name__.strip("_")] += 1
+        sure = [name for name, weight in weights.items() if weight]
+        if self.config.faults < LONG_NIGHT:
+            sure = []
+        left = self.config.faults - len(sure)
+        names = sure + self.rng.choices(list(weights), list(weights.values()), k=left)
+        self.rng.shuffle(names)
+        return names
+
+    def _kinds(self) -> dict[str, Callable[[], None]]:
+        return {
+            **{f"kill {node}": partial(self._kill_node, node) for node in NODES},
+            "freeze": self._freeze_node, "kill all": self._kill_all, "cable": self._cable,
+            "lost replies": self._lost_replies, "hot motor": self._hot, "overload": self._overload,
+            "silent motor": self._silent, "full disk": self._full_disk,
+        }  # fmt: skip
 
     def _note(self, text: str) -> None:
         self.journal.append(f"step {self.steps}: {text}")
@@ -155,8 +174,10 @@ class Night:
                 os.kill(pid, number)
         return bool(pid)
 
-    def _kill_node(self) -> None:
-        self._signal(self.rng.choice(NODES), signal.SIGKILL)
+    def _kill_node(self, name: str) -> None:
+        assert self.collect is not None
+        self.collect.until(lambda: self._pid(name), name)  # it may be on its way back
+        self._signal(name, signal.SIGKILL)
 
     def _freeze_node(self) -> None:
         name, pause_s = self.rng.choice(NODES), self.rng.uniform(0.1, 2.0)
@@ -176,8 +197,11 @@ class Night:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.collect.process.wait()
-        gone = [psutil.Process(pid) for pid in nodes.values() if psutil.pid_exists(pid)]
-        psutil.wait_procs(gone, timeout=60)
+        dying = []
+        for pid in nodes.values():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                dying.append(psutil.Process(pid))
+        psutil.wait_procs(dying, timeout=60)
         self._start()
 
     def _inject(self, fault: str, motor: int = -1, p: float = 1.0, duration_s: float = 0.0) -> None:
@@ -206,9 +230,6 @@ class Night:
 
     def _full_disk(self) -> None:
         """Somebody else fills the disk, and makes room again."""
-        if not self.on_tmpfs:
-            self._note("no disk of its own to fill; a node is killed instead")
-            return self._kill_node()
         self._note("the disk is full")
         ballast = self.disk / "ballast"
         with contextlib.suppress(OSError), ballast.open("wb") as file:
@@ -217,7 +238,6 @@ class Night:
                 file.flush()
         time.sleep(self.rng.uniform(0.5, 3.0))
         ballast.unlink()
-        return None
 
     # --- what is seen -----------------------------------------------------------------------------
 
@@ -290,11 +310,11 @@ class Night:
         elapsed_s, replayed_s = self.pace["elapsed_s"], self.pace["replayed_s"]
         duty, useful = replayed_s / elapsed_s, 20.0 * self.report.counts.done / elapsed_s
         # Processes start and cables come back in wall time, which counts as more where time runs faster.
-        at_real_time = replayed_s / (replayed_s + (elapsed_s - replayed_s) / self.config.speed)
+        self.at_real_time = replayed_s / (replayed_s + (elapsed_s - replayed_s) / self.config.speed)
         print(
             f"\n{self.report.counts.done} trajectories under {sum(self.faults.values())} faults "
             f"{dict(self.faults)}; attempts {dict(ends)}; {self.starts} starts; duty cycle {duty:.3f} "
-            f"({at_real_time:.3f} at real time), useful {useful:.3f}; "
+            f"({self.at_real_time:.3f} at real time), useful {useful:.3f}; "
             f"current after a fault for {1e3 * self.slowest_off_s:.0f} ms at most "
             f"({self.off_checks} checks)"
         )
@@ -309,3 +329,6 @@ class Night:
         done = Counter(a.claim.entry for a in self.attempts if a.state == "done")
         assert set(done.values()) == {1} and len(done) == config.trajectories
         assert self.slowest_off_s <= OFF_WITHIN_S
+        if config.faults >= LONG_NIGHT:
+            assert self.off_checks > 0, "no fault was seen for long enough to look at the torque"
+            assert 0.0 < self.at_real_time <= 1.0, self.pace
