@@ -121,4 +121,4 @@ def test_the_line_tells_where_it_stands() -> None:
     assert seen.line() == "3 of 12 done, 1 rejected, step 17, duty 99.1 %, 7 h 30 min to go"
     hot = replace(RUNNING, state=ReplayState.COOLING, reason="a motor is hot: resting")
     seen.see(replace(hot, eta_s=math.nan, duty_cycle=math.nan), 2.0)
-    assert seen.line() == "3 of 12 done, cooling down: a motor is hot"
+    assert seen.line() == "3 of 12 done, cooling down: a motor is hot: resting"
