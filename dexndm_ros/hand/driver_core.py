@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from dexndm_ros.hand.startup import recover, torque_off, torque_on
 __all__ = ["DriverCore"]
 
 _OFF_RETRY_S = 0.2
+_REOPEN_S = 2.0
+"""How often a lost port is tried again."""
 _ENABLE_PATIENCE_S = 1.0
 _REST_RAD_S = 0.2
 """Slower than this a limp finger counts as lying still; the pose to hold is then the one just read."""
@@ -65,6 +68,7 @@ class DriverCore:
         self._output = GuardOutput(Mode.RELAXED, None)
         self._torque = False
         self._port_lost = False
+        self._next_reopen_s = 0.0
         self._next_off_s = 0.0
         self._next_poll_s = 0.0
         self._polled_ns = 0
@@ -159,6 +163,8 @@ class DriverCore:
         self._guard.relax()
         self._monitor.expect_torque(False)
         try:
+            if self._port_lost:
+                self._reopen()
             unconfirmed = torque_off(self._bus)
         except (HandError, OSError) as error:
             return f"the torque could not be switched off: {error}"
@@ -168,12 +174,13 @@ class DriverCore:
         return ""
 
     def _read(self) -> BusReading | None:
-        if self._port_lost:
-            self._reading = None
-            return None
         try:
+            if self._port_lost:
+                if time.monotonic() < self._next_reopen_s:
+                    return None
+                self._reopen()
             reading = self._bus.read_state()
-        except HandBusError as error:
+        except (HandBusError, OSError) as error:
             self._lose_port(error)
             return None
         self._reading = reading
@@ -182,8 +189,29 @@ class DriverCore:
 
     def _lose_port(self, error: Exception) -> None:
         self._port_lost = True
+        self._next_reopen_s = time.monotonic() + _REOPEN_S
         self._reading = None
         self._guard.fault(f"{error}; after that call hand/recover")
+
+    def _reopen(self) -> None:
+        """Open a lost port again; the fault stays.
+
+        A tripped bus watchdog leaves the torque on: motors found behind the port are to let go, however
+        long nobody asks for a recovery.
+        """
+        with self._lost_reads_kept():
+            self._bus.open()
+        self._port_lost = False
+        self._torque = True  # it may be
+
+    @contextmanager
+    def _lost_reads_kept(self) -> Iterator[None]:
+        """Opening and pinging start the bus's own count afresh; ours goes on."""
+        self._lost_base += self._bus.lost_reads.astype(np.int64)
+        try:
+            yield
+        finally:
+            self._lost_base -= self._bus.lost_reads.astype(np.int64)
 
     def _apply(self, output: GuardOutput, now_s: float) -> None:
         """Bring the motors into line with the guard."""
@@ -283,12 +311,8 @@ class DriverCore:
     def _recover(self) -> str:
         if self._guard.mode is not Mode.FAULT:
             raise GuardRefusedError(f"nothing to recover from: the mode is {self._guard.mode.name}")
-        self._lost_base += self._bus.lost_reads.astype(np.int64)
-        try:
+        with self._lost_reads_kept():
             report = recover(self._bus, self._profile)
-        finally:
-            # Opening and pinging start the bus's own count afresh.
-            self._lost_base -= self._bus.lost_reads.astype(np.int64)
         self._port_lost = False
         self._torque = False
         self._monitor.forget()

@@ -94,6 +94,8 @@ class HandPortHandler(PortHandler):
             self.ser = serial.Serial(name, cflag_baud, timeout=0, exclusive=True)
         except serial.SerialException as error:
             raise _open_error(name, error) from error
+        except termios.error as error:  # the device went while pyserial was setting it up
+            raise HandBusError(f"cannot open {name}: {error}; check the USB cable") from error
         # A stock SDK program takes no lock, so on a real device we look who has it open. A pty's other
         # end may keep it open itself (that is how an emulator survives our close): there the lock decides.
         if real and (others := holders(name)):

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from dexndm_ros.hand import driver_core
 from dexndm_ros.hand.cycle_times import CycleTimes
 from dexndm_ros.hand.driver_core import DriverCore
 from dexndm_ros.hand.driver_types import DriverConfig
@@ -15,8 +16,10 @@ from dexndm_ros.hand.health import HealthLimits
 from dexndm_ros.hand.profile import PROFILES
 from dexndm_ros.hand.startup import bring_up
 from dexndm_ros.hand.units import rad_from_ticks
+from dexndm_ros.sim.instructions import InstructionHandler
 from dexndm_ros.sim.plant import JointPlant
 from dexndm_ros.sim.rig import RigConfig, ServoRig
+from dexndm_ros.sim.servo_bus import ServoBus
 
 FULL = PROFILES["full"]
 FAR_NS = 10**9
@@ -357,6 +360,103 @@ def test_a_lost_port_is_a_fault_that_recovery_mends_once_it_is_back(tmp_path, op
         assert torque(rig) == [1] * 16
         assert driven.core.shut_down() == ""
         assert torque(rig) == [0] * 16
+
+
+@pytest.fixture
+def corded(tmp_path, open_bus, monkeypatch):
+    """A rig behind a link, and its core, enabled; the port is tried again in every cycle."""
+    monkeypatch.setattr(driver_core, "_REOPEN_S", PERIOD_S)
+    with ServoRig(JointPlant(), tmp_path / "hand") as rig:
+        bus = open_bus(rig.port)
+        bring_up(bus, FULL)
+        driven = Driven(bus)
+        assert driven.ask("enable").ok
+        driven.run(3)
+        yield rig, driven
+
+
+def pull_the_cable(rig, driven):
+    """The port goes, the motors keep their power: their watchdogs stop them, the torque stays on."""
+    rig.bus.close()
+    driven.run_until(lambda: driven.mode is Mode.FAULT, "FAULT")
+    servos = rig.bank.servos
+    driven.run_until(lambda: all(s.watchdog_tripped for s in servos), "the watchdogs")
+    driven.run(5)
+    assert torque(rig) == [1] * 16
+
+
+def plug_in_again(rig):
+    link = rig.port
+    rig.bus = ServoBus(InstructionHandler(rig.bank, rig.faults), link=link)
+    rig.bus.start()
+
+
+@pytest.mark.parametrize("late", [(), (7,), tuple(range(16))], ids=["all", "but one", "nobody"])
+def test_motors_found_holding_behind_a_lost_port_are_let_go_unasked(corded, late):
+    """Also those that answer only some time after the port is back."""
+    rig, driven = corded
+    pull_the_cable(rig, driven)
+    reason = driven.core.output.reason
+    for motor in late:
+        rig.inject("silent_motor", motor)
+    plug_in_again(rig)
+    prompt = [k for k in range(16) if k not in late]
+    driven.run_until(lambda: not any(torque(rig)[k] for k in prompt), "torque off")
+    driven.run_until(lambda: driven.core.report().responding[prompt].all(), "answers")
+    if late:
+        driven.run(5)
+        assert [torque(rig)[k] for k in late] == [1] * len(late)
+        rig.inject("clear")
+        driven.run_until(lambda: torque(rig) == [0] * 16, "torque off")
+    driven.run(20)
+    assert driven.mode is Mode.FAULT
+    assert driven.core.output.reason == reason
+    assert torque(rig) == [0] * 16
+    assert not driven.ask("enable").ok
+
+    driven.run_until(lambda: driven.core.report().responding.all(), "all answers")
+    request = driven.ask("recover")
+    assert request.ok, request.text
+    assert driven.ask("enable").ok
+    driven.run(3)
+    assert driven.mode is Mode.HOLDING
+
+
+def test_a_port_may_be_lost_again_and_again(corded):
+    rig, driven = corded
+    for _ in range(3):
+        pull_the_cable(rig, driven)
+        plug_in_again(rig)
+        driven.run_until(lambda: torque(rig) == [0] * 16, "torque off")
+        rig.bus.close()
+        driven.run_until(lambda: not driven.core.report().responding.any(), "the loss")
+        plug_in_again(rig)
+        driven.run_until(lambda: driven.core.report().responding.all(), "answers")
+        assert driven.mode is Mode.FAULT
+        assert driven.ask("recover").ok
+        assert driven.ask("enable").ok
+        driven.run(3)
+
+
+def test_lost_reads_are_not_forgotten_with_the_port(corded):
+    rig, driven = corded
+    rig.inject("silent_motor", 4)
+    driven.run_until(lambda: driven.core.report().lost_reads[4] > 0, "a lost read")
+    pull_the_cable(rig, driven)
+    lost = driven.core.report().lost_reads
+    rig.inject("clear")
+    plug_in_again(rig)
+    driven.run_until(lambda: driven.core.report().responding.all(), "answers")
+    assert (driven.core.report().lost_reads >= lost).all()
+
+
+def test_the_end_opens_a_lost_port_once_more(corded):
+    rig, driven = corded
+    pull_the_cable(rig, driven)
+    assert "does not exist" in driven.core.shut_down()
+    plug_in_again(rig)
+    assert driven.core.shut_down() == ""
+    assert torque(rig) == [0] * 16
 
 
 def test_requests_that_make_no_sense_are_refused_in_words(driven):
