@@ -66,6 +66,7 @@ class ReplayOutput:
         self._step = ReplayStep(campaign=campaign)
         self._status = ReplayStatus(campaign=campaign, directory=directory)
         self._seq = 0
+        self._stamp_ns = 0
         self._commands = node.create_publisher(
             HandCommand, "hand/command", control_publisher(rate_hz)
         )
@@ -77,7 +78,11 @@ class ReplayOutput:
         """Publish a tick's target, and the step if it is one; called in the control thread."""
         if out.target is None:
             return
-        now_ns, command = stamp_ns(self._clock), self._command
+        # A clock that is set back, or a simulated one that stood still, must not put steps out of order.
+        follows = out.step is not None and out.step > 0
+        earliest_ns = self._stamp_ns + 1 if follows else 0
+        self._stamp_ns = now_ns = max(stamp_ns(self._clock), earliest_ns)
+        command = self._command
         self._seq += 1
         fill_stamp(command.header.stamp, now_ns)
         command.seq = self._seq
