@@ -33,7 +33,7 @@ BENCHES = {
     "recorder": "a campaign's messages at the real rate and at a multiple: loss, CPU, size of bags",
 }
 QUICK = {"cycles": 60, "seconds": 1.0, "minutes": 0.1, "episodes": 1, "runs": 5, "hands": 8,
-         "messages": 4000, "hours": 0.05}  # fmt: skip
+         "messages": 4000, "hours": 0.2}  # fmt: skip
 OWN = {"campaign": {"minutes": 10.0}, "campaign_speed": {"seconds": 60.0}}
 """Defaults of a bench that differ from those of all."""
 LONG = ("campaign_day", "campaign_speed")

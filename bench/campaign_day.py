@@ -49,8 +49,8 @@ class Slope:
 
     @property
     def surely(self) -> float:
-        """Growth per hour that the samples leave no doubt of; 0 = none."""
-        return max(0.0, self.value - _SURE * self.error)
+        """Growth per hour that the samples leave no doubt of; 0 = none, NaN = too few samples."""
+        return float(np.maximum(0.0, self.value - _SURE * self.error))
 
 
 def slope(hours: ArrayLike, values: ArrayLike) -> Slope:
@@ -181,8 +181,8 @@ def _result(day: Day, options: Options, problems: tuple[str, ...]) -> Result:
          1e3 * _SURE * g["rss"].error, *g["open"], g["handles"].value, g["restarts"]]
         for name, g in grown.items()
     ]  # fmt: skip
-    memory = max(g["uss"].surely for g in grown.values())
-    handles = max(g["handles"].surely for g in grown.values())
+    memory = float(np.max([g["uss"].surely for g in grown.values()]))
+    handles = float(np.max([g["handles"].surely for g in grown.values()]))
     return Result(
         f"{day.hours[-1]:.2f} simulated hours of collection, {sums.done} trajectories, "
         f"{sums.obtained:.2f} simulated seconds in a second",

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import time
@@ -57,8 +56,10 @@ def _measure(load: str, speed: float, options: Options) -> list[float]:
     count = int(2.0 * speed * (options.seconds + _START_S) / TRAJECTORY_S) + 10
     words = ["--speed", f"{speed:g}", "--rate", f"{options.rate:g}", "--headless"]
     with collecting(count, load, *words) as campaign:
-        with contextlib.suppress(RuntimeError):  # the numbers will say so
+        try:
             campaign.until_done(1, _START_S)
+        except RuntimeError as error:  # a row without numbers says so, too
+            print(f"{load}, {speed:g} x: {error}", flush=True)
         begin_s, before = time.monotonic(), campaign.usage()
         while time.monotonic() < begin_s + options.seconds and not campaign.ended:
             time.sleep(0.5)

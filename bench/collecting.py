@@ -47,7 +47,7 @@ _CAMPAIGN = {
     "library": "cylinder_z",
     # On a busy machine much is done twice; that is what is measured here, and no reason to give up.
     "attempts": 100,
-    "recovery": {"in_a_row": 30, "budget": 100_000},
+    "recovery": {"in_a_row": 10_000, "budget": 100_000},
     "disk": {"pause_gb": 0.2, "resume_gb": 0.3},
 }
 _STOP = StopTimes(interrupt_s=60.0, terminate_s=10.0)
@@ -132,9 +132,11 @@ class Collection:
 
     @property
     def ended(self) -> str:
-        """How ``dexndm collect`` ended; empty = it goes on."""
+        """What ``dexndm collect`` said at its end; empty = it goes on."""
         for ended in self._processes.poll():
-            self._ending = "all done" if ended.code == 0 else ended.reason
+            said = [line for line in ended.log.read_text(errors="replace").splitlines() if line]
+            complaints = [line for line in said if line.startswith("dexndm collect:")]
+            self._ending = (complaints or said or [ended.reason])[-1]
         return self._ending
 
     def where(self) -> Where | None:
