@@ -57,7 +57,7 @@ bench: setup-dev
 	@$(enter) && exec python -m bench $(ARGS)
 
 soak: setup-dev
-	@$(enter) && exec $(pytest) -m soak $(ARGS)
+	@$(enter) && exec $(pytest) -m soak -o faulthandler_timeout=7200 $(ARGS)
 
 policy: setup-dev
 	@$(enter) && exec scripts/train-cylinder-z

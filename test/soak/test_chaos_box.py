@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A campaign through a night in which everything happens: what counts is what is on the disk in the morning.
 
-``DEXNDM_SOAK_TRAJECTORIES`` (200), ``DEXNDM_SOAK_FAULTS`` (60), ``DEXNDM_SOAK_SPEED`` (5) and ``DEXNDM_SOAK_SEED`` (1)
+``DEXNDM_SOAK_TRAJECTORIES`` (200), ``DEXNDM_SOAK_FAULTS`` (60), ``DEXNDM_SOAK_SPEED`` (3) and ``DEXNDM_SOAK_SEED`` (1)
 say how long and which night.
 """
 
@@ -28,7 +28,7 @@ def test_a_night_of_faults_loses_and_repeats_nothing(tmp_path: Path) -> None:
     config = NightConfig(
         trajectories=int(setting("TRAJECTORIES", 200)),
         faults=int(setting("FAULTS", 60)),
-        speed=setting("SPEED", 5.0),
+        speed=setting("SPEED", 3.0),
         seed=int(setting("SEED", 1)),
     )
     Night(tmp_path, config).run().check(config)
