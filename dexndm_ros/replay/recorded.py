@@ -19,9 +19,9 @@ __all__ = ["COMMAND_TOPIC", "STATE_TOPIC", "STEP_TOPIC", "check_replay", "is_top
 STEP_TOPIC = "replay/step"
 COMMAND_TOPIC = "hand/command"
 STATE_TOPIC = "hand/state"
-_UNSEEN = 20
-"""Commands of a trajectory that no state need show in force: a cycle without a whole read says nothing, and one
-that came late was followed by the next before a motor was told. The states say which targets were in force."""
+_PASSED_OVER = 20
+"""Commands of a trajectory that may have been passed over: one that came late was followed by the next before a
+motor was told. The states say which targets were in force."""
 
 Vector = NDArray[np.float64]
 
@@ -47,23 +47,29 @@ def check_replay(
     Raises:
         BagError: the bag cannot be read.
     """
-    steps, positions, in_force = _read(bag)
+    steps, positions, in_force, passed_over = _read(bag)
     wrong = [*_order(steps, len(target_rad)), *_identity(steps, campaign, claim)]
     wanted = {"clean_target": clean_rad, "noise": noise_rad, "target": target_rad}
     for step in steps[: len(target_rad)]:
         for field, values in wanted.items():
             if step.step < len(values) and not _same(getattr(step, field), values[step.step]):
                 wrong.append(f"step {step.step}: {field} is not what library and seed give")
-    wrong += _commands(steps, positions, in_force)
+    wrong += _commands(steps, positions)
+    wrong += _followed(steps, in_force, passed_over)
     return wrong
 
 
-def _read(bag: Path) -> tuple[list[Any], dict[int, list[Vector]], set[int]]:
-    """Steps in the order of the file, positions commanded by number, numbers of commands seen in force."""
+def _read(bag: Path) -> tuple[list[Any], dict[int, list[Vector]], set[int], set[int]]:
+    """Steps in the order of the file, positions commanded by number, commands seen in force and passed over.
+
+    Two states that follow each other prove it; where a cycle had no whole read, nothing is known.
+    """
     decode = decoder(bag)
     steps: list[Any] = []
     positions: dict[int, list[Vector]] = {}
     in_force: set[int] = set()
+    passed_over: set[int] = set()
+    before: tuple[int, str, int] | None = None
     for message in messages(bag):
         if is_topic(message.topic, STEP_TOPIC):
             steps.append(decode(message.type, message.data))
@@ -72,9 +78,13 @@ def _read(bag: Path) -> tuple[list[Any], dict[int, list[Vector]], set[int]]:
             positions.setdefault(int(command.seq), []).append(command.position)
         elif is_topic(message.topic, STATE_TOPIC):
             state = decode(message.type, message.data)
+            now = (int(state.seq), state.command_source, int(state.command_seq))
             if state.command_source:
-                in_force.add(int(state.command_seq))
-    return steps, positions, in_force
+                in_force.add(now[2])
+            if before is not None and now[:2] == (before[0] + 1, before[1]):
+                passed_over.update(range(before[2] + 1, min(now[2], before[2] + _PASSED_OVER * 50)))
+            before = now
+    return steps, positions, in_force, passed_over - in_force
 
 
 def _order(steps: list[Any], count: int) -> Iterator[str]:
@@ -104,21 +114,27 @@ def _identity(steps: list[Any], campaign: str, claim: Claim) -> Iterator[str]:
             yield f"{times} steps have {field} {other}, the ledger says {value}"
 
 
-def _commands(
-    steps: list[Any], positions: dict[int, list[Vector]], in_force: set[int]
-) -> Iterator[str]:
+def _commands(steps: list[Any], positions: dict[int, list[Vector]]) -> Iterator[str]:
     for step in steps:
         sent = positions.get(int(step.command_seq), [])
         if len(sent) != 1:
             yield f"step {step.step}: {len(sent)} commands with number {step.command_seq} instead of one"
         elif not _same(sent[0], step.target):
             yield f"step {step.step}: the command's position is not the step's target"
-    unseen = sum(int(step.command_seq) not in in_force for step in steps)
-    if unseen > _UNSEEN:
+
+
+def _followed(steps: list[Any], in_force: set[int], passed_over: set[int]) -> Iterator[str]:
+    """Whether the driver did what it was told, as far as its states say."""
+    numbers = [int(step.command_seq) for step in steps]
+    late = sum(number in passed_over for number in numbers)
+    if late > _PASSED_OVER:
         yield (
-            f"{unseen} of {len(steps)} commands were in force in no state (allowed: {_UNSEEN}): "
+            f"{late} of {len(numbers)} commands were never in force (allowed: {_PASSED_OVER}): "
             "the driver did not keep up"
         )
+    seen = sum(number in in_force for number in numbers)
+    if 2 * seen < len(numbers):
+        yield f"states show {seen} of {len(numbers)} commands in force: too few to say what the hand did"
 
 
 def _same(a: Vector, b: Vector) -> bool:

@@ -79,9 +79,10 @@ ONE_BIT = np.nextafter(0.0, 1.0)
         ({5: {"seq": 4}}, "step 5: 0 commands with number 8 instead of one"),
         ({5: {"command_seq": 2**60}}, f"step 5: 0 commands with number {2**60}"),
         (
-            {step: {"in_force": 0} for step in range(0, 42, 2)},
-            "21 of 400 commands were in force in no state",
+            {step: {"in_force": 0} for step in range(1, 43, 2)},
+            "21 of 400 commands were never in force",
         ),
+        ({k: {"in_force": 0} for k in range(390)}, "states show 10 of 400 commands in force"),
     ],
 )
 def test_a_replay_that_is_not_the_row_s_is_found(out, changes, words):
