@@ -58,8 +58,8 @@ def run(options: Options) -> Result:
             Check("disagreements of ledger and bags", len(problems), 0),
         ],
         [
-            "130 soft balls, full load; virtual hand, bus, driver, recorder, replay and collect are processes of this "
-            "machine, time is told by /clock",
+            "110 soft balls, full load; virtual hand, bus, driver, recorder, replay and collect are processes of this "
+            "machine, on its clock",
             "duty cycle: time in steps of trajectories over all time from the first word of the replay on",
             "period: begin of a tick to begin of the next, all ticks of the run",
             *problems[:3],
