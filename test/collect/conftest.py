@@ -16,6 +16,7 @@ CAMPAIGN = {
     "hand_load": "free",
     "attempts": 50,  # a busy machine holds trajectories up, and they are redone
     "disk": {"pause_gb": 0.001, "resume_gb": 0.002},
+    "recovery": {"in_a_row": 1000, "budget": 100000},  # a busy machine is no reason to give up
 }
 
 

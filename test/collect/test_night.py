@@ -29,5 +29,5 @@ def test_in_a_long_night_everything_happens(tmp_path: Path, seed: int, on_tmpfs:
 
 @pytest.mark.slow
 def test_a_small_night_of_faults_loses_and_repeats_nothing(tmp_path: Path) -> None:
-    config = NightConfig(trajectories=3, faults=5, speed=2.0, seed=7)
+    config = NightConfig(trajectories=2, faults=4, speed=1.0, seed=7)
     Night(tmp_path, config).run().check(config)

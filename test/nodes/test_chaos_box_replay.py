@@ -39,6 +39,7 @@ CAMPAIGN = {
     "count": 2,
     "hand_load": "free",
     "disk": {"pause_gb": 0.001, "resume_gb": 0.002},
+    "recovery": {"in_a_row": 1000, "budget": 100000},  # a busy machine is no reason to give up
 }
 
 

@@ -284,7 +284,7 @@ class Night:
             "disk": {"pause_gb": 0.02, "resume_gb": 0.04},
             # The emulated cooling is as slow as the real one; the night is not to be spent waiting.
             "cooling": {"pause_c": 60, "resume_c": 57},
-            "recovery": {"backoff_s": 0.5, "backoff_max_s": 4.0, "in_a_row": 25, "budget": 100000},
+            "recovery": {"backoff_s": 0.5, "backoff_max_s": 4.0, "in_a_row": 10000, "budget": 100000},
         }  # fmt: skip
         file.write_text(yaml.safe_dump(campaign))
         words = ["--out", str(self.out), "--speed", f"{self.config.speed:g}"]
