@@ -242,7 +242,16 @@ class DriverCore:
     def _cycle_of(self, reading: BusReading, before: GuardOutput) -> Cycle:
         """The state at the read: what is decided after it is in force from the next one on."""
         command = reading.position_rad if before.target is None else before.target
-        return Cycle(self._seq, reading, before.mode, command, before.command_seq, before.source)
+        return Cycle(
+            self._seq,
+            reading,
+            before.mode,
+            command,
+            before.command_seq,
+            before.source,
+            before.decided_s,
+            before.arrived_s,
+        )
 
     def _poll(self, reading: BusReading, end_ns: int) -> None:
         now_ns = time.monotonic_ns()

@@ -52,6 +52,8 @@ class Cycle(NamedTuple):
         command: target that the motors had when they were read, rad; the measured pose while relaxed.
         command_seq: seq of the command that this target followed; 0 while ``command_source`` is empty.
         command_source: its source; empty while there was none.
+        decided_s: monotonic time at which the guard decided on the target; 0 = nothing decided yet.
+        arrived_s: monotonic time at which that command arrived; 0 while ``command_source`` is empty.
     """
 
     seq: int
@@ -60,6 +62,8 @@ class Cycle(NamedTuple):
     command: Vector
     command_seq: int
     command_source: str
+    decided_s: float = 0.0
+    arrived_s: float = 0.0
 
 
 class Request:

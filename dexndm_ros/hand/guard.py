@@ -111,6 +111,8 @@ class GuardOutput:
         reason: why the hand holds, is in FAULT or relaxed by itself; empty while all is well.
         command_seq: seq of the command that ``target`` follows (0 while ``source`` is empty).
         source: source of that command; empty while the guard holds a pose of its own.
+        decided_s: the tick's monotonic time; 0 before the first.
+        arrived_s: when that command arrived, monotonic; 0 while ``source`` is empty.
     """
 
     mode: Mode
@@ -119,6 +121,8 @@ class GuardOutput:
     reason: str = ""
     command_seq: int = 0
     source: str = ""
+    decided_s: float = 0.0
+    arrived_s: float = 0.0
 
 
 @dataclass
@@ -255,12 +259,12 @@ class Guard:
             self._allowance + elapsed_s * config.max_step_rad / config.command_period_s,
         )
         if self._mode in (Mode.RELAXED, Mode.FAULT):
-            return GuardOutput(self._mode, None, reason=self._reason)
+            return GuardOutput(self._mode, None, reason=self._reason, decided_s=now_s)
         if self._goal is not None and now_s - self._goal.time_s > config.stale_s:
             age_ms = (now_s - self._goal.time_s) * 1e3
             self._hold(f"no command from {self._goal.source} for {age_ms:.0f} ms")
         if self._held_too_long(now_s):
-            return GuardOutput(self._mode, None, reason=self._reason)
+            return GuardOutput(self._mode, None, reason=self._reason, decided_s=now_s)
         if self._capture:
             self._capture_pose(measured)
         limited = False
@@ -274,6 +278,8 @@ class Guard:
             self._reason,
             goal.seq if goal else 0,
             goal.source if goal else "",
+            now_s,
+            goal.time_s if goal else 0.0,
         )
 
     def _held_too_long(self, now_s: float) -> bool:

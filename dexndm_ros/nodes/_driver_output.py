@@ -74,6 +74,9 @@ class StateOutput:
         state.command_seq = cycle.command_seq
         state.command_source = cycle.command_source
         state.mode = int(cycle.mode)
+        state.monotonic_ns = reading.monotonic_ns
+        state.decided_s = cycle.decided_s
+        state.arrived_s = cycle.arrived_s
         self._states.publish(state)
         if self._every and cycle.seq % self._every == 0:
             fill_stamp(self._joints.header.stamp, read_ns)

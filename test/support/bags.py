@@ -42,6 +42,7 @@ def hand_state(seq: int) -> bytes:
     numbers = np.linspace(0.0, 1.0, 16) + seq
     message = types[STATE.type](
         header, seq, numbers, numbers, numbers, seq, "replay", numbers, 2,
+        seq * 10_000_000, float(seq), float(seq),
     )  # fmt: skip
     return bytes(store.serialize_cdr(message, STATE.type))
 
