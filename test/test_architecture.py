@@ -26,6 +26,7 @@ TORCH = {"torch", "tensordict", "rsl_rl", "tensorboard", "onnxscript"}
 MUJOCO = {"mujoco"}
 ROOMS = {
     "hand", "policy", "sim", "training", "nodes", "demo", "replay", "recording", "dashboard", "collect",
+    "bags", "datasets", "playback",
 }  # fmt: skip
 
 # Room -> the rooms of ours it may import. The top-level modules are named one by one below.
@@ -34,10 +35,13 @@ MAY_IMPORT_ROOMS = {
     "policy": set(),
     "sim": {"hand", "policy"},
     "recording": {"hand"},
+    "bags": {"recording"},
+    "datasets": {"hand", "policy", "bags", "recording", "replay"},
+    "playback": {"hand", "policy", "bags", "recording", "datasets"},
     "replay": {"hand", "policy", "recording"},
-    "training": {"hand", "policy", "sim", "replay", "recording"},
+    "training": {"hand", "policy", "sim", "replay", "recording", "datasets"},
     "dashboard": {"hand", "replay", "recording"},
-    "nodes": {"hand", "policy", "sim", "replay", "recording", "dashboard"},
+    "nodes": {"hand", "policy", "sim", "replay", "recording", "dashboard", "bags", "playback"},
     "demo": {"hand", "policy", "sim", "nodes"},
     "collect": {"hand", "policy", "sim", "nodes", "replay", "recording", "dashboard"},
 }
