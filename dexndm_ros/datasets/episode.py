@@ -42,8 +42,8 @@ class Episode:
             episode with the identity of an earlier one is not taken twice.
         task: LeRobot's task in words.
         columns: one array for each of ``features.FEATURES``, equal lengths.
-        facts: numbers and words for ``meta/episodes``: campaign, orientation, trajectory, entry, attempt, seed, session,
-            load, kind, started_ns, duration_s, period and error figures; the same keys for every episode.
+        facts: numbers and words for ``meta/episodes``: campaign, orientation, trajectory, entry, attempt, seed,
+            session, load, kind, started_ns, duration_s, period and error figures; the same keys for every episode.
         findings: in the order of the checks.
         verdict: follows from the findings.
     """

@@ -301,6 +301,7 @@ class ChaosBoxReplay(Node):
             "entry": str(claim.entry),
             "attempt": str(claim.attempt),
             "trajectory": str(claim.trajectory),
+            "axis": " ".join(map(repr, job.loaded.axis)),
             "seed": str(claim.seed),
             "noise_probability": repr(campaign.noise.probability),
             "noise_sigma_rad": repr(campaign.noise.sigma_rad),

@@ -149,7 +149,9 @@ class LedgerWorker:
         loaded = None
         if claim is not None:
             trajectory = self._prepared.source.trajectory(claim.trajectory)
-            loaded = load(claim, trajectory.targets_rad, self._prepared.campaign.noise)
+            loaded = load(
+                claim, trajectory.targets_rad, self._prepared.campaign.noise, trajectory.axis
+            )
         self._claimed = None
         self._answer(lambda run: run.claimed(loaded))
 

@@ -31,12 +31,14 @@ class Loaded:
         clean_rad: targets from the library, (steps, 16), motor order.
         noise_rad: what is added to them, (steps, 16).
         target_rad: what is sent, (steps, 16): their sum within the joint limits.
+        axis: rotation axis that the trajectory was made for, palm frame; zero for none.
     """
 
     claim: Claim
     clean_rad: Vector
     noise_rad: Vector
     target_rad: Vector
+    axis: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def episode(self) -> str:
@@ -49,10 +51,15 @@ class Loaded:
         return len(self.target_rad)
 
 
-def load(claim: Claim, clean_rad: Vector, config: NoiseConfig) -> Loaded:
+def load(
+    claim: Claim,
+    clean_rad: Vector,
+    config: NoiseConfig,
+    axis: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> Loaded:
     """Draw the noise of a claimed row and add it to the clean targets, (steps, 16)."""
     added = noise(config, claim.seed, len(clean_rad))
-    return Loaded(claim, clean_rad, added, executed(clean_rad, added))
+    return Loaded(claim, clean_rad, added, executed(clean_rad, added), axis)
 
 
 class PlayerTick(NamedTuple):
