@@ -10,7 +10,7 @@
 #   make bench              measure the numbers of bench/ in one run
 #   make soak               the tests that run for many minutes
 #   make setup              only set up what the demo needs
-#   make setup-dev          only set up what the tests, linters and training need
+#   make setup-dev          only set up what tests, linters, training and datasets need
 #   make policy             train the shipped policy from nothing (hours; resumes where it was cut off)
 #   make clean              remove everything that was set up, built or measured here
 #

@@ -105,6 +105,7 @@ def test_one_name_and_licence() -> None:
 def test_every_import_of_the_package_is_declared_for_rosdep_or_pip() -> None:
     declared = dependencies(package_xml("package.xml"))
     wheels = pins("requirements.txt") | pins("requirements-training.txt")
+    wheels |= pins("requirements-datasets.txt") | pins("requirements-ray.txt")
     missing = []
     for name, where in third_party_imports("dexndm_ros").items():
         if is_ros(name):
@@ -120,6 +121,7 @@ def test_every_import_of_the_package_is_declared_for_rosdep_or_pip() -> None:
 
 def test_every_import_of_the_tests_and_benches_is_pinned() -> None:
     wheels = pins("requirements.txt") | pins("requirements-training.txt")
+    wheels |= pins("requirements-datasets.txt") | pins("requirements-ray.txt")
     wheels |= pins("requirements-dev.txt") | pins("requirements-ros.txt")
     local = {path.stem for path in (ROOT / "test").iterdir()} | {"bench", "support", "test"}
     local |= {path.stem for path in (ROOT / "bench").glob("*.py")}
@@ -147,7 +149,7 @@ def test_training_packages_stay_out_of_the_runtime() -> None:
 def test_constraints_hold_every_pin() -> None:
     constraints = pins("constraints.txt")
     for name in ("requirements.txt", "requirements-ros.txt", "requirements-training.txt",
-                 "requirements-dev.txt"):  # fmt: skip
+                 "requirements-datasets.txt", "requirements-ray.txt", "requirements-dev.txt"):  # fmt: skip
         for package, version in pins(name).items():
             if package != "setuptools":
                 assert constraints.get(package) == version, f"{name}: {package}"
