@@ -85,7 +85,7 @@ class ConvertConfig:
     mapping: TopicMapping | None = None
     library: Path | None = None
     library_sha256: str = ""
-    limits: Limits = Limits()  # noqa: RUF009 - frozen
+    limits: Limits = Limits()
     rate_hz: int = 20
     max_episode_steps: int = 12_000
 

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BagResult", "Episode", "Finding", "Verdict"]
+__all__ = ["Action", "BagResult", "Episode", "Finding", "Verdict"]
 
+Action = Literal["noted", "repaired", "flagged", "dropped"]
 Verdict = Literal["keep", "flag", "drop"]
 """keep: nothing to say; flag: kept, with findings that a person should know of; drop: not in the dataset."""
 
@@ -23,13 +24,14 @@ class Finding:
     Attributes:
         check: name of the check, as in ``quality.CHECKS``.
         count: how often.
-        action: what was done about it: "repaired", "flagged" or "dropped".
+        action: what was done about it: "noted" (it happens and harms nothing; the rows are marked), "repaired",
+            "flagged" or "dropped".
         text: a sentence: what, where, and the cure where there is one.
     """
 
     check: str
     count: int
-    action: Literal["repaired", "flagged", "dropped"]
+    action: Action
     text: str
 
 
