@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Part files: what was made of one bag, kept until the dataset is written, so that work can be resumed.
+
+An Arrow IPC file, uncompressed: one record batch for each episode with rows, its columns those of
+:data:`features.FEATURES`; all else of the :class:`BagResult` is JSON in the schema's metadata. Nothing global is in
+it: a part does not know which place in a dataset its episodes will get.
+
+Parts are not forced to the disk one by one, which would cost more than making them; after a power cut their check
+sums tell which are whole.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dexndm_ros.datasets.arrays import row_schema, to_arrow, to_numpy
+from dexndm_ros.datasets.episode import BagResult, Episode, Finding
+from dexndm_ros.datasets.errors import DatasetError
+from dexndm_ros.datasets.features import FEATURES, empty_columns
+from dexndm_ros.datasets.files import new_file
+
+__all__ = [
+    "PartHead",
+    "episode_rows",
+    "is_whole",
+    "part_head",
+    "part_name",
+    "read_part",
+    "write_part",
+]
+
+SUFFIX = ".arrow"
+_KEY = b"dexndm.part"
+_SUM = b"crc32"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class PartHead:
+    """A part without its columns.
+
+    Attributes:
+        result: as it was written, each episode's columns empty.
+        rows: of each episode.
+        batches: record batch of each episode; -1 = it has no rows.
+    """
+
+    result: BagResult
+    rows: tuple[int, ...]
+    batches: tuple[int, ...]
+
+
+def part_name(sha256: str) -> str:
+    """File name of the part of a bag whose bytes have this hash."""
+    return f"{sha256[:16]}{SUFFIX}"
+
+
+def write_part(path: Path, result: BagResult) -> None:
+    """Write a part: all of it under its name, or nothing.
+
+    Args:
+        path: where; an older part of that name is replaced.
+        result: of a bag.
+
+    Raises:
+        DatasetError: the columns of an episode are not those of ``FEATURES``, or of unequal lengths.
+        DatasetWriteError: the disk refuses.
+    """
+    rows = [_rows(result, index) for index in range(len(result.episodes))]
+    schema = row_schema().with_metadata({_KEY: _head(result, rows)})
+    with new_file(path, sync=False) as file, pa.ipc.new_file(file, schema) as writer:
+        for episode, count in zip(result.episodes, rows, strict=True):
+            if count:
+                arrays = [to_arrow(each, episode.columns[each.name]) for each in FEATURES]
+                batch = pa.record_batch(arrays, schema=schema)
+                writer.write_batch(batch, {_SUM: b"%d" % _sum(batch)})
+
+
+def read_part(path: Path) -> BagResult:
+    """All of a part. Its number columns are views of the mapped file: cheap, and read-only.
+
+    Raises:
+        DatasetError: it is no part, or a torn one.
+        OSError: it cannot be read.
+    """
+    head, reader = _open(path)
+    episodes = tuple(
+        _with_columns(episode, reader, batch)
+        for episode, batch in zip(head.result.episodes, head.batches, strict=True)
+    )
+    return BagResult(**{**vars(head.result), "episodes": episodes})
+
+
+def part_head(path: Path) -> PartHead:
+    """All of a part but its columns.
+
+    Raises:
+        DatasetError: it is no part, or a torn one.
+        OSError: it cannot be read.
+    """
+    return _open(path)[0]
+
+
+def is_whole(path: Path) -> bool:
+    """Whether there is such a part and its bytes are as they were written."""
+    try:
+        reader = _open(path)[1]
+        for index in range(reader.num_record_batches):
+            found = reader.get_batch_with_custom_metadata(index)
+            if int((found.custom_metadata or {})[_SUM]) != _sum(found.batch):
+                return False
+    except (DatasetError, OSError, pa.ArrowException, KeyError, ValueError):
+        return False
+    return True
+
+
+def _sum(batch: pa.RecordBatch) -> int:
+    total = 0
+    for column in batch.columns:
+        for buffer in column.buffers():
+            total = total if buffer is None else zlib.crc32(buffer, total)
+    return total
+
+
+def episode_rows(path: Path, wanted: tuple[int, ...]) -> Iterator[Episode]:
+    """Some episodes of a part, one after the other.
+
+    Args:
+        path: of the part.
+        wanted: their places in ``BagResult.episodes``.
+
+    Raises:
+        DatasetError: it is no part, or a torn one.
+        OSError: it cannot be read.
+    """
+    head, reader = _open(path)
+    for place in wanted:
+        yield _with_columns(head.result.episodes[place], reader, head.batches[place])
+
+
+def _with_columns(episode: Episode, reader: pa.ipc.RecordBatchFileReader, batch: int) -> Episode:
+    if batch < 0:
+        return episode
+    found = reader.get_batch(batch)
+    columns = {each.name: to_numpy(each, found.column(each.name)) for each in FEATURES}
+    return Episode(**{**vars(episode), "columns": columns})
+
+
+def _rows(result: BagResult, index: int) -> int:
+    """Rows of an episode, its columns checked."""
+    columns = result.episodes[index].columns
+    if not columns:
+        return 0
+    where = f"{result.name}: episode {index} ({result.episodes[index].identity})"
+    wanted = {each.name for each in FEATURES}
+    if set(columns) != wanted:
+        missing, other = sorted(wanted - set(columns)), sorted(set(columns) - wanted)
+        raise DatasetError(
+            f"{where}: columns {', '.join(missing) or 'none'} are missing and {', '.join(other) or 'none'} are "
+            "unknown; a column is added in dexndm_ros/datasets/features.py"
+        )
+    rows = len(columns["valid"])
+    for each in FEATURES:
+        shape = (rows, each.width) if each.width else (rows,)
+        if columns[each.name].shape != shape:
+            raise DatasetError(
+                f"{where}: {each.name} has shape {columns[each.name].shape}, {shape} is needed"
+            )
+    return rows
+
+
+def _head(result: BagResult, rows: list[int]) -> bytes:
+    head = {
+        "format": _FORMAT,
+        "name": result.name,
+        "sha256": result.sha256,
+        "bytes": result.bytes,
+        "messages": dict(result.messages),
+        "findings": [vars(each) for each in result.findings],
+        "provenance": dict(result.provenance),
+        "episodes": [
+            {
+                "identity": episode.identity,
+                "task": episode.task,
+                "rows": count,
+                "facts": dict(episode.facts),
+                "findings": [vars(each) for each in episode.findings],
+                "verdict": episode.verdict,
+            }
+            for episode, count in zip(result.episodes, rows, strict=True)
+        ],
+    }
+    return json.dumps(head, default=plain).encode()
+
+
+def plain(value: Any) -> Any:
+    """A numpy value, tuple or mapping as JSON knows it; for ``json.dumps(default=...)``."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} {value!r} cannot be kept in a part file")
+
+
+def _open(path: Path) -> tuple[PartHead, pa.ipc.RecordBatchFileReader]:
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        head = json.loads((reader.schema.metadata or {})[_KEY])
+        if head["format"] != _FORMAT:
+            raise ValueError(f"format {head['format']}, this version reads {_FORMAT}")
+        if reader.schema.remove_metadata() != row_schema():
+            raise ValueError("its columns are those of another version")
+        result, rows = _result(head)
+        batches = np.cumsum([count > 0 for count in rows]) - 1
+        places = tuple(int(at) if count else -1 for at, count in zip(batches, rows, strict=True))
+        if reader.num_record_batches != sum(count > 0 for count in rows):
+            raise ValueError("episodes are missing")
+    except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f"{path} is no part file of this version ({error}); delete it, it is made again from its bag"
+        ) from error
+    return PartHead(result, rows, places), reader
+
+
+def _result(head: Mapping[str, Any]) -> tuple[BagResult, tuple[int, ...]]:
+    nothing: dict[str, NDArray[np.generic]] = empty_columns(0)
+    episodes = tuple(
+        Episode(
+            identity=each["identity"],
+            task=each["task"],
+            columns=nothing,
+            facts=each["facts"],
+            findings=tuple(Finding(**finding) for finding in each["findings"]),
+            verdict=each["verdict"],
+        )
+        for each in head["episodes"]
+    )
+    result = BagResult(
+        name=head["name"],
+        sha256=head["sha256"],
+        bytes=head["bytes"],
+        messages=head["messages"],
+        episodes=episodes,
+        findings=tuple(Finding(**finding) for finding in head["findings"]),
+        provenance=head["provenance"],
+    )
+    return result, tuple(int(each["rows"]) for each in head["episodes"])
