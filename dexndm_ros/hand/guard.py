@@ -7,134 +7,28 @@ time (``tick``), and writes what comes out. A target of ``None`` means that the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dexndm_ros.hand.errors import GuardRefusedError
-from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES, LOWER_RAD, UPPER_RAD
+from dexndm_ros.hand.guard_types import (
+    Accepted,
+    Goal,
+    GuardConfig,
+    GuardOutput,
+    GuardState,
+    Mode,
+    Rejected,
+)
+from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES
 from dexndm_ros.hand.streams import StreamWatch
 
-__all__ = ["Accepted", "Guard", "GuardConfig", "GuardOutput", "Mode", "Rejected"]
+__all__ = ["Accepted", "Guard", "GuardConfig", "GuardOutput", "GuardState", "Mode", "Rejected"]
 
 Vector = NDArray[np.float64]
-
-
-class Mode(IntEnum):
-    """State of the guard; the values are those of ``HandState.msg``."""
-
-    RELAXED = 0
-    RAMPING = 1
-    ACTIVE = 2
-    HOLDING = 3
-    FAULT = 4
-
-
-@dataclass(frozen=True)
-class GuardConfig:
-    """What the guard allows.
-
-    Attributes:
-        lower_rad: lower joint limits, motor order.
-        upper_rad: upper joint limits, motor order.
-        limit_tolerance_rad: a command this little beyond a limit is clipped; further is refused.
-        max_step_rad: most a joint's target may move in one command period, from its last target.
-        command_period_s: the period that ``max_step_rad`` is counted over.
-        ramp_speed_rad_s: speed of the first approach after enabling or holding.
-        stale_s: a command older than this is not followed any more.
-        enable_tolerance_rad: enabling is refused with a joint further beyond its limits than this.
-        max_tick_s: a ramp never advances further than this much time in one tick.
-        relax_after_s: a hand that has held for so long without a command relaxes; 0 = it holds for ever.
-    """
-
-    lower_rad: tuple[float, ...] = tuple(LOWER_RAD.tolist())
-    upper_rad: tuple[float, ...] = tuple(UPPER_RAD.tolist())
-    limit_tolerance_rad: float = 1e-3
-    max_step_rad: float = 0.15
-    command_period_s: float = 0.05
-    ramp_speed_rad_s: float = 1.0
-    stale_s: float = 0.15
-    enable_tolerance_rad: float = 0.15
-    max_tick_s: float = 0.05
-    relax_after_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse a configuration under which the guard could not guard."""
-        if len(self.lower_rad) != JOINT_COUNT or len(self.upper_rad) != JOINT_COUNT:
-            raise ValueError(
-                f"guard limits need {JOINT_COUNT} joints, got {len(self.lower_rad)} lower and "
-                f"{len(self.upper_rad)} upper limits"
-            )
-        bounds = zip(self.lower_rad, self.upper_rad, strict=True)
-        if not all(math.isfinite(low) and math.isfinite(up) and low < up for low, up in bounds):
-            raise ValueError("guard limits need finite numbers with lower < upper for every joint")
-        for name in ("limit_tolerance_rad", "enable_tolerance_rad", "relax_after_s"):
-            if not getattr(self, name) >= 0 or math.isinf(getattr(self, name)):
-                raise ValueError(f"guard {name} must be finite and >= 0, got {getattr(self, name)}")
-        for name in (
-            "max_step_rad",
-            "command_period_s",
-            "ramp_speed_rad_s",
-            "stale_s",
-            "max_tick_s",
-        ):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"guard {name} must be finite and > 0, got {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """The command will be followed; ``clipped`` where it was a hair beyond a joint limit."""
-
-    clipped: bool = False
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """The command was refused and nothing moves for it; ``reason`` is for the publisher's eyes."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class GuardOutput:
-    """What the driver does now.
-
-    Attributes:
-        mode: the guard's state after the tick.
-        target: joint targets to write, rad, motor order; None: the torque must be off.
-        limited: the step limit or the ramp keeps the target from where the command wants it.
-        reason: why the hand holds, is in FAULT or relaxed by itself; empty while all is well.
-        command_seq: seq of the command that ``target`` follows (0 while ``source`` is empty).
-        source: source of that command; empty while the guard holds a pose of its own.
-        decided_s: the tick's monotonic time; 0 before the first.
-        arrived_s: when that command arrived, monotonic; 0 while ``source`` is empty.
-    """
-
-    mode: Mode
-    target: Vector | None
-    limited: bool = False
-    reason: str = ""
-    command_seq: int = 0
-    source: str = ""
-    decided_s: float = 0.0
-    arrived_s: float = 0.0
-
-
-@dataclass
-class _Goal:
-    """The command being followed."""
-
-    position: Vector
-    seq: int
-    source: str
-    time_s: float
-    counted_limited: bool
-    stopped: bool = False
 
 
 @dataclass
@@ -161,7 +55,7 @@ class Guard:
         self._mode = Mode.RELAXED
         self._reason = ""
         self._target: Vector = np.zeros(JOINT_COUNT)
-        self._goal: _Goal | None = None
+        self._goal: Goal | None = None
         self._capture = False
         self._allowance = np.full(JOINT_COUNT, self.config.max_step_rad)
         self._last_tick_s: float | None = None
@@ -171,6 +65,32 @@ class Guard:
     def mode(self) -> Mode:
         """The present state."""
         return self._mode
+
+    @property
+    def state(self) -> GuardState:
+        """All of it but the counts and the streams of commands that were seen."""
+        return GuardState(
+            self._mode,
+            self._target.copy(),
+            self._goal,
+            self._last_tick_s,
+            self._allowance.copy(),
+            self._capture,
+            self._held_since_s,
+            self._reason,
+        )
+
+    def resume(self, state: GuardState) -> None:
+        """Go on from a state, told by ``state`` or put together from what a driver recorded."""
+        full = np.full(JOINT_COUNT, self.config.max_step_rad)
+        self._mode = state.mode
+        self._target = state.target.copy()
+        self._goal = state.goal
+        self._last_tick_s = state.last_tick_s
+        self._allowance = full if state.allowance is None else state.allowance.copy()
+        self._capture = state.capture
+        self._held_since_s = state.held_since_s
+        self._reason = state.reason
 
     # --- commands ---------------------------------------------------------------------------
 
@@ -201,7 +121,8 @@ class Guard:
             return self._reject(f"{problem} (from {source}, seq {seq})", stop=True)
         clipped = bool(np.any(q < self._lower) or np.any(q > self._upper))
         self.limited_commands += clipped
-        self._goal = _Goal(np.clip(q, self._lower, self._upper), seq, source, now_s, clipped)
+        followed = np.clip(q, self._lower, self._upper)
+        self._goal = Goal(followed, seq, source, now_s, counted_limited=clipped)
         if self._mode is Mode.HOLDING:
             self._mode = Mode.RAMPING
         self._reason = ""
@@ -239,7 +160,7 @@ class Guard:
         self.rejected_commands += 1
         self.last_rejection = reason
         if stop and self._goal is not None:
-            self._goal.stopped = True
+            self._goal = replace(self._goal, stopped=True)
         return Rejected(reason)
 
     # --- the clock --------------------------------------------------------------------------
@@ -296,7 +217,7 @@ class Guard:
         )
         return True
 
-    def _advance(self, goal: _Goal, elapsed_s: float) -> bool:
+    def _advance(self, goal: Goal, elapsed_s: float) -> bool:
         """Move the target towards the goal as far as ramp or step limit allow."""
         delta = goal.position - self._target
         if self._mode is Mode.RAMPING:
@@ -313,7 +234,7 @@ class Guard:
             return limited
         self._allowance = self._allowance - np.abs(step)
         if limited and not goal.counted_limited:
-            goal.counted_limited = True
+            self._goal = replace(goal, counted_limited=True)
             self.limited_commands += 1
         return limited
 

@@ -116,6 +116,17 @@ class OnnxPolicy:
         self._history.reset_rows(rows, q, target)
         self._action[rows] = np.broadcast_to(np.asarray(target), self._action.shape)[rows]
 
+    def resume(self, q: ArrayLike, targets: ArrayLike, target: ArrayLike) -> None:
+        """Go on in the middle of a run that was recorded.
+
+        Args:
+            q: measured angles of the last ten ticks, oldest first, (10, 16) rad.
+            targets: base targets in force in those ticks, that is each time the one of the tick before, (10, 16).
+            target: base target of the last tick; the next action integrates from it, (16,).
+        """
+        self._history.resume(q, targets)
+        self._action[...] = target
+
     def step(self, q: ArrayLike, wrist_xyzw: ArrayLike, axis: ArrayLike) -> PolicyAction:
         """One tick; see ``Policy.step``. With a batch every argument may have a leading axis."""
         # A network may swallow NaN (a rectifier does), so the input is looked at too.

@@ -86,6 +86,18 @@ class ObservationHistory:
         pairs[rows, :, 0, :] = np.broadcast_to(np.asarray(q), shape)[rows][:, None, :]
         pairs[rows, :, 1, :] = np.broadcast_to(np.asarray(target), shape)[rows][:, None, :]
 
+    def resume(self, q: ArrayLike, targets: ArrayLike) -> None:
+        """Go on in mid-run: fill the slots with what was measured and sent.
+
+        Args:
+            q: measured angles of the last ``HISTORY_LENGTH`` ticks, oldest first, (10, 16) rad.
+            targets: targets that were in force in them, the same shape.
+        """
+        shape = (*self._pairs.shape[:-1], HISTORY_LENGTH, 2, JOINT_COUNT)
+        pairs = self._pairs.reshape(shape)
+        pairs[..., 0, :] = q
+        pairs[..., 1, :] = targets
+
     def push(self, q: ArrayLike, previous_target: ArrayLike) -> None:
         """Append the pair (q_k, a_{k-1}), both (16,) rad, and forget the oldest."""
         self._pairs[..., :-_PAIR] = self._pairs[..., _PAIR:]
