@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """State and action of each control tick, matched by number.
 
-``HandState.command_seq`` is the command in force when the joints were read. So the state *before* a tick is the last one
-that was read before the tick's command came into force, and the state after it is the last one under that command,
-which is the state before the next tick. A policy says which state it saw (``observation_seq``): that one stands in its
-row. Where numbers are missing, the newest state that is no later than the tick stands there, and the row says so
-(``BY_TIME``). Nothing is interpolated.
+``HandState.command_seq`` is the command in force when the joints were read. So the state *before* a tick is the last
+one that was read before the tick's command came into force, and the state after it is the last one under that
+command, which is the state before the next tick. A policy says which state it saw (``observation_seq``): that one
+stands in its row. Where numbers are missing, the newest state that is no later than the tick stands there, and the row
+says so (``BY_TIME``). Nothing is interpolated.
 """
 
 from __future__ import annotations
@@ -107,10 +107,8 @@ def align(ticks: Ticks, states: Table, limits: Limits) -> Matched:
 
 def _first_under(ticks: Ticks, states: Table) -> NDArray[np.intp]:
     """Index of the first state read under each tick's command; -1 = none."""
-    if ticks.source:
-        index = np.flatnonzero(states["command_source"] == ticks.source)
-    else:
-        index = np.arange(size(states))
+    ours = states["command_source"] == ticks.source if ticks.source else np.full(size(states), True)
+    index = np.flatnonzero(ours)
     if not len(index):
         return np.full(len(ticks), -1, dtype=np.intp)
     in_force = states["command_seq"][index]

@@ -52,7 +52,7 @@ class RowFlag(IntFlag):
     NOT_RUNNING = 2048  # the policy was stopped or the hand was not following
     GAP = 4096  # states or ticks are missing between this row and the next
 
-    INVALID = NO_STATE | STALE_STATE | NO_COMMAND | NOT_FINITE | IMPOSSIBLE | NOT_RUNNING | GAP
+    INVALID = NO_STATE | STALE_STATE | NO_COMMAND | PASSED_OVER | NOT_FINITE | IMPOSSIBLE | NOT_RUNNING | GAP
 
 
 def _joints(name: str, unit: str, text: str) -> Feature:

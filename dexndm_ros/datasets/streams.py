@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The topics of a bag that a dataset is made of, as tables, a stretch of the bag at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dexndm_ros.bags.columns import ColumnError, columns
+from dexndm_ros.bags.open import Bag, RawBatch
+from dexndm_ros.datasets.config import ConfigError
+from dexndm_ros.datasets.mapping import TopicMapping
+from dexndm_ros.datasets.tables import Table
+
+__all__ = ["BagRefusedError", "Loss", "Roles", "Streams", "find_roles"]
+
+
+class BagRefusedError(ValueError):
+    """A bag that no dataset can be made of; the message says what it has and what it would need."""
+
+
+_FIELDS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    # role: (end of the topic's name, type, fields)
+    "state": (
+        "hand/state",
+        "dexndm_msgs/msg/HandState",
+        (
+            "header.stamp",
+            "seq",
+            "position",
+            "velocity",
+            "current",
+            "command",
+            "command_seq",
+            "command_source",
+            "mode",
+            "monotonic_ns?",
+        ),
+    ),
+    "command": (
+        "hand/command",
+        "dexndm_msgs/msg/HandCommand",
+        ("header.stamp", "seq", "position", "source"),
+    ),
+    "step": (
+        "replay/step",
+        "dexndm_msgs/msg/ReplayStep",
+        (
+            "header.stamp",
+            "campaign",
+            "trajectory",
+            "step",
+            "entry",
+            "attempt",
+            "seed",
+            "clean_target",
+            "noise",
+            "target",
+            "command_seq",
+        ),
+    ),
+    "policy": (
+        "policy/step",
+        "dexndm_msgs/msg/PolicyStep",
+        (
+            "header.stamp",
+            "seq",
+            "observation_seq",
+            "axis",
+            "wrist",
+            "base_action",
+            "residual_action",
+            "target",
+            "stopped",
+        ),
+    ),
+    "health": ("hand/health", "dexndm_msgs/msg/HandHealth", ("header.stamp", "temperature")),
+    "wrist": (
+        "wrist/orientation",
+        "geometry_msgs/msg/QuaternionStamped",
+        ("header.stamp", "quaternion"),
+    ),
+    "joints": ("joint_states", "sensor_msgs/msg/JointState", ("header.stamp", "name", "position")),
+}
+_JOINT_STATE = "sensor_msgs/msg/JointState"
+_ARRAY = "std_msgs/msg/Float64MultiArray"
+_FOREIGN = {
+    _JOINT_STATE: ("header.stamp", "name", "position", "velocity", "effort"),
+    _ARRAY: ("data",),
+}
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which topic plays which part.
+
+    Attributes:
+        topics: role -> full topic name.
+        fields: role -> fields to decode.
+        others: topics that nothing is made of.
+    """
+
+    topics: Mapping[str, str]
+    fields: Mapping[str, tuple[str, ...]]
+    others: tuple[str, ...]
+
+
+def find_roles(bag: Bag, mapping: TopicMapping | None) -> Roles:
+    """Which topics of a bag are what.
+
+    Raises:
+        BagRefusedError: two topics for one part, another type than it must have, or none to make episodes of.
+    """
+    topics: dict[str, str] = {}
+    fields: dict[str, tuple[str, ...]] = {}
+    for role, (ending, kind, wanted) in _FIELDS.items():
+        named = [t for t in bag.topics.values() if f"/{t.name}".endswith("/" + ending)]
+        if wrong := [t for t in named if t.type != kind]:
+            if role == "joints":
+                continue  # looked at beside hand/state only
+            raise BagRefusedError(
+                f"{bag.name}: {wrong[0].name} has type {wrong[0].type}, it must be {kind}; "
+                "rename the topic, or leave the bag out"
+            )
+        if len(named) > 1:
+            names = ", ".join(sorted(t.name for t in named))
+            raise BagRefusedError(
+                f"{bag.name} has {len(named)} topics for {ending} ({names}): which hand is meant cannot be told; "
+                "record each hand in a bag of its own"
+            )
+        if named and named[0].count != 0:
+            topics[role], fields[role] = named[0].name, wanted
+    if not {"step", "policy"} & set(topics) and mapping is not None:
+        _add_foreign(bag, mapping, topics, fields)
+    elif not {"step", "policy"} & set(topics):
+        raise BagRefusedError(
+            f"{bag.name} has neither replay/step nor policy/step with messages in it (its topics: "
+            f"{', '.join(sorted(bag.topics)) or 'none'}); for a bag of another driver give a mapping file (--mapping)"
+        )
+    elif "state" not in topics:
+        raise BagRefusedError(
+            f"{bag.name} has no messages of hand/state: nobody knows what the hand did"
+        )
+    known = set(topics.values())
+    return Roles(topics, fields, tuple(sorted(set(bag.topics) - known)))
+
+
+def _add_foreign(
+    bag: Bag, mapping: TopicMapping, topics: dict[str, str], fields: dict[str, tuple[str, ...]]
+) -> None:
+    for role, topic, kinds in (
+        ("foreign_state", mapping.state.topic, (_JOINT_STATE,)),
+        ("foreign_command", mapping.command.topic, (_JOINT_STATE, _ARRAY)),
+    ):
+        info = bag.topics.get("/" + topic.lstrip("/")) or bag.topics.get(topic)
+        if info is None:
+            raise BagRefusedError(
+                f"{bag.name} has no topic {topic}, which the mapping file names; "
+                f"its topics: {', '.join(sorted(bag.topics)) or 'none'}"
+            )
+        if info.type not in kinds:
+            raise BagRefusedError(
+                f"{bag.name}: {info.name} has type {info.type}, it must be {' or '.join(kinds)}"
+            )
+        topics[role], fields[role] = info.name, _FOREIGN[info.type]
+
+
+@dataclass
+class Loss:
+    """What a publisher's numbers tell, over the whole bag.
+
+    Attributes:
+        messages: counted, by topic.
+        lost: numbers that are missing, by topic.
+        unknown: topics whose messages have no numbers.
+    """
+
+    messages: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+    _last: dict[str, int] = field(default_factory=dict)
+
+    def observe(self, batch: RawBatch) -> None:
+        """Messages of one topic, in order."""
+        topic, numbers = batch.topic, batch.sequence
+        self.messages[topic] = self.messages.get(topic, 0) + len(numbers)
+        if not len(numbers):
+            return
+        if not numbers.any():
+            self.unknown.add(topic)
+            return
+        steps = np.diff(numbers, prepend=self._last.get(topic, int(numbers[0]) - 1))
+        self._last[topic] = int(numbers[-1])
+        # A number that falls is a publisher started anew; a very large step is another one's count.
+        missing = steps[(steps > 1) & (steps < 100_000)] - 1
+        self.lost[topic] = self.lost.get(topic, 0) + int(missing.sum())
+
+
+class Streams:
+    """Reads a bag once.
+
+    Args:
+        bag: to be read.
+        roles: what of it.
+
+    Attributes:
+        loss: filled while reading.
+        bad: messages that are none of their type, by topic.
+    """
+
+    def __init__(self, bag: Bag, roles: Roles) -> None:
+        self.loss = Loss()
+        self.bad: dict[str, int] = {}
+        self._bag = bag
+        self._roles = roles
+
+    def stretches(self) -> Iterator[dict[str, Table]]:
+        """Tables by role, one dict a stretch of the bag.
+
+        Raises:
+            BagRefusedError: a message type without the fields that are needed.
+        """
+        role_of = {topic: role for role, topic in self._roles.topics.items()}
+        for batches in self._bag.batches():
+            tables: dict[str, Table] = {}
+            for topic, batch in batches.items():
+                self.loss.observe(batch)
+                if (role := role_of.get(topic)) is not None and len(batch.log_ns):
+                    tables[role] = self._table(role, batch)
+            yield tables
+
+    def _table(self, role: str, batch: RawBatch) -> Table:
+        info = self._bag.topics[batch.topic]
+        try:
+            found = dict(columns(batch, info, self._roles.fields[role]))
+        except ColumnError as error:
+            raise BagRefusedError(
+                f"{self._bag.name}: {batch.topic}: {error}; the bag is of another version of {info.type}"
+            ) from error
+        stamps: NDArray[np.int64] = found.pop("header.stamp", batch.publish_ns)
+        return {"stamp_ns": stamps, "log_ns": batch.log_ns, **found}
+
+
+def refuse_rate(rate_hz: float, measured_hz: float, name: str) -> None:
+    """A bag whose control ticks come at another rate than the dataset's frames.
+
+    Raises:
+        ConfigError: by more than a tenth.
+    """
+    if not 0.9 * rate_hz <= measured_hz <= 1.1 * rate_hz:
+        raise ConfigError(
+            f"{name} has {measured_hz:.1f} ticks a second, the dataset {rate_hz:g}; give --rate, or another --out"
+        )
