@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 from dexndm_msgs.msg import HandHealth
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from dexndm_ros.hand.driver_types import DriverReport
 from dexndm_ros.hand.errors import hardware_error_text
-from dexndm_ros.hand.guard import Mode
+from dexndm_ros.hand.guard import GuardConfig, Mode
 from dexndm_ros.hand.health import HealthLimits
 from dexndm_ros.hand.joints import JOINT_NAMES
 from dexndm_ros.nodes._command_watch import CommandWatch
@@ -37,6 +37,7 @@ class LoopView:
         degraded: it got less than was asked for.
         warnings: of the start-up.
         late_states: states that missed the deadline that hand/state offers.
+        guard: what it allows; told in full, so that a recording can be checked against it.
     """
 
     rate_hz: float
@@ -46,6 +47,7 @@ class LoopView:
     degraded: bool
     warnings: tuple[str, ...]
     late_states: int
+    guard: GuardConfig = field(default_factory=GuardConfig)
 
 
 def fill_health(health: HandHealth, report: DriverReport, missed: int, polled_ns: int) -> None:
@@ -76,7 +78,7 @@ def statuses(
     """Bus, guard, commands and each motor; ``before`` is the last report, for what is new."""
     return [
         _bus(now, before, loop),
-        _guard(now, before),
+        _guard(now, before, loop.guard),
         _commands(now, watch, loop),
         *(_motor(k, now, before, limits) for k in range(len(JOINT_NAMES))),
     ]
@@ -122,7 +124,7 @@ def _bus(now: DriverReport, before: DriverReport | None, loop: LoopView) -> Diag
     )
 
 
-def _guard(now: DriverReport, before: DriverReport | None) -> DiagnosticStatus:
+def _guard(now: DriverReport, before: DriverReport | None, config: GuardConfig) -> DiagnosticStatus:
     refused = now.rejected - (before.rejected if before is not None else 0)
     level, message = OK, now.mode.name
     if now.mode is Mode.FAULT:
@@ -140,6 +142,8 @@ def _guard(now: DriverReport, before: DriverReport | None) -> DiagnosticStatus:
             "rejected commands": now.rejected,
             "limited commands": now.limited,
             "last rejection": now.last_rejection,
+            # Whole numbers, not the short ones: the guard's decisions follow from them to the last bit.
+            **{each.name: repr(getattr(config, each.name)) for each in fields(config)},
         },
     )
 

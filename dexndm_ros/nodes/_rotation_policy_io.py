@@ -16,6 +16,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 
 from dexndm_ros.policy.clock import DeadlineLoop
+from dexndm_ros.policy.onnx_file import fingerprint
 from dexndm_ros.policy.realtime import RealtimeConfig
 from dexndm_ros.policy.session import Phase, SessionConfig, SessionTick
 from dexndm_ros.policy.wrist import check_axis, check_wrist, parse_axis, parse_wrist
@@ -68,6 +69,7 @@ class Settings:
         session: times of the session.
         realtime: scheduling asked for.
         align_to_state: whether deadlines follow the arrival of states.
+        fingerprints: SHA-256 of policy and residual file; empty = no such file.
     """
 
     policy: Path
@@ -77,6 +79,7 @@ class Settings:
     session: SessionConfig
     realtime: RealtimeConfig
     align_to_state: bool
+    fingerprints: tuple[str, str] = ("", "")
 
 
 def read_settings(node: Node) -> Settings:
@@ -88,9 +91,11 @@ def read_settings(node: Node) -> Settings:
     values = {name: node.get_parameter(name).value for name, _, _ in PARAMETERS}
     if not values["policy"]:
         raise ValueError("parameter policy is empty; give the path of an .onnx policy file")
+    policy = Path(values["policy"]).expanduser()
+    residual = Path(values["residual"]).expanduser() if values["residual"] else None
     return Settings(
-        policy=Path(values["policy"]).expanduser(),
-        residual=Path(values["residual"]).expanduser() if values["residual"] else None,
+        policy=policy,
+        residual=residual,
         axis=_vector("axis", values["axis"], parse_axis, check_axis),
         wrist=_vector("wrist", values["wrist"], parse_wrist, check_wrist),
         session=SessionConfig(**{item.name: values[item.name] for item in fields(SessionConfig)}),
@@ -101,6 +106,7 @@ def read_settings(node: Node) -> Settings:
             lock_memory=values["realtime.lock_memory"],
         ),
         align_to_state=values["align_to_state"],
+        fingerprints=(fingerprint(policy), fingerprint(residual)),
     )
 
 
@@ -151,7 +157,14 @@ def diagnostics(
         status.level, status.message = DiagnosticStatus.ERROR, last.reason
     elif last.stopped:
         status.level, status.message = DiagnosticStatus.WARN, last.reason
-    values: dict[str, Any] = {"policy": settings.policy, "phase": last.phase.value}
+    # A recording of this names the very files, so that what they did can be done again.
+    values: dict[str, Any] = {
+        "policy": settings.policy.absolute(),
+        "policy sha256": settings.fingerprints[0],
+        "residual": settings.residual.absolute() if settings.residual else "",
+        "residual sha256": settings.fingerprints[1],
+        "phase": last.phase.value,
+    }
     if loop is not None:
         timing = loop.statistics()
         values |= {

@@ -285,6 +285,7 @@ class LeapHandDriver(SteadyLifecycleNode):
             degraded=loop.realtime is not None and loop.realtime.degraded,
             warnings=self._startup_warnings,
             late_states=self._late_states,
+            guard=self._settings.core.guard,
         )
         limits = self._settings.core.limits
         found = statuses(report, self._last_report, view, self._watch, limits)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from dexndm_ros.policy.observation import JOINT_COUNT, OBSERVATION_SIZE, RESIDUAL_INPUT_SIZE
 from dexndm_ros.policy.spec import METADATA_KEY, PolicySpec, PolicySpecError, spec_from_json
 
-__all__ = ["INPUT_NAME", "OUTPUT_NAMES", "PolicyModel", "open_model"]
+__all__ = ["INPUT_NAME", "OUTPUT_NAMES", "PolicyModel", "fingerprint", "open_model"]
 
 INPUT_NAME = "observation"
 INPUT_SIZES = {"base": OBSERVATION_SIZE, "residual": RESIDUAL_INPUT_SIZE}
@@ -40,6 +41,14 @@ class PolicyModel:
         """The network's output for (B, input size) rows, shape (B, 16)."""
         outputs: list[NDArray[np.float32]] = self.session.run(None, {INPUT_NAME: rows})
         return outputs[0]
+
+
+def fingerprint(path: str | Path | None) -> str:
+    """SHA-256 of a file, hexadecimal; empty without one. It names a policy in recordings."""
+    if path is None or not Path(path).is_file():
+        return ""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_model(path: str | Path) -> PolicyModel:
