@@ -107,6 +107,8 @@ def align(ticks: Ticks, states: Table, limits: Limits) -> Matched:
 
 def _first_under(ticks: Ticks, states: Table) -> NDArray[np.intp]:
     """Index of the first state read under each tick's command; -1 = none."""
+    if "command_seq" not in states or not (ticks.command_seq >= 0).any():
+        return np.full(len(ticks), -1, dtype=np.intp)
     ours = states["command_source"] == ticks.source if ticks.source else np.full(size(states), True)
     index = np.flatnonzero(ours)
     if not len(index):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,7 +63,7 @@ def _parts(group: slice, longest: int) -> list[slice]:
     length = group.stop - group.start
     count = -(-length // longest)
     bounds = [group.start + length * k // count for k in range(count + 1)]
-    return [slice(start, end) for start, end in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [slice(start, end) for start, end in itertools.pairwise(bounds)]
 
 
 def _source(commands: Table | None, seq: NDArray[np.int64], states: Table | None) -> str:

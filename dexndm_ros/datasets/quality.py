@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The checks that every bag and every episode goes through, and what is done about what they find.
+
+The list is that of ``CHECKS``; nothing is repaired, left out or flagged without a finding that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from dexndm_ros.datasets.episode import Action, Finding, Verdict
+
+__all__ = ["CHECKS", "CheckInfo", "finding", "verdict"]
+
+
+@dataclass(frozen=True)
+class CheckInfo:
+    """A check.
+
+    Attributes:
+        title: in a table.
+        meaning: what it looks for.
+        rule: what is done.
+    """
+
+    title: str
+    meaning: str
+    rule: str
+
+
+CHECKS: Mapping[str, CheckInfo] = {
+    "damage": CheckInfo(
+        "damage",
+        "parts of a file that cannot be read: torn, flipped bits, no index",
+        "what is whole is kept; rows beside the hole are marked",
+    ),
+    "unfinished": CheckInfo(
+        "unfinished", "a recording without its last words", "what is whole is kept, flagged"
+    ),
+    "lost": CheckInfo(
+        "lost messages",
+        "numbers of a publisher that are missing in the bag, or that the recorder counted as lost",
+        "flagged; rows without their state or command are not valid",
+    ),
+    "loss_unknown": CheckInfo(
+        "loss unknown",
+        "a recorder that kept no publication numbers: nobody can tell whether messages are missing",
+        "noted",
+    ),
+    "bad_messages": CheckInfo(
+        "bad messages", "bytes that are no message of their type", "left out, flagged"
+    ),
+    "missed_reads": CheckInfo(
+        "missed reads", "bus cycles without a complete read of all motors", "noted"
+    ),
+    "duplicates": CheckInfo(
+        "duplicates", "the same state or step twice", "repaired: the first one is kept"
+    ),
+    "order": CheckInfo(
+        "out of order",
+        "states whose stamps do not rise",
+        "repaired by the driver's numbers, else flagged",
+    ),
+    "clock_jump": CheckInfo(
+        "clock jumps",
+        "steps of the system time against the monotonic clock",
+        "flagged; state and action are matched by numbers and not touched by it",
+    ),
+    "late_ticks": CheckInfo("late ticks", "control periods of more than 1.5 nominal ones", "noted"),
+    "missing_ticks": CheckInfo(
+        "missing ticks", "steps of a trajectory that are not in the bag", "gap in the rows; flagged"
+    ),
+    "gap": CheckInfo(
+        "gaps", "states or ticks are missing between two rows", "the row before it is not valid"
+    ),
+    "no_state": CheckInfo("no state", "no state belongs to the tick", "row not valid"),
+    "stale_state": CheckInfo("stale state", "the tick's state is too old", "row not valid"),
+    "no_command": CheckInfo("no command", "the tick's command is not in the bag", "row not valid"),
+    "passed_over": CheckInfo(
+        "passed over",
+        "commands that were never in force: the next one came before a motor was told",
+        "row not valid; many of them: episode dropped",
+    ),
+    "limited": CheckInfo(
+        "limited", "commands that the guard changed before they came into force", "noted"
+    ),
+    "not_finite": CheckInfo("not finite", "NaN or infinity in state or action", "row not valid"),
+    "impossible": CheckInfo(
+        "impossible motion",
+        "faster than a joint can turn, or far outside its limits",
+        "row not valid; many of them: episode dropped",
+    ),
+    "joint_order": CheckInfo(
+        "joint order",
+        "joints that follow another joint's target, or angles that joint_states gives to another joint",
+        "episode dropped",
+    ),
+    "stuck": CheckInfo(
+        "stuck joint", "bit-identical angles while the target moves", "rows marked, flagged"
+    ),
+    "saturated": CheckInfo("saturated current", "a current at its limit", "rows marked, flagged"),
+    "lag": CheckInfo(
+        "late answer",
+        "joints answer later than they should: one or two ticks are normal",
+        "flagged",
+    ),
+    "short": CheckInfo(
+        "short episode", "fewer steps than a trajectory has", "flagged; very short: dropped"
+    ),
+    "invalid_rows": CheckInfo(
+        "rows not valid", "too many rows that cannot be used", "episode dropped"
+    ),
+    "fidelity": CheckInfo(
+        "targets",
+        "targets that are not clean + noise, noise that is not that of the seed, commands that are not the step's "
+        "target, clean targets that are not the library's",
+        "episode dropped",
+    ),
+    "repeated": CheckInfo(
+        "repeated episode", "the same row of a campaign's plan twice", "the later one is dropped"
+    ),
+}
+"""Every check by its name, in the order of the report."""
+
+
+def finding(check: str, count: int, action: Action, text: str) -> Finding:
+    """A finding of a check that is listed."""
+    assert check in CHECKS, check
+    return Finding(check, int(count), action, text)
+
+
+def verdict(findings: Iterable[Finding]) -> Verdict:
+    """The worst of them decides; what is noted or repaired leaves an episode as good as any."""
+    actions = {each.action for each in findings}
+    return "drop" if "dropped" in actions else "flag" if "flagged" in actions else "keep"
