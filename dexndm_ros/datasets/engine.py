@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a pure function on many tasks at once: processes of this machine, or a Ray cluster.
 
-An engine knows nothing of bags. Results come as they are ready, each with its task's number, so that the order of what
-is made of them does not depend on who was faster. No more tasks are under way than there is work for: memory stays flat.
+An engine knows nothing of bags. Results come as they are ready, each with the number of its task: the order of what
+is made of them does not depend on who was faster. Few tasks are under way at a time: memory stays flat.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def open_engine(name: Literal["local", "ray"], jobs: int | None = None) -> Engin
 class LocalEngine:
     """Processes of this machine.
 
-    A worker that dies breaks its whole pool, and nobody says which task it was. So all tasks that were under way are done
+    A worker that dies breaks its whole pool, and nobody says which task it was. So all that were under way are done
     again, each alone: the one that kills its worker once more is known, and meanwhile it has all the memory.
 
     Args:

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which bags the words of a command line mean."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dexndm_ros.datasets.plan import PlanError, find_bags, natural
+from dexndm_ros.recording.partial import put_aside
+from dexndm_ros.replay.campaign import Campaign
+from dexndm_ros.replay.ledger import Ledger, Result
+from dexndm_ros.replay.lock import CampaignLock
+from dexndm_ros.replay.prepare import prepare
+from support.bags import open_episode, write_bag
+
+CAMPAIGN = Campaign("night-1", "palm_down", "waves:sine:5", 6, seed=7)
+
+
+def names(plan) -> list[str]:
+    return [bag.name for bag in plan.bags]
+
+
+@pytest.fixture
+def campaign(tmp_path) -> Path:
+    """Row 0 done, row 1 rejected, row 2 under way, and a bag that nobody owns."""
+    out = tmp_path / "monday"
+    prepare(CAMPAIGN, out, hold=False)
+    bags = out / "bags"
+    with Ledger.open(out / "campaign.sqlite") as ledger:
+        for _ in range(3):
+            claim = ledger.claim()
+            writer = open_episode(bags, claim.episode)
+            if claim.entry == 2:
+                continue
+            writer.finish({"/hand/state": 40}, {"messages_lost": "0", "messages_dropped": "0", "shared_topics": "[]"})  # fmt: skip
+            if claim.entry == 0:
+                ledger.finish(claim, Result(claim.episode, 60, 0, 0, 1, 1, 20.0))
+            else:
+                aside = put_aside(bags / claim.episode, "a stuck finger")
+                ledger.reject(claim, "a stuck finger", aside.name)
+    write_bag(bags, "e000009_a1")
+    return out
+
+
+@pytest.mark.parametrize("word", ["", "bags"])
+def test_of_a_campaign_the_done_rows_are_taken_and_the_others_told(campaign, word):
+    with CampaignLock(campaign, "night-1"):
+        plan = find_bags([campaign / word])
+    assert names(plan) == ["e000000_a1"]
+    told = {each.path.name: each.reason for each in plan.left_out}
+    assert set(told) == {"e000001_a1.partial", "e000002_a1.part", "e000009_a1"}
+    assert "a stuck finger" in told["e000001_a1.partial"]
+    assert "--salvage" in told["e000001_a1.partial"]
+    assert told["e000002_a1.part"] == "it is being recorded"
+    assert "no attempt" in told["e000009_a1"]
+
+
+def test_salvage_takes_what_was_put_aside_but_not_what_is_being_recorded(campaign):
+    with CampaignLock(campaign, "night-1"):
+        plan = find_bags([campaign], salvage=True)
+    assert names(plan) == ["e000000_a1", "e000001_a1.partial", "e000009_a1"]
+    assert [bag.put_aside for bag in plan.bags] == [False, True, True]
+    # The campaign has died: nobody writes that any more.
+    assert "e000002_a1.part" in names(find_bags([campaign], salvage=True))
+
+
+def test_a_done_bag_that_is_gone_is_told(campaign):
+    shutil.rmtree(campaign / "bags" / "e000000_a1")
+    assert ("e000000_a1", "done, and its bag is gone") in [
+        (each.path.name, each.reason) for each in find_bags([campaign]).left_out
+    ]
+
+
+def test_a_torn_ledger_is_refused_with_the_way_around_it(campaign):
+    (campaign / "campaign.sqlite").write_bytes(b"no database at all" * 100)
+    with pytest.raises(PlanError, match=r"bags/\*"):
+        find_bags([campaign])
+
+
+def test_folders_of_folders_of_bags_and_campaigns(campaign, tmp_path):
+    write_bag(tmp_path / "loose" / "tuesday", "e000010_a1")
+    write_bag(tmp_path / "loose" / "tuesday", "e000009_a1")
+    write_bag(tmp_path / "loose" / ".hidden", "e000001_a1")
+    assert names(find_bags([tmp_path])) == ["e000009_a1", "e000010_a1", "e000000_a1"]
+
+
+def test_a_bag_named_twice_is_taken_once(tmp_path):
+    write_bag(tmp_path, "e000001_a1")
+    (tmp_path / "again").symlink_to(tmp_path / "e000001_a1")
+    file = next((tmp_path / "e000001_a1").glob("*.mcap"))
+    plan = find_bags([tmp_path, tmp_path / "e000001_a1", str(tmp_path / "e*"), tmp_path / "again"])
+    assert names(plan) == ["e000001_a1"]
+    assert names(find_bags([file])) == [file.name]
+
+
+def test_loose_files_are_a_bag_each_and_splits_are_one(tmp_path):
+    for name in ("monday.mcap", "tuesday.db3.zstd", "notes.txt"):
+        (tmp_path / "loose" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "loose" / name).write_bytes(b"x")
+    for k in range(3):
+        (tmp_path / "split" / f"run_{k}.mcap").parent.mkdir(exist_ok=True)
+        (tmp_path / "split" / f"run_{k}.mcap").write_bytes(b"x")
+    assert names(find_bags([tmp_path / "loose"])) == ["monday.mcap", "tuesday.db3.zstd"]
+    (split,) = find_bags([tmp_path / "split"]).bags
+    assert (split.name, split.bytes) == ("split", 3)
+
+
+@pytest.mark.parametrize("name", ["absent", "notes.txt", "empty", "*.mcap"])
+def test_what_is_no_bag_is_refused_in_a_sentence(tmp_path, name):
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PlanError, match=r"\.mcap"):
+        find_bags([tmp_path / name])
+
+
+def test_metadata_without_storage_is_left_out_with_a_reason(tmp_path):
+    write_bag(tmp_path, "e000001_a1")
+    next((tmp_path / "e000001_a1").glob("*.mcap")).unlink()
+    plan = find_bags([tmp_path])
+    assert plan.bags == ()
+    assert "no .mcap or .db3" in plan.left_out[0].reason
+
+
+def test_the_key_follows_the_files(tmp_path):
+    write_bag(tmp_path, "e000001_a1")
+    (before,) = find_bags([tmp_path]).bags
+    assert find_bags([tmp_path]).bags == (before,)
+    file = next((tmp_path / "e000001_a1").glob("*.mcap"))
+    file.write_bytes(file.read_bytes() + b"x")
+    (after,) = find_bags([tmp_path]).bags
+    assert after.key != before.key
+    assert after.bytes == before.bytes + 1
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=2, max_size=8, unique=True))
+def test_names_sort_by_their_numbers(numbers):
+    shuffled = sorted((f"bag_{n}_x" for n in numbers), key=natural)
+    assert shuffled == [f"bag_{n}_x" for n in sorted(numbers)]
