@@ -11,6 +11,7 @@ import numpy as np
 from dexndm_ros.datasets.align import Ticks
 from dexndm_ros.datasets.config import ConvertConfig
 from dexndm_ros.datasets.cut import (
+    each_once,
     foreign_ticks,
     policy_groups,
     policy_ticks,
@@ -35,7 +36,7 @@ class Cut:
         kind: "replay", "policy" or "joint_state".
         ticks: what was decided.
         doubled: messages of ticks that were in the bag twice.
-        rows: the messages that the ticks are from.
+        rows: the messages that the ticks are from, each once.
         tables: all streams of the bag around it, by role.
     """
 
@@ -93,10 +94,12 @@ class Assembler:
 
     def _cut(self, kind: str, steps: Table) -> Cut:
         commands, states = self._tables.get("command"), self._tables.get("state")
-        if kind == "replay":
-            ticks, doubled = replay_ticks(steps, self._axis, commands, states)
-        else:
-            ticks, doubled = policy_ticks(steps, commands, states)
+        steps, doubled = each_once(steps, "step" if kind == "replay" else "seq")
+        ticks = (
+            replay_ticks(steps, self._axis, commands, states)
+            if kind == "replay"
+            else policy_ticks(steps, commands, states)
+        )
         return Cut(kind, ticks, doubled, steps, dict(self._tables))
 
     def _foreign(self, last: bool) -> Iterator[Cut]:

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from dexndm_ros.datasets.align import Ticks
 from dexndm_ros.datasets.tables import Table, as_of, rows, size
 
-__all__ = ["foreign_ticks", "policy_groups", "policy_ticks", "replay_groups", "replay_ticks"]
+__all__ = [
+    "each_once",
+    "foreign_ticks",
+    "policy_groups",
+    "policy_ticks",
+    "replay_groups",
+    "replay_ticks",
+]
 
 _PAUSE_NS = 1_000_000_000
 """Ticks further apart are of two runs."""
@@ -80,9 +87,15 @@ def _source(commands: Table | None, seq: NDArray[np.int64], states: Table | None
     return ""
 
 
+def each_once(steps: Table, name: str) -> tuple[Table, int]:
+    """Ticks without doubled messages, which follow each other, and how many those were."""
+    again = np.diff(steps[name].astype(np.int64), prepend=-1) == 0
+    return (rows(steps, ~again), int(again.sum())) if again.any() else (steps, 0)
+
+
 def replay_ticks(
     steps: Table, axis: Sequence[float], commands: Table | None, states: Table | None
-) -> tuple[Ticks, int]:
+) -> Ticks:
     """One attempt's ticks.
 
     Args:
@@ -90,16 +103,10 @@ def replay_ticks(
         axis: rotation axis that the trajectory was made for; zeros when not known.
         commands: HandCommands of the bag.
         states: HandStates of the bag.
-
-    Returns:
-        The ticks, each step once, and how many doubled messages were left out.
     """
-    number = steps["step"].astype(np.int64)
-    once = np.concatenate([[True], np.diff(number) != 0])
-    steps, doubled = (steps, 0) if once.all() else (rows(steps, once), int((~once).sum()))
     count = size(steps)
     seq = steps["command_seq"].astype(np.int64)
-    ticks = Ticks(
+    return Ticks(
         stamp_ns=steps["stamp_ns"],
         number=steps["step"].astype(np.int64),
         command_seq=seq,
@@ -111,16 +118,12 @@ def replay_ticks(
         axis=np.tile(np.asarray(axis, dtype=np.float64), (count, 1)),
         source=_source(commands, seq, states),
     )
-    return ticks, doubled
 
 
-def policy_ticks(steps: Table, commands: Table | None, states: Table | None) -> tuple[Ticks, int]:
+def policy_ticks(steps: Table, commands: Table | None, states: Table | None) -> Ticks:
     """One run's ticks; like :func:`replay_ticks`."""
-    number = steps["seq"].astype(np.int64)
-    once = np.concatenate([[True], np.diff(number) != 0])
-    steps, doubled = (steps, 0) if once.all() else (rows(steps, once), int((~once).sum()))
     seq = steps["seq"].astype(np.int64)
-    ticks = Ticks(
+    return Ticks(
         stamp_ns=steps["stamp_ns"],
         number=seq,
         command_seq=seq,
@@ -132,7 +135,6 @@ def policy_ticks(steps: Table, commands: Table | None, states: Table | None) -> 
         axis=steps["axis"],
         source=_source(commands, seq, states),
     )
-    return ticks, doubled
 
 
 def foreign_ticks(

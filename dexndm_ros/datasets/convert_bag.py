@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One bag in, its episodes out: a pure function, so that any number of processes and machines give the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dexndm_ros.bags.open import Bag, open_bag
+from dexndm_ros.datasets.align import Matched, align, fill_rows
+from dexndm_ros.datasets.assemble import Assembler, Cut
+from dexndm_ros.datasets.bag_checks import (
+    bag_findings,
+    clock_findings,
+    joint_states_findings,
+    missed_reads,
+    ordered_states,
+)
+from dexndm_ros.datasets.config import ConvertConfig
+from dexndm_ros.datasets.episode import BagResult, Episode, Finding
+from dexndm_ros.datasets.facts import episode_facts, tick_findings
+from dexndm_ros.datasets.features import RowFlag, empty_columns
+from dexndm_ros.datasets.fidelity import check_fidelity
+from dexndm_ros.datasets.foreign import foreign_tables
+from dexndm_ros.datasets.quality import finding, verdict
+from dexndm_ros.datasets.row_checks import check_rows
+from dexndm_ros.datasets.slow_streams import fill_temperature, fill_wrist
+from dexndm_ros.datasets.streams import BagRefusedError, Streams, find_roles
+from dexndm_ros.datasets.tables import Table, size
+from dexndm_ros.policy.wrist import check_axis
+
+__all__ = ["BagRefusedError", "convert_bag"]
+
+_IDENTITY_FACTS = ("session", "host", "software", "commit", "campaign", "orientation", "hand_load")
+
+
+def convert_bag(path: Path, config: ConvertConfig) -> BagResult:
+    """Read a bag, whole or torn, and make episodes of it.
+
+    Args:
+        path: a rosbag2 folder, or a storage file.
+        config: how.
+
+    Returns:
+        Its episodes, dropped ones too (without rows), and everything that was found.
+
+    Raises:
+        BagError: it is no bag, or cannot be opened.
+        BagRefusedError: it has not what a dataset is made of, or of another type or version.
+        OSError: it cannot be read.
+    """
+    bag = open_bag(path)
+    roles = find_roles(bag, config.mapping)
+    streams = Streams(bag, roles)
+    custom = bag.custom_data
+    assembler = Assembler(config, _axis(custom))
+    episodes: list[Episode] = []
+    pending: dict[str, Table] | None = None
+    for stretch in streams.stretches():
+        tables = foreign_tables(stretch, config.mapping, bag.name)
+        if pending is not None:
+            episodes += _episodes(assembler.feed(pending, last=False), bag, config, len(episodes))
+        pending = tables
+    episodes += _episodes(assembler.feed(pending or {}, last=True), bag, config, len(episodes))
+    findings = list(bag_findings(bag, streams.loss, streams.bad))
+    if not episodes:
+        findings.append(
+            finding(
+                "short",
+                1,
+                "dropped",
+                f"{bag.name} holds no trajectory, run or command: nothing to learn from",
+            )
+        )
+    sha256 = bag.sha256()
+    return BagResult(
+        name=bag.name,
+        sha256=sha256,
+        bytes=sum(file.stat().st_size for file in bag.files),
+        messages=dict(sorted(streams.loss.messages.items())),
+        episodes=tuple(_named(episode, sha256) for episode in episodes),
+        findings=tuple(findings),
+        provenance=dict(sorted(custom.items())),
+    )
+
+
+def _axis(custom: Mapping[str, str]) -> tuple[float, ...]:
+    """The axis that a replayed trajectory was made for, as the recorder noted it; zeros = not known."""
+    try:
+        return tuple(check_axis([float(word) for word in custom["axis"].split()]).tolist())
+    except (KeyError, ValueError):
+        return (0.0, 0.0, 0.0)
+
+
+def _named(episode: Episode, sha256: str) -> Episode:
+    """Runs and stretches have no name of their own: that of their bag's content and their place in it."""
+    if not episode.identity.startswith("*"):
+        return episode
+    identity = f"{episode.facts['kind']}/{sha256[:16]}/{episode.identity[1:]}"
+    return Episode(
+        identity, episode.task, episode.columns, episode.facts, episode.findings, episode.verdict
+    )
+
+
+def _episodes(
+    cuts: Iterator[Cut], bag: Bag, config: ConvertConfig, already: int
+) -> Iterator[Episode]:
+    for number, cut in enumerate(cuts, start=already):
+        yield _episode(cut, bag, config, number)
+
+
+def _episode(cut: Cut, bag: Bag, config: ConvertConfig, number: int) -> Episode:
+    limits, custom = config.limits, bag.custom_data
+    findings: list[Finding] = []
+    states = cut.tables.get("foreign_state" if cut.kind == "joint_state" else "state", {})
+    around = _around(states, cut.ticks.stamp_ns)
+    states, order = ordered_states(around)
+    findings += order
+    findings += clock_findings(states, limits)
+    if missed := missed_reads(states):
+        findings.append(
+            finding("missed_reads", missed, "noted", f"{missed} bus cycles had no complete read")
+        )
+    if (joints := cut.tables.get("joints")) is not None:
+        findings += joint_states_findings(states, joints)
+    matched = align(cut.ticks, states, limits)
+    columns = fill_rows(cut.ticks, states, matched)
+    fill_temperature(columns, cut.tables.get("health"))
+    wrist = fill_wrist(columns, cut, custom, config.mapping)
+    _mark_commands(cut, states, matched, columns)
+    findings += tick_findings(cut, columns, config)
+    findings += check_rows(columns, limits, mapped=cut.kind == "joint_state")
+    findings += check_fidelity(cut, custom, config.library, config.library_sha256)
+    columns["valid"][:] = (columns["flags"] & RowFlag.INVALID) == 0
+    findings += _too_little(columns, config)
+    facts = episode_facts(cut, columns, states, bag, wrist)
+    decided = verdict(findings)
+    return Episode(
+        identity=_identity(cut, facts, number),
+        task=_task(cut, facts, config),
+        columns=empty_columns(0) if decided == "drop" else columns,
+        facts=facts,
+        findings=tuple(findings),
+        verdict=decided,
+    )
+
+
+def _around(states: Table, stamps_ns: np.ndarray) -> Table:
+    """States from a little before the first tick to a little after the last; those of other episodes are not ours."""
+    if not size(states) or not len(stamps_ns):
+        return states
+    stamps = states["stamp_ns"]
+    begin, end = int(stamps_ns.min()) - 500_000_000, int(stamps_ns.max()) + 500_000_000
+    inside = (stamps >= begin) & (stamps <= end)
+    if inside.all():
+        return states
+    # Whole stretches, so that a step of the clock inside stays visible.
+    index = np.flatnonzero(inside)
+    keep = slice(int(index[0]), int(index[-1]) + 1) if len(index) else slice(0, 0)
+    return {name: column[keep] for name, column in states.items()}
+
+
+def _mark_commands(cut: Cut, states: Table, matched: Matched, columns: dict[str, Any]) -> None:
+    """Commands that are not in the bag, and those that the guard changed."""
+    if cut.kind == "joint_state":
+        return
+    commands = cut.tables.get("command")
+    if commands is not None and size(commands):
+        there = np.isin(cut.ticks.command_seq, commands["seq"].astype(np.int64))
+        columns["flags"][~there] |= RowFlag.NO_COMMAND
+    elif "command" in cut.tables:
+        columns["flags"][:] |= RowFlag.NO_COMMAND
+    seen = matched.first >= 0
+    in_force = states["command"][matched.first[seen]] if size(states) else None
+    if in_force is not None:
+        changed = np.zeros(len(cut.ticks), dtype=bool)
+        changed[seen] = (in_force != cut.ticks.target[seen]).any(axis=1)
+        columns["flags"][changed] |= RowFlag.LIMITED
+
+
+def _too_little(columns: Mapping[str, Any], config: ConvertConfig) -> Iterator[Finding]:
+    count, limits = len(columns["valid"]), config.limits
+    if count < limits.min_steps:
+        yield finding(
+            "short", 1, "dropped", f"{count} rows; below {limits.min_steps} nothing can be learned"
+        )
+        return
+    invalid = int((~columns["valid"]).sum())
+    if invalid > limits.max_invalid_share * count:
+        yield finding(
+            "invalid_rows",
+            invalid,
+            "dropped",
+            f"{invalid} of {count} rows are not valid (at most {limits.max_invalid_share:.0%} may be)",
+        )
+
+
+def _identity(cut: Cut, facts: Mapping[str, Any], number: int) -> str:
+    if cut.kind == "replay":
+        names = ("campaign", "orientation", "session", "entry")
+        return "/".join(["replay", *(str(facts[name]) for name in names)])
+    return f"*{number}"
+
+
+def _task(cut: Cut, facts: Mapping[str, Any], config: ConvertConfig) -> str:
+    """LeRobot's task in words."""
+    wrist, axis = facts["orientation"] or "unknown wrist", facts["axis"]
+    if cut.kind == "joint_state":
+        assert config.mapping is not None
+        return config.mapping.task
+    if cut.kind == "policy":
+        return f"rotate the object about {axis}, {wrist}"
+    return f"replay a trajectory, {wrist}"
