@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which files make up a bag, of what kind they are, and what ``metadata.yaml`` says of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dexndm_ros.bags.types import BagError, Damage
+from dexndm_ros.recording.metadata import FILE_NAME, parse_metadata
+
+__all__ = ["NEWEST_VERSION", "Found", "Information", "find", "kind_of"]
+
+NEWEST_VERSION = 9
+"""The newest ``metadata.yaml`` that is understood: Jazzy's."""
+_MAGICS = (
+    (b"\x89MCAP0\r\n", "mcap"),
+    (b"SQLite format 3\x00", "sqlite3"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+)
+_ENDINGS = {".mcap": "mcap", ".db3": "sqlite3", ".zstd": "zstd"}
+_NAMES = re.compile(r".+\.(mcap|db3)(\.zstd)?")
+_SECTION = re.compile(r"^  ([a-z_]+):", re.MULTILINE)
+_NEEDED = (
+    "version", "storage_identifier", "message_count", "relative_file_paths", "compression_format",
+    "compression_mode", "custom_data",
+)  # fmt: skip
+
+Report = Callable[[Damage], None]
+
+
+@dataclass
+class Information:
+    """``metadata.yaml``: what is needed always, and the whole when it is asked for.
+
+    Attributes:
+        text: all of it; '' = there is none.
+        head: its short sections.
+    """
+
+    text: str = ""
+    head: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def version(self) -> int:
+        """Of the layout; 0 = there is no file, or it does not say."""
+        version = self.head.get("version", 0)
+        return version if isinstance(version, int) else 0
+
+    @property
+    def custom_data(self) -> dict[str, str]:
+        """As text, whatever YAML made of it."""
+        custom = self.head.get("custom_data")
+        return {str(k): str(v) for k, v in custom.items()} if isinstance(custom, dict) else {}
+
+    @property
+    def messages(self) -> int:
+        """Of all topics; -1 = it does not say."""
+        count = self.head.get("message_count", -1)
+        return count if isinstance(count, int) else -1
+
+    def topics(self) -> list[dict[str, Any]]:
+        """The sections of the topics; [] when they cannot be read."""
+        try:
+            found = parse_metadata(self.text).get("topics_with_message_count")
+        except ValueError:
+            return []
+        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+@dataclass
+class Found:
+    """A bag on the disk.
+
+    Attributes:
+        folder: where it lies.
+        files: of its messages, in order.
+        information: what its ``metadata.yaml`` says.
+    """
+
+    folder: Path
+    files: tuple[Path, ...]
+    information: Information
+
+
+def find(path: Path, report: Report) -> Found:
+    """The files of a bag.
+
+    Args:
+        path: a folder, one of its files, or its ``metadata.yaml``.
+        report: is told of files that are missing and of a damaged ``metadata.yaml``.
+
+    Raises:
+        BagError: there is no bag, or one of a version that is not understood.
+    """
+    if path.name == FILE_NAME and path.is_file():
+        path = path.parent
+    if path.is_file():
+        kind_of(path)
+        information = _read(path.parent / FILE_NAME, report)
+        if path.name not in (Path(each).name for each in _named(information)):
+            information = Information()  # another bag's
+        return Found(path.parent, (path,), information)
+    if not path.is_dir():
+        raise BagError(
+            f"there is no bag {path}: give the folder of a bag, or its .mcap or .db3 file"
+        )
+    information = _read(path / FILE_NAME, report)
+    there = sorted((each for each in path.iterdir() if _NAMES.fullmatch(each.name)), key=_natural)
+    files = _listed(path, information, report) or there
+    for extra in [each for each in there if each not in files]:
+        text = f"lies in the bag's folder, but {FILE_NAME} does not name it: it was not read"
+        report(Damage(extra.name, "missing", 0, text))
+    if not files:
+        inside = sorted(each.name for each in path.iterdir())[:5]
+        raise BagError(
+            f"{path} is no bag: it holds no .mcap or .db3 file"
+            f"{', but ' + ', '.join(inside) if inside else '; it is empty'}"
+        )
+    return Found(path, tuple(files), information)
+
+
+def kind_of(path: Path) -> str:
+    """One of "mcap", "sqlite3" and "zstd": by the first bytes of a file, else by its ending.
+
+    Raises:
+        BagError: none of them, or it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise BagError(f"{path} cannot be read: {error.strerror}") from error
+    for magic, kind in _MAGICS:
+        if start.startswith(magic):
+            return kind
+    if start.startswith(b"#ROSBAG V"):
+        raise BagError(f"{path} is a bag of ROS 1: convert it first with `rosbags-convert`")
+    if (kind := _ENDINGS.get(path.suffix, "")) and start:
+        return kind
+    what = "is empty" if not start else f"begins with {start[:8]!r}"
+    raise BagError(f"{path} is no bag: it {what}; MCAP, SQLite 3 and their .zstd are read")
+
+
+def _read(path: Path, report: Report) -> Information:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return Information()
+    except OSError as error:
+        report(Damage(path.name, "metadata", 0, f"it cannot be read: {error.strerror}"))
+        return Information()
+    head = _sections(text)
+    if head is None:
+        try:
+            head = parse_metadata(text)
+        except (ValueError, RecursionError) as error:
+            report(Damage(path.name, "metadata", len(text), f"{error}; the files are read without"))
+            return Information()
+    information = Information(text, head)
+    if not 1 <= information.version <= NEWEST_VERSION:
+        if information.version > NEWEST_VERSION:
+            raise BagError(
+                f"{path} is of version {information.version}; versions 1 to {NEWEST_VERSION} are understood: "
+                "it was made by a newer ROS 2, so convert it there with `ros2 bag convert`, or update dexndm_ros"
+            )
+        report(Damage(path.name, "metadata", 0, f"its version is {head.get('version')!r}"))
+    return information
+
+
+def _sections(text: str) -> dict[str, Any] | None:
+    """The short sections only: the topics' QoS are most of the text and rarely asked for. None = another layout."""
+    marks = [(mark.start(), mark.group(1)) for mark in _SECTION.finditer(text)]
+    ends = [begin for begin, _ in marks[1:]] + [len(text)]
+    cut = [
+        text[begin:end] for (begin, name), end in zip(marks, ends, strict=True) if name in _NEEDED
+    ]
+    try:
+        head = yaml.load("".join(cut), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, ValueError):
+        return None
+    if not isinstance(head, dict) or not {"version", "relative_file_paths"} <= head.keys():
+        return None
+    return head
+
+
+def _named(information: Information) -> list[str]:
+    names = information.head.get("relative_file_paths")
+    return [each for each in names if isinstance(each, str)] if isinstance(names, list) else []
+
+
+def _listed(folder: Path, information: Information, report: Report) -> list[Path]:
+    """The files that ``metadata.yaml`` names; early versions put the folder's name before them."""
+    files: list[Path] = []
+    for name in _named(information):
+        for candidate in (folder / Path(name).name, folder / f"{Path(name).name}.zstd"):
+            if candidate.is_file():
+                files.append(candidate)
+                break
+        else:
+            text = f"{FILE_NAME} names it, but it is not in the folder"
+            report(Damage(Path(name).name, "missing", 0, text))
+    return files
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Order in which _2 comes before _10."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decompresses pieces of an MCAP file side by side into one buffer and finds the messages in it, without a loop.
+
+The message index tells where each message begins. It is not trusted: the records that it names must follow one
+another without a gap from the first byte of the chunk to the last; else the chunk is read record by record.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from dexndm_ros.bags.mcap_frames import Op, Other, Piece
+
+__all__ = ["HEAD", "Stretch", "unpack"]
+
+HEAD = np.dtype(
+    [
+        ("opcode", "u1"),
+        ("length", "<u8"),
+        ("channel", "<u2"),
+        ("sequence", "<u4"),
+        ("log_ns", "<i8"),
+        ("publish_ns", "<i8"),
+    ]
+)
+"""The beginning of a message record."""
+_RECORD = struct.Struct("<BQ")
+_MAX_CHUNK_BYTES = 1 << 30
+_DECOMPRESSOR = zstandard.ZstdDecompressor()
+
+Note = Callable[[str, int, int, str], None]
+Bytes = NDArray[np.uint8]
+
+
+@dataclass
+class Stretch:
+    """Messages of some pieces.
+
+    Attributes:
+        buffer: decompressed bytes, with gaps where a piece was damaged.
+        begin: int64 (n,), where each message record begins.
+        head: their heads.
+        others: schemas, channels and metadata that stood between them.
+    """
+
+    buffer: Bytes
+    begin: NDArray[np.int64]
+    head: NDArray[np.void]
+    others: list[Other] = field(default_factory=list)
+
+
+def unpack(pieces: Sequence[Piece], note: Note) -> Stretch:
+    """All whole messages of the pieces.
+
+    Args:
+        pieces: in the order of the file.
+        note: is told what is damaged: kind, first byte in the file, last, why.
+    """
+    sizes = [_size(piece) for piece in pieces]
+    buffer = np.empty(sum(sizes), np.uint8)
+    good: list[tuple[Piece, int, int]] = []
+    at = 0
+    for piece, size in zip(pieces, sizes, strict=True):
+        try:
+            filled = _fill(piece, buffer[at : at + size])
+        except (ValueError, RuntimeError, MemoryError, zstandard.ZstdError) as error:
+            note("chunk", piece.offset, piece.offset + len(piece.data), f"a damaged chunk: {error}")
+        else:
+            good.append((piece, at, at + filled))
+        at += size
+    return _messages(good, buffer, note)
+
+
+def _size(piece: Piece) -> int:
+    """Bytes that a piece takes in the buffer. zstd says it in its own frame too, and that one fills the buffer."""
+    size = piece.size
+    if piece.compression == "":
+        size = len(piece.data)
+    elif piece.compression == "zstd" and len(piece.data) >= 18:
+        own = zstandard.frame_content_size(piece.data[:18])
+        size = own if own > 0 else size
+    return size if size <= _MAX_CHUNK_BYTES else 0
+
+
+def _fill(piece: Piece, out: Bytes) -> int:
+    """Decompress a piece, check it, and return how many bytes it has."""
+    if piece.compression == "":
+        out[:] = np.frombuffer(piece.data, np.uint8)
+        filled = len(out)
+    elif piece.compression == "zstd":
+        filled = _unzstd(piece.data, out.data)
+    else:
+        filled = _unlz4(piece, out)
+    if piece.torn:
+        return filled
+    if filled != len(out) or (filled != piece.size and not piece.crc):
+        raise ValueError(f"{filled} bytes are in it, {piece.size} were expected")
+    if piece.crc and zlib.crc32(out.data) != piece.crc:
+        raise ValueError("its checksum is another")
+    return filled
+
+
+def _unzstd(data: memoryview, out: memoryview) -> int:
+    filled = 0
+    with _DECOMPRESSOR.stream_reader(data) as reader:
+        while filled < len(out):
+            count = reader.readinto(out[filled:])
+            if not count:
+                break
+            filled += count
+    return filled
+
+
+def _unlz4(piece: Piece, out: Bytes) -> int:
+    import lz4.frame  # type: ignore[import-untyped]
+
+    if piece.torn:
+        content = lz4.frame.LZ4FrameDecompressor().decompress(bytes(piece.data))[: len(out)]
+    else:
+        content = lz4.frame.decompress(piece.data)
+    if len(content) > len(out):
+        raise ValueError(f"{len(content)} bytes are in it, {len(out)} were expected")
+    out[: len(content)] = np.frombuffer(content, np.uint8)
+    return len(content)
+
+
+def _messages(good: list[tuple[Piece, int, int]], buffer: Bytes, note: Note) -> Stretch:
+    entries = [b"".join(piece.entries) for piece, _, _ in good]
+    counts = np.array([len(each) // 16 for each in entries], np.int64)
+    begins = np.array([begin for _, begin, _ in good], np.int64)
+    ends = np.array([end for _, _, end in good], np.int64)
+    offsets = np.frombuffer(b"".join(entries), "<u8").reshape(-1, 2)[:, 1]
+    room = np.repeat(ends - begins, counts)
+    inside = offsets < np.maximum(room - HEAD.itemsize + 1, 0).astype(np.uint64)
+    owner = np.repeat(np.arange(len(good)), counts)
+    where = np.where(inside, offsets, 0).astype(np.int64) + begins[owner]
+    order = np.argsort(where, kind="stable")
+    where, owner = where[order], owner[order]
+    if not inside.all() or not len(where):
+        wrong = np.ones(len(good), bool)
+        head = np.empty(0, HEAD)
+    else:
+        head = heads(buffer, where)
+        wrong = _unproven(head, where, owner, counts, begins, ends)
+    if not wrong.any():
+        return Stretch(buffer, where, head)
+    return _with_scans(good, buffer, where, owner, wrong, note)
+
+
+def heads(buffer: Bytes, begin: NDArray[np.int64]) -> NDArray[np.void]:
+    """The heads of the message records at these offsets, all of them inside of the buffer."""
+    return rows(buffer, begin, HEAD.itemsize).view(HEAD)
+
+
+def rows(buffer: Bytes, begin: NDArray[np.int64], length: int) -> NDArray[np.void]:
+    """(n,) of V{length}: the bytes at these offsets, copied."""
+    every = np.ndarray(max(0, len(buffer) - length + 1), f"V{length}", buffer, strides=(1,))
+    return every[begin]  # take() would copy the overlapping rows first
+
+
+def _unproven(
+    head: NDArray[np.void],
+    where: NDArray[np.int64],
+    owner: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """(pieces,): those whose index does not name all of their bytes."""
+    length = head["length"].astype(np.int64)
+    after = where + length + _RECORD.size
+    expected = np.empty_like(where)
+    expected[1:] = after[:-1]
+    expected[0] = begins[owner[0]]
+    turn = np.flatnonzero(np.diff(owner)) + 1
+    expected[turn] = begins[owner[turn]]
+    bad = (where != expected) | (head["opcode"] != Op.MESSAGE) | (length < 22)
+    last = np.append(turn - 1, len(where) - 1)
+    bad[last] |= after[last] != ends[owner[last]]
+    wrong = counts == 0
+    wrong[owner[bad]] = True
+    return wrong
+
+
+def _with_scans(
+    good: list[tuple[Piece, int, int]],
+    buffer: Bytes,
+    where: NDArray[np.int64],
+    owner: NDArray[np.int64],
+    wrong: NDArray[np.bool_],
+    note: Note,
+) -> Stretch:
+    """Like the fast way, with some pieces read record by record."""
+    parts: list[NDArray[np.int64]] = []
+    others: list[Other] = []
+    cuts = np.searchsorted(owner, np.arange(len(good) + 1))
+    for number, (piece, begin, end) in enumerate(good):
+        named = where[cuts[number] : cuts[number + 1]]
+        if wrong[number]:
+            parts.append(_scan(piece, buffer, begin, end, named, others, note))
+        else:
+            parts.append(named)
+    all_of_them = np.concatenate(parts) if parts else np.empty(0, np.int64)
+    return Stretch(buffer, all_of_them, heads(buffer, all_of_them), others)
+
+
+def _scan(
+    piece: Piece,
+    buffer: Bytes,
+    begin: int,
+    end: int,
+    named: NDArray[np.int64],
+    others: list[Other],
+    note: Note,
+) -> NDArray[np.int64]:
+    """Message records between two offsets of the buffer; where one is broken, the index tells the next."""
+    view = buffer.data
+    found: list[int] = []
+    at = begin
+    unpack_from, head = _RECORD.unpack_from, _RECORD.size
+    while at < end:
+        behind = 0
+        if at + head <= end:
+            opcode, length = unpack_from(view, at)
+            behind = at + head + length
+        if not behind or behind > end or not opcode > 0 or (opcode == Op.MESSAGE and length < 22):
+            if not piece.torn:
+                note(
+                    "frame",
+                    piece.offset,
+                    piece.offset,
+                    f"{end - at} bytes of a chunk are no records",
+                )
+            later = named[named > at]
+            if not len(later) or piece.torn:
+                break
+            at = int(later[0])
+            continue
+        if opcode == Op.MESSAGE:
+            found.append(at)
+        elif opcode in (Op.SCHEMA, Op.CHANNEL):
+            others.append(Other(opcode, view[at + head : behind]))
+        at = behind
+    if piece.torn:
+        text = f"the file ends inside a chunk; its first {len(found)} messages are given, without a checksum over them"
+        note("torn", piece.offset, piece.offset, text)
+    return np.array(found, np.int64)

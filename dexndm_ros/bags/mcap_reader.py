@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One MCAP file: its topics, its metadata, and its messages by stretches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dexndm_ros.bags.mcap_chunks import HEAD, Stretch, unpack
+from dexndm_ros.bags.mcap_frames import MAGIC, Op, Other, Piece, walk
+from dexndm_ros.bags.mcap_summary import (
+    Channels,
+    Summary,
+    metadata_at,
+    read_metadata,
+    read_summary,
+)
+from dexndm_ros.bags.source import Source
+from dexndm_ros.bags.types import BagError, Damage, RawBatch, TopicInfo
+
+__all__ = ["McapReader"]
+
+_SCAN_BYTES = 16 * 1024 * 1024
+
+Report = Callable[[Damage], None]
+
+
+class McapReader:
+    """Reads a file, whatever state it is in.
+
+    Args:
+        source: the file.
+        name: how damage names it.
+        report: is told of what is not whole, each time it is met.
+
+    Raises:
+        BagError: it is no MCAP file, or of another profile than ROS 2.
+        OSError: it cannot be read.
+    """
+
+    storage = "mcap"
+
+    def __init__(self, source: Source, name: str, report: Report) -> None:
+        self._source, self._name, self._report = source, name, report
+        start = bytes(source.at(0, len(MAGIC)))
+        if not source.size:
+            raise BagError(f"{name} is empty: nothing was written to it")
+        if start != MAGIC[: len(start)]:
+            raise BagError(f"{name} is no MCAP file: it begins with {start!r}")
+        self.metadata: dict[str, Mapping[str, str]] = {}
+        """Metadata records by their names."""
+        summary = read_summary(source)
+        self._hints = () if summary is None else tuple(summary.chunks)
+        if summary is None:
+            self._note("unfinished", 0, 0, "no summary that could be read stands at its end")
+        self._known = Channels() if summary is None else summary.known
+        self._counts: Mapping[int, int] = {}
+        if summary is not None and summary.complete:
+            self._counts = summary.counts or {}
+            self._read_metadata(summary)
+        else:
+            self._scan()
+
+    @property
+    def topics(self) -> list[TopicInfo]:
+        """Topics, in the order of their channels."""
+        found: dict[str, TopicInfo] = {}
+        for number, channel in self._known.channels.items():
+            schema = self._known.schemas.get(channel.schema_id)
+            count = self._counts.get(number, 0)
+            if channel.topic in found:
+                before = found[channel.topic]
+                found[channel.topic] = TopicInfo(
+                    before.name, before.type, before.definition, before.type_hash, before.qos_text,
+                    before.count + count,
+                )  # fmt: skip
+                continue
+            text = "" if schema is None else schema.data.decode("utf-8", "replace")
+            found[channel.topic] = TopicInfo(
+                channel.topic,
+                "" if schema is None else schema.name,
+                text,
+                channel.metadata.get("topic_type_hash", ""),
+                channel.metadata.get("offered_qos_profiles", ""),
+                count,
+            )
+        return list(found.values())
+
+    def batches(
+        self, wanted: Collection[str] | None, max_bytes: int
+    ) -> Iterator[dict[str, RawBatch]]:
+        """Messages of the wanted topics (None = all), one stretch after the other."""
+        for stretch in self._stretches(max_bytes):
+            if found := self._by_topic(stretch, wanted):
+                yield found
+
+    def _note(self, kind: str, begin: int, end: int, text: str) -> None:
+        where = f"bytes {begin} to {end}: {text}" if end > begin else text
+        if end == begin and begin:
+            where = f"byte {begin}: {text}"
+        self._report(Damage(self._name, kind, end - begin, where))
+
+    def _stretches(self, max_bytes: int) -> Iterator[Stretch]:
+        pieces: list[Piece] = []
+        total = 0
+        for item in walk(self._source, self._hints, self._note):
+            if isinstance(item, Other):
+                self._take(item)
+                continue
+            size = min(max(item.size, len(item.data)), 1 << 30)
+            if pieces and total + size > max_bytes:
+                yield self._unpack(pieces)
+                pieces, total = [], 0
+            pieces.append(item)
+            total += size
+        if pieces:
+            yield self._unpack(pieces)
+
+    def _unpack(self, pieces: list[Piece]) -> Stretch:
+        stretch = unpack(pieces, self._note)
+        for other in stretch.others:
+            self._take(other)
+        return stretch
+
+    def _take(self, item: Other) -> None:
+        if item.opcode in (Op.SCHEMA, Op.CHANNEL):
+            self._known.add(item.opcode, item.content)
+        elif item.opcode == Op.METADATA and (record := read_metadata(item.content)) is not None:
+            self.metadata[record.name] = record.metadata
+
+    def _read_metadata(self, summary: Summary) -> None:
+        for offset in summary.metadata:
+            if (record := metadata_at(self._source, offset)) is not None:
+                self.metadata[record.name] = record.metadata
+
+    def _scan(self) -> None:
+        """Read all of a file that does not say what is in it."""
+        counts: dict[int, int] = {}
+        for stretch in self._stretches(_SCAN_BYTES):
+            numbers, how_often = np.unique(stretch.head["channel"], return_counts=True)
+            for number, count in zip(numbers.tolist(), how_often.tolist(), strict=True):
+                counts[number] = counts.get(number, 0) + count
+        self._counts = counts
+
+    def _types(self) -> dict[str, str]:
+        """The type of each topic: its first channel's."""
+        types: dict[str, str] = {}
+        for channel in self._known.channels.values():
+            schema = self._known.schemas.get(channel.schema_id)
+            types.setdefault(channel.topic, "" if schema is None else schema.name)
+        return types
+
+    def _by_topic(self, stretch: Stretch, wanted: Collection[str] | None) -> dict[str, RawBatch]:
+        channel = stretch.head["channel"]
+        order = np.argsort(channel, kind="stable")
+        cuts = np.flatnonzero(np.diff(channel[order])) + 1
+        rows: dict[str, list[NDArray[np.int64]]] = {}
+        types = self._types()
+        for group in np.split(order, cuts) if len(order) else ():
+            number = int(channel[group[0]])
+            info = self._known.channels.get(number)
+            if info is None:
+                text = f"{len(group)} messages of channel {number}, of which nothing is said"
+                self._note("type", 0, 0, text)
+                continue
+            if wanted is not None and info.topic not in wanted:
+                continue
+            schema = self._known.schemas.get(info.schema_id)
+            kind = "" if schema is None else schema.name
+            if types[info.topic] != kind:
+                text = f"{len(group)} messages on {info.topic} are of type {kind}, others of {types[info.topic]}"
+                self._note("type", 0, 0, text)
+                continue
+            rows.setdefault(info.topic, []).append(group)
+        return {
+            topic: _batch(topic, types[topic], stretch, _merged(groups))
+            for topic, groups in rows.items()
+        }
+
+
+def _merged(groups: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return groups[0] if len(groups) == 1 else np.sort(np.concatenate(groups))
+
+
+def _batch(topic: str, kind: str, stretch: Stretch, rows: NDArray[np.int64]) -> RawBatch:
+    head = stretch.head[rows]
+    return RawBatch(
+        topic,
+        kind,
+        head["log_ns"].astype(np.int64),
+        head["publish_ns"].astype(np.int64),
+        head["sequence"].astype(np.int64),
+        stretch.begin[rows] + HEAD.itemsize,
+        head["length"].astype(np.int64) - (HEAD.itemsize - 9),
+        stretch.buffer,
+    )

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opens a bag of any kind: MCAP or SQLite 3, split, compressed, finished or not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from dexndm_ros.bags.files import Found, find, kind_of
+from dexndm_ros.bags.mcap_reader import McapReader
+from dexndm_ros.bags.source import Source
+from dexndm_ros.bags.types import BagError, Damage, RawBatch, TopicInfo
+from dexndm_ros.recording.check import BEGIN_RECORD, END_RECORD
+
+__all__ = ["Bag", "BagError", "Damage", "RawBatch", "TopicInfo", "open_bag"]
+
+_BLOCK_BYTES = 1024 * 1024
+MAX_BATCH_BYTES = 64 * 1024 * 1024
+
+
+def open_bag(path: Path | str) -> Bag:
+    """Open a bag; nothing on the disk is changed, now or later.
+
+    Args:
+        path: folder with or without ``metadata.yaml``; or a ``.mcap`` or ``.db3`` file, also with ``.zstd``.
+
+    Raises:
+        BagError: it is none, or of a version that is not understood; the message says what it is.
+    """
+    return Bag(Path(path))
+
+
+class Bag:
+    """A bag that is read by columns.
+
+    Attributes:
+        path: as given.
+        name: of its folder, or of the file that was given.
+        files: of its messages, in order.
+        storage: "mcap" or "sqlite3".
+        topics: by their full names. Of a file without a summary they were found by reading all of it.
+        custom_data: ``metadata.yaml``'s; where that is missing, what the files say themselves.
+        version: of ``metadata.yaml``; 0 = there is none.
+        damage: what is not whole, as far as it was read: [] = nothing is known to be wrong.
+
+    Raises:
+        BagError: as :func:`open_bag`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.damage: list[Damage] = []
+        self._found: Found = find(path, self._report)
+        self.name = path.name if path.is_file() else self._found.folder.resolve().name
+        self.files = self._found.files
+        self.version = self._found.information.version
+        self._kept: McapReader | None = None
+        self._source: Source | None = None
+        self._digest = ""
+        topics: dict[str, TopicInfo] = {}
+        said: dict[str, str] = {}
+        kinds: set[str] = set()
+        usable: list[Path] = []
+        for file in self.files:
+            try:
+                reader = self._open(file, peek=len(self.files) > 1)
+            except (BagError, OSError) as error:
+                if len(self.files) == 1:
+                    raise BagError(f"{path}: {error}") from error
+                self._report(Damage(file.name, "missing", 0, str(error)))
+                continue
+            usable.append(file)
+            kinds.add(reader.storage)
+            for record in (BEGIN_RECORD, END_RECORD):
+                said.update(reader.metadata.get(record, {}))
+            for info in reader.topics:
+                self._merge(topics, info, file.name)
+            if len(self.files) == 1:
+                self._kept = reader
+        if not usable:
+            raise BagError(
+                f"{path}: none of its {len(self.files)} files could be read: {self.damage[-1].text}"
+            )
+        self._usable = usable
+        self.storage: Literal["mcap", "sqlite3"] = "mcap" if "mcap" in kinds else "sqlite3"
+        self.topics: Mapping[str, TopicInfo] = topics
+        self.custom_data: Mapping[str, str] = self._custom(said)
+        self._compare_counts()
+
+    def batches(
+        self, topics: Collection[str] | None = None, max_bytes: int = MAX_BATCH_BYTES
+    ) -> Iterator[dict[str, RawBatch]]:
+        """The messages, one stretch of the files after the other.
+
+        What is not whole is skipped and noted in ``damage``; nothing is raised for it.
+
+        Args:
+            topics: only these; a name without its leading slash is understood. Default: all.
+            max_bytes: of messages in a stretch, about; a single larger chunk comes alone.
+
+        Yields:
+            For each topic that has messages in the stretch, these; stretches may be empty of some topics.
+        """
+        wanted = None if topics is None else {"/" + name.lstrip("/") for name in topics}
+        wanted = wanted if wanted is None else wanted | set(topics or ())
+        for file in self._usable:
+            try:
+                reader = self._kept or self._open(file)
+                for found in reader.batches(wanted, max_bytes):
+                    yield {
+                        topic: batch
+                        for topic, batch in found.items()
+                        if self._same_type(batch, file.name)
+                    }
+            except (BagError, OSError) as error:
+                self._report(Damage(file.name, "frame", 0, f"it could not be read on: {error}"))
+
+    def sha256(self) -> str:
+        """Of the bytes of all storage files as they lie on the disk, in order; hex digits.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        if not self._digest:
+            digest = hashlib.sha256()
+            for file in self.files:
+                if self._source is not None and self._source.whole and self._source.path == file:
+                    digest.update(self._source.view)
+                    continue
+                with file.open("rb", buffering=0) as opened:
+                    while block := opened.read(_BLOCK_BYTES):
+                        digest.update(block)
+            self._digest = digest.hexdigest()
+        return self._digest
+
+    def _open(self, file: Path, peek: bool = False) -> McapReader:
+        kind_of(file)
+        self._source = source = Source(file, peek)
+        return McapReader(source, file.name, self._report)
+
+    def _report(self, damage: Damage) -> None:
+        if damage not in self.damage:
+            self.damage.append(damage)
+
+    def _merge(self, topics: dict[str, TopicInfo], info: TopicInfo, file: str) -> None:
+        before = topics.get(info.name)
+        if before is None:
+            topics[info.name] = info
+            return
+        if before.type != info.type:
+            text = f"{info.name} is of type {info.type} here, and of {before.type} before: it is not read from here"
+            self._report(Damage(file, "type", 0, text))
+            return
+        count = -1 if min(before.count, info.count) < 0 else before.count + info.count
+        topics[info.name] = TopicInfo(
+            info.name, info.type, before.definition or info.definition,
+            before.type_hash or info.type_hash, before.qos_text or info.qos_text, count,
+        )  # fmt: skip
+
+    def _same_type(self, batch: RawBatch, file: str) -> bool:
+        info = self.topics.get(batch.topic)
+        return info is None or info.type == batch.type
+
+    def _custom(self, said: dict[str, str]) -> dict[str, str]:
+        written = self._found.information.custom_data
+        if not written:
+            return said
+        differ = sorted(key for key in said.keys() & written.keys() if said[key] != written[key])
+        if differ:
+            key = differ[0]
+            text = (
+                f"its custom data and the file's own differ in {', '.join(differ)}: "
+                f"{key} is {written[key]!r} here and {said[key]!r} there"
+            )
+            self._report(Damage("metadata.yaml", "metadata", 0, text))
+        return {**said, **written}
+
+    def _compare_counts(self) -> None:
+        counts = [info.count for info in self.topics.values()]
+        declared = self._found.information.messages
+        if declared >= 0 and all(count >= 0 for count in counts) and sum(counts) != declared:
+            text = f"it says {declared} messages, the files say {sum(counts)}"
+            self._report(Damage("metadata.yaml", "metadata", 0, text))
