@@ -37,7 +37,7 @@ MAY_IMPORT_ROOMS = {
     "recording": {"hand"},
     "bags": {"recording"},
     "datasets": {"hand", "policy", "bags", "recording", "replay"},
-    "playback": {"hand", "policy", "bags", "recording", "datasets"},
+    "playback": {"hand", "policy", "bags", "recording", "replay", "datasets"},
     "replay": {"hand", "policy", "recording"},
     "training": {"hand", "policy", "sim", "replay", "recording", "datasets"},
     "dashboard": {"hand", "replay", "recording"},

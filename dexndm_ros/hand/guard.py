@@ -95,7 +95,7 @@ class Guard:
     # --- commands ---------------------------------------------------------------------------
 
     def accept(
-        self, position: Sequence[float], seq: int, source: str, now_s: float
+        self, position: Sequence[float] | Vector, seq: int, source: str, now_s: float
     ) -> Accepted | Rejected:
         """Take a command, or refuse it with a reason.
 
@@ -128,7 +128,7 @@ class Guard:
         self._reason = ""
         return Accepted(clipped)
 
-    def _check(self, position: Sequence[float]) -> tuple[str, Vector]:
+    def _check(self, position: Sequence[float] | Vector) -> tuple[str, Vector]:
         """What is wrong with a command ('' = nothing), and the command as an array."""
         try:
             q = np.array(position, dtype=np.float64)

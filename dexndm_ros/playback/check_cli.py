@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``dexndm replay BAG --check``: were the decisions in a bag the right ones, and if not, since when."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dexndm_ros.playback.check_report import as_json, lines, write_report
+from dexndm_ros.playback.check_types import CheckError, CheckResult
+from dexndm_ros.playback.recorded import Recorded, read_recorded
+from dexndm_ros.recording.read import BagError
+
+__all__ = ["CHECKS", "DIVERGED", "EQUAL", "REFUSED", "add_arguments", "check", "check_from"]
+
+CHECKS = ("policy", "guard", "driver", "replay")
+EQUAL, DIVERGED, REFUSED = 0, 1, 2
+
+Progress = Callable[[int, int], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--check`` and what belongs to it to a parser that knows ``bag``."""
+    group = parser.add_argument_group("checking decisions instead of playing")
+    group.add_argument(
+        "--check",
+        choices=(*CHECKS, "all"),
+        action="append",
+        help="compute decisions again from what was recorded, and compare to the last bit: the policy's targets, the "
+        "guard's, what the driver did with commands, the replay's noise and targets; may be given several times",
+    )
+    group.add_argument("--policy", metavar="FILE", help="policy file, or name; default: the bag's")
+    group.add_argument("--residual", metavar="FILE", help="residual file; default: the bag's")
+    group.add_argument("--library", metavar="FILE", help="trajectory library to compare with")
+    group.add_argument("--hand", metavar="NAMESPACE", default="", help="of several hands in a bag")
+    group.add_argument(
+        "--report", metavar="DIR", type=Path,
+        help="write check.json and plots; default: BAG_check here, when something diverges",
+    )  # fmt: skip
+    group.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def check_from(options: argparse.Namespace) -> int:
+    """Run the checks that a command line asks for; see :func:`check`."""
+    return check(
+        Path(options.bag),
+        options.check,
+        policy=options.policy,
+        residual=options.residual,
+        library=options.library,
+        hand=options.hand,
+        report=options.report,
+        json_out=options.json,
+    )
+
+
+def check(
+    bag: Path,
+    checks: Sequence[str],
+    *,
+    policy: str | Path | None = None,
+    residual: str | Path | None = None,
+    library: str | Path | None = None,
+    hand: str = "",
+    report: Path | None = None,
+    json_out: bool = False,
+) -> int:
+    """Compute decisions in a bag again, and say where they part from what was recorded.
+
+    Args:
+        bag: folder or file.
+        checks: of ``CHECKS``, or "all": those for which the bag has topics.
+        policy: policy file; None = the bag's.
+        residual: residual file; None = the bag's.
+        library: library to compare clean targets with; None = they are taken as recorded.
+        hand: namespace, of several hands in the bag.
+        report: folder for JSON and plots; None = ``<bag>_check`` here if something diverges, else none.
+        json_out: print JSON, not words.
+
+    Returns:
+        0 everything is equal; 1 something diverged; 2 something could not be checked, and nothing diverged.
+    """
+    results: list[CheckResult] = []
+    refused: dict[str, str] = {}
+    try:
+        recorded = read_recorded(bag, hand)
+        wanted = _wanted(recorded, checks)
+    except (BagError, CheckError, OSError) as error:
+        print(f"dexndm replay --check: {error}", file=sys.stderr)
+        return REFUSED
+    for name in wanted:
+        with _Bar(name) as progress:
+            try:
+                results.append(_run(name, recorded, policy, residual, library, progress))
+            except ValueError as error:  # CheckError, PolicySpecError, LibraryError
+                refused[name] = str(error)
+    for result in results:
+        if not result.equal and not result.diverged:
+            refused[result.check] = "; ".join(result.unknown) or "there is nothing to compare"
+    status = EQUAL
+    if any(result.diverged for result in results):
+        status = DIVERGED
+    elif refused:
+        status = REFUSED
+    told = as_json(str(bag), results, refused, status)
+    if json_out:
+        print(json.dumps(told, indent=1, allow_nan=False))
+    else:
+        _say(recorded, results, refused)
+    if report is None and status == DIVERGED:
+        report = Path(f"{recorded.name}_check")
+    if report is not None:
+        try:
+            files = write_report(report, told, results)
+        except (OSError, ImportError) as error:
+            print(f"dexndm replay --check: no report in {report}: {error}", file=sys.stderr)
+            return status or REFUSED
+        print(f"report: {', '.join(map(str, files))}", file=sys.stderr if json_out else sys.stdout)
+    return status
+
+
+def _wanted(recorded: Recorded, checks: Sequence[str]) -> list[str]:
+    """The checks to run, in their order."""
+    if "all" not in checks:
+        return [name for name in CHECKS if name in checks]
+    there = {
+        "policy": bool(recorded.policy_steps),
+        "guard": bool(recorded.states),
+        "driver": bool(recorded.states),
+        "replay": bool(recorded.replay_steps),
+    }
+    found = [name for name in CHECKS if there[name]]
+    if not found:
+        raise CheckError(
+            f"{recorded.name} holds none of policy/step, hand/state and replay/step: there is nothing to check"
+        )
+    return found
+
+
+def _run(
+    name: str,
+    recorded: Recorded,
+    policy: str | Path | None,
+    residual: str | Path | None,
+    library: str | Path | None,
+    progress: Progress,
+) -> CheckResult:
+    # Each brings libraries that the others do not need.
+    if name == "policy":
+        from dexndm_ros.playback.policy_check import check_policy, find_policy
+
+        base, correction, notes = find_policy(recorded, policy, residual)
+        return check_policy(recorded, base, correction, notes, progress)
+    if name == "guard":
+        from dexndm_ros.playback.guard_check import check_guard
+
+        return check_guard(recorded, progress)
+    if name == "driver":
+        from dexndm_ros.playback.driver_check import check_driver
+
+        return check_driver(recorded)
+    from dexndm_ros.playback.replay_check import check_replay_steps
+
+    return check_replay_steps(recorded, library)
+
+
+def _say(recorded: Recorded, results: Sequence[CheckResult], refused: dict[str, str]) -> None:
+    for text in recorded.damage:
+        print(f"{recorded.name} is not whole: {text}")
+    for result in results:
+        print("\n".join(lines(result)))
+    ran = {result.check for result in results}
+    for name, reason in refused.items():
+        if name not in ran:
+            print(f"{name}: cannot be checked: {reason}")
+
+
+class _Bar:
+    """A progress bar for what takes longer than a moment, on a terminal only."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> Progress:
+        from tqdm import tqdm
+
+        self._bar = bar = tqdm(
+            desc=self._name, unit="ticks", unit_scale=True, leave=False, delay=1.0, disable=None
+        )
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return progress
+
+    def __exit__(self, *unused: object) -> None:
+        self._bar.close()
