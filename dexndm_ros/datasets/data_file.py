@@ -132,7 +132,7 @@ def write_data_file(
     row = first_row
     with new_file(path) as plain:
         file = _HashedFile(plain)
-        with pq.ParquetWriter(pa.PythonFile(file, "w"), data_schema(), **_layout()) as writer:  # type: ignore[arg-type]
+        with pq.ParquetWriter(pa.PythonFile(file, "w"), data_schema(), **_layout()) as writer:
             waiting: list[tuple[Episode, Mapping[str, NDArray[np.generic]]]] = []
             for number, episode in enumerate(episodes, first_episode):
                 if _full(waiting, len(episode)):

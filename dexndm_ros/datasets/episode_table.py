@@ -25,10 +25,11 @@ from dexndm_ros.datasets.stats import STAT_NAMES, Stats
 
 __all__ = [
     "EpisodeRow",
+    "FactTypes",
     "fact_types",
     "finish_rows",
     "retype",
-    "types_of_schema",
+    "types_of_file",
     "unite",
     "write_rows",
 ]
@@ -46,6 +47,9 @@ _LEROBOT = (
     "meta/episodes/file_index",
 )
 _FACTS = "facts"
+
+FactTypes = dict[str, pa.DataType]
+"""Names and types of facts, in the order of their columns."""
 
 
 @dataclass(frozen=True)
@@ -109,17 +113,18 @@ def _findings(episode: Episode) -> list[str]:
     return [f"{each.check} ({each.count}, {each.action}): {each.text}" for each in episode.findings]
 
 
-def fact_types(path: Path) -> dict[str, pa.DataType]:
+def fact_types(path: Path) -> FactTypes:
     """Names and types of the facts in a file of :func:`write_rows`."""
-    types: dict[str, pa.DataType] = {}
+    types: FactTypes = {}
     for facts in _facts(_read(path)):
         types = unite(types, {name: _type(value) for name, value in facts.items()})
     return types
 
 
-def types_of_schema(schema: pa.Schema) -> dict[str, pa.DataType]:
+def types_of_file(path: Path) -> FactTypes:
     """Names and types of the facts in a file of ``meta/episodes``."""
     known = (*_LEROBOT, *_OURS)
+    schema = pq.read_schema(path)
     return {
         field.name: field.type
         for field in schema
@@ -127,9 +132,7 @@ def types_of_schema(schema: pa.Schema) -> dict[str, pa.DataType]:
     }
 
 
-def unite(
-    one: Mapping[str, pa.DataType], other: Mapping[str, pa.DataType]
-) -> dict[str, pa.DataType]:
+def unite(one: FactTypes, other: FactTypes) -> FactTypes:
     """Types that hold the facts of both; what has no type in common becomes a string, as JSON."""
     both = dict(one)
     for name, kind in other.items():
@@ -137,9 +140,7 @@ def unite(
     return both
 
 
-def finish_rows(
-    source: Path, target: Path, types: Mapping[str, pa.DataType], chunk: int, file: int
-) -> None:
+def finish_rows(source: Path, target: Path, types: FactTypes, chunk: int, file: int) -> None:
     """Write a file of ``meta/episodes`` from one of :func:`write_rows`.
 
     Args:
@@ -163,7 +164,7 @@ def finish_rows(
     _write(target, rows.drop_columns([_FACTS]), types)
 
 
-def retype(source: Path, target: Path, types: Mapping[str, pa.DataType]) -> None:
+def retype(source: Path, target: Path, types: FactTypes) -> None:
     """Write a file of ``meta/episodes`` once more, with other types of facts.
 
     Raises:
@@ -179,7 +180,7 @@ def retype(source: Path, target: Path, types: Mapping[str, pa.DataType]) -> None
     _write(target, rows, types)
 
 
-def _write(target: Path, rows: pa.Table, types: Mapping[str, pa.DataType]) -> None:
+def _write(target: Path, rows: pa.Table, types: FactTypes) -> None:
     stats = [name for name in rows.column_names if name.startswith("stats/")]
     rows = rows.select([*_LEROBOT, *_OURS, *types, *stats])
     strings = [field.name for field in rows.schema if pa.types.is_string(field.type)]
