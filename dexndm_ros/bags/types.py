@@ -42,6 +42,11 @@ class RawBatch(NamedTuple):
     size: Ints
     buffer: NDArray[np.uint8]
 
+    def first(self, count: int) -> RawBatch:
+        """The first so many of them."""
+        parts = (part[:count] for part in self[2:7])
+        return RawBatch(self.topic, self.type, *parts, self.buffer)
+
     def data(self, row: int) -> bytes:
         """CDR bytes of one message."""
         begin = int(self.begin[row])

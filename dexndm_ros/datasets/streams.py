@@ -5,15 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dexndm_ros.bags.columns import ColumnError, columns
 from dexndm_ros.bags.open import Bag, RawBatch
-from dexndm_ros.datasets.config import ConfigError
 from dexndm_ros.datasets.mapping import TopicMapping
-from dexndm_ros.datasets.tables import Table
+from dexndm_ros.datasets.tables import Table, rows
+from dexndm_ros.hand.joints import JOINT_COUNT
 
 __all__ = ["BagRefusedError", "Loss", "Roles", "Streams", "find_roles"]
 
@@ -85,6 +86,7 @@ _FIELDS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "joints": ("joint_states", "sensor_msgs/msg/JointState", ("header.stamp", "name", "position")),
 }
+_FEW = 64
 _JOINT_STATE = "sensor_msgs/msg/JointState"
 _ARRAY = "std_msgs/msg/Float64MultiArray"
 _FOREIGN = {
@@ -234,23 +236,28 @@ class Streams:
 
     def _table(self, role: str, batch: RawBatch) -> Table:
         info = self._bag.topics[batch.topic]
+        if role == "joints":  # names are compared, and a few of them tell
+            batch = batch.first(_FEW)
         try:
-            found = dict(columns(batch, info, self._roles.fields[role]))
+            found = columns(batch, info, self._roles.fields[role])
         except ColumnError as error:
             raise BagRefusedError(
                 f"{self._bag.name}: {batch.topic}: {error}; the bag is of another version of {info.type}"
             ) from error
-        stamps: NDArray[np.int64] = found.pop("header.stamp", batch.publish_ns)
-        return {"stamp_ns": stamps, "log_ns": batch.log_ns, **found}
+        if len(found.bad):
+            self.bad[batch.topic] = self.bad.get(batch.topic, 0) + len(found.bad)
+        whole = found.rows
+        stamps: NDArray[np.int64] = found.pop("header.stamp", batch.publish_ns[whole])
+        table: Table = {"stamp_ns": stamps, "log_ns": batch.log_ns[whole], **found}
+        return _sixteen(table) if role == "command" else table
 
 
-def refuse_rate(rate_hz: float, measured_hz: float, name: str) -> None:
-    """A bag whose control ticks come at another rate than the dataset's frames.
-
-    Raises:
-        ConfigError: by more than a tenth.
-    """
-    if not 0.9 * rate_hz <= measured_hz <= 1.1 * rate_hz:
-        raise ConfigError(
-            f"{name} has {measured_hz:.1f} ticks a second, the dataset {rate_hz:g}; give --rate, or another --out"
-        )
+def _sixteen(commands: Table) -> Table:
+    """Commands of sixteen angles; the driver refuses any other, so that they were never in force."""
+    position: Any = commands["position"]
+    if position.dtype != object:
+        return commands if position.shape[1] == JOINT_COUNT else rows(commands, slice(0, 0))
+    right = np.array([len(each) == JOINT_COUNT for each in position])
+    kept = dict(rows(commands, right))
+    kept["position"] = np.array(list(kept["position"]), dtype=np.float64).reshape(-1, JOINT_COUNT)
+    return kept
