@@ -106,8 +106,6 @@ class CommandBook:
         self._commands: Columns = commands
         self._rows: dict[tuple[str, int], list[int]] = {}
         self._hidden: list[int] = []
-        # The driver's clock against the system's, each state's own: the system time may have stepped in between.
-        self._log_ns = states["log_ns"]
         if not commands:
             return
         keys = zip(commands["source"].tolist(), commands["seq"].tolist(), strict=True)
