@@ -12,7 +12,7 @@ from rosbags.highlevel import AnyReader
 from dexndm_ros.hand.guard import Guard, Mode
 from dexndm_ros.recording.check import check_bag
 from dexndm_ros.replay.noise import NoiseConfig, executed, noise
-from support.nights import write_joint_state_bag, write_night
+from support.nights import PolicyRunConfig, write_joint_state_bag, write_night, write_policy_run
 
 
 def read(path: Path) -> dict[str, list]:
@@ -101,6 +101,21 @@ def test_another_drivers_bag_reads_as_it_was_written(tmp_path: Path) -> None:
     assert np.array_equal([each.position for each in found["/joint_states"]], truth["position"])
     assert np.array_equal([each.position for each in found["/joint_commands"]], truth["command"])
     assert _stamp_ns(found["/joint_states"][7]) == truth["state_ns"][7]
+
+
+def test_a_policy_run_has_what_its_session_decided(tmp_path: Path) -> None:
+    run = write_policy_run(tmp_path, PolicyRunConfig(ticks=60, stop=(40, 6)))
+    assert check_bag(run.path).complete
+    found = read(run.path)
+    steps = found["/policy/step"]
+    assert [each.seq for each in steps] == list(range(60))
+    assert [each.stopped for each in steps] == [tick.stopped for tick in run.ticks]
+    assert sum(tick.action is not None for tick in run.ticks) > 20
+    for step, tick in zip(steps, run.ticks, strict=True):
+        if tick.action is not None:
+            assert np.array_equal(step.target, tick.action.target)
+    followed = {state.command_seq for state in found["/hand/state"] if state.command_source}
+    assert followed >= set(range(1, 55))
 
 
 def _stamp_ns(message) -> int:

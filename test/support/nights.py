@@ -14,11 +14,19 @@ from bench.cdr_rows import Layout, message
 from bench.night_bags import NightBag, NightConfig
 from bench.night_bags import write_night as make_night
 from bench.night_faults import Faults
+from bench.night_policy import PolicyRun, PolicyRunConfig, write_policy_run
 from dexndm_ros.hand.joints import JOINT_NAMES
 from dexndm_ros.recording.definitions import typestore
 from dexndm_ros.replay.noise import NoiseConfig
 
-__all__ = ["NightBag", "write_joint_state_bag", "write_night"]
+__all__ = [
+    "NightBag",
+    "PolicyRun",
+    "PolicyRunConfig",
+    "write_joint_state_bag",
+    "write_night",
+    "write_policy_run",
+]
 
 _JOINTS = "sensor_msgs/msg/JointState"
 _START_NS = 1_795_000_000_000_000_000
