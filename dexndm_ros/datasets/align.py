@@ -91,7 +91,10 @@ def align(ticks: Ticks, states: Table, limits: Limits) -> Matched:
     first = _first_under(ticks, states)
     state = np.where(first >= 0, first - 1, by_time)
     numbered = ticks.command_seq >= 0
-    flags[numbered & (first < 0)] |= RowFlag.PASSED_OVER
+    unseen = numbered & (first < 0)
+    proved = unseen & _passed_over(ticks, states)
+    flags[proved] |= RowFlag.PASSED_OVER
+    flags[unseen & ~proved] |= RowFlag.GAP
     flags[first < 0] |= RowFlag.BY_TIME
     seen = _observed(ticks, states)
     told = ticks.observation_seq >= 0
@@ -122,6 +125,24 @@ def _first_under(ticks: Ticks, states: Table) -> NDArray[np.intp]:
     place = np.minimum(np.searchsorted(numbers, ticks.command_seq), len(numbers) - 1)
     found = numbers[place] == ticks.command_seq
     return np.where(found, index[place], -1)
+
+
+def _passed_over(ticks: Ticks, states: Table) -> NDArray[np.bool_]:
+    """Ticks whose command two states that follow each other prove to have been left out."""
+    if "command_seq" not in states or size(states) < 2:
+        return np.zeros(len(ticks), dtype=bool)
+    number = states["command_seq"].astype(np.int64)
+    follows = np.diff(states["seq"].astype(np.int64)) == 1
+    follows &= states["command_source"][1:] == states["command_source"][:-1]
+    if ticks.source:
+        follows &= states["command_source"][1:] == ticks.source
+    jump = np.flatnonzero(follows & (np.diff(number) > 1))
+    if not len(jump):
+        return np.zeros(len(ticks), dtype=bool)
+    jump = jump[np.argsort(number[jump], kind="stable")]
+    place = np.searchsorted(number[jump], ticks.command_seq, side="left") - 1
+    at = jump[np.maximum(place, 0)]
+    return (place >= 0) & (number[at] < ticks.command_seq) & (ticks.command_seq < number[at + 1])
 
 
 def _observed(ticks: Ticks, states: Table) -> NDArray[np.intp]:

@@ -135,7 +135,10 @@ def missed_reads(states: Table) -> int:
     if size(states) < 2 or "seq" not in states:
         return 0
     steps = np.diff(states["seq"].astype(np.int64))
-    return int((steps[steps > 1] - 1).sum())
+    published = np.diff(states["publication"]) if "publication" in states else np.ones_like(steps)
+    # What was published and lost was read: only the rest is a cycle without a complete read.
+    unread = np.where(published > 0, steps - published, 0)
+    return int(unread[(steps > 1) & (unread > 0)].sum())
 
 
 def clock_findings(states: Table, limits: Limits) -> Iterator[Finding]:

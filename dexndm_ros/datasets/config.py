@@ -46,7 +46,7 @@ class Limits:
     max_age_s: float = 0.05
     clock_step_s: float = 0.002
     late_share: float = 1.5
-    state_gap_s: float = 0.03
+    state_gap_s: float = 0.045
     max_speed_rad_s: float = 30.0
     beyond_limits_rad: float = 0.35
     saturated_a: float = 0.475

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,6 +88,7 @@ _FIELDS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "joints": ("joint_states", "sensor_msgs/msg/JointState", ("header.stamp", "name", "position")),
 }
 _FEW = 64
+_FAR = 100_000
 _JOINT_STATE = "sensor_msgs/msg/JointState"
 _ARRAY = "std_msgs/msg/Float64MultiArray"
 _FOREIGN = {
@@ -194,11 +196,27 @@ class Loss:
         if not numbers.any():
             self.unknown.add(topic)
             return
-        steps = np.diff(numbers, prepend=self._last.get(topic, int(numbers[0]) - 1))
-        self._last[topic] = int(numbers[-1])
-        # A number that falls is a publisher started anew; a very large step is another one's count.
-        missing = steps[(steps > 1) & (steps < 100_000)] - 1
-        self.lost[topic] = self.lost.get(topic, 0) + int(missing.sum())
+        before = self._last.get(topic)
+        steps = np.diff(numbers, prepend=numbers[0] if before is None else before)
+        # Started anew: the count begins at 1 again, or it is another publisher's, far away.
+        anew = (np.abs(steps) > _FAR) | ((steps < 0) & (numbers == 1))
+        bounds = [0, *np.flatnonzero(anew).tolist(), len(numbers)]
+        for begin, end in itertools.pairwise(bounds):
+            if begin == end:
+                continue
+            part = numbers[begin:end]
+            first, last = int(part.min()), int(part.max())
+            if begin == 0 and before is not None and not anew[0]:
+                first = min(first, before + 1)
+            # One that came late is not missing: it is the range that counts, not the steps.
+            missing = last - first + 1 - _distinct(part)
+            self.lost[topic] = self.lost.get(topic, 0) + max(0, missing)
+            self._last[topic] = last
+
+
+def _distinct(numbers: NDArray[np.int64]) -> int:
+    rising = np.diff(numbers) > 0
+    return len(numbers) if rising.all() else len(np.unique(numbers))
 
 
 class Streams:
@@ -249,6 +267,8 @@ class Streams:
         whole = found.rows
         stamps: NDArray[np.int64] = found.pop("header.stamp", batch.publish_ns[whole])
         table: Table = {"stamp_ns": stamps, "log_ns": batch.log_ns[whole], **found}
+        if role == "state":
+            table = {**table, "publication": batch.sequence[whole]}
         return _sixteen(table) if role == "command" else table
 
 

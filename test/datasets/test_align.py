@@ -68,7 +68,14 @@ def test_each_tick_has_the_last_state_before_its_command_was_in_force(
         else:
             earlier = [i for i, s in enumerate(states["stamp_ns"]) if s <= ticks.stamp_ns[k]]
             assert found.state[k] == (earlier[-1] if earlier else -1)
-            assert found.flags[k] & RowFlag.PASSED_OVER
+            proved = any(
+                states["seq"][i + 1] == states["seq"][i] + 1
+                and states["command_source"][i] == states["command_source"][i + 1] == "us"
+                and states["command_seq"][i] < k < states["command_seq"][i + 1]
+                for i in range(len(states["seq"]) - 1)
+            )
+            assert bool(found.flags[k] & RowFlag.PASSED_OVER) == proved
+            assert found.flags[k] & (RowFlag.PASSED_OVER | RowFlag.GAP)
         assert bool(found.flags[k] & RowFlag.NO_STATE) == (found.state[k] < 0)
 
 
@@ -86,7 +93,7 @@ def test_a_row_before_a_hole_in_the_states_is_a_gap(count, lost) -> None:
         if found.state[k] < 0 or found.state[k + 1] < 0:
             continue
         between = states["stamp_ns"][found.state[k] : found.state[k + 1] + 1]
-        hole = bool((np.diff(between) > long).any())
+        hole = bool((np.diff(between) > long).any()) or found.first[k] < 0
         assert bool(found.flags[k] & RowFlag.GAP) == hole
 
 

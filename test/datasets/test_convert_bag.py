@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dexndm_ros.datasets.bag_checks import joint_states_findings
 from dexndm_ros.datasets.config import ConvertConfig, Limits
 from dexndm_ros.datasets.convert_bag import BagRefusedError, convert_bag
 from dexndm_ros.datasets.episode import BagResult, Episode
 from dexndm_ros.datasets.features import FEATURES, RowFlag
 from dexndm_ros.datasets.mapping import TopicMapping
+from dexndm_ros.datasets.row_checks import check_rows
 from dexndm_ros.hand.joints import JOINT_NAMES
 from dexndm_ros.paths import library_path
 from dexndm_ros.policy.wrist import WRISTS
@@ -23,7 +25,7 @@ from support.nights import write_joint_state_bag, write_night
 CONFIG = ConvertConfig()
 
 
-def converted(tmp_path: Path, steps: int = 120, config: ConvertConfig = CONFIG, **faults) -> tuple:
+def converted(tmp_path: Path, steps: int = 400, config: ConvertConfig = CONFIG, **faults) -> tuple:
     """(what the maker knows, the only episode, the bag's result) of a night of one trajectory."""
     (bag,) = write_night(tmp_path, trajectories=1, steps=steps, **faults)
     result = convert_bag(bag.path, config)
@@ -62,8 +64,8 @@ def test_the_state_of_a_tick_is_the_last_one_read_before_its_command_came_into_f
     tmp_path: Path,
 ) -> None:
     bag, episode, _ = converted(tmp_path)
-    seqs, in_force = bag.states.seq, bag.states.command_seq
-    for row, number in enumerate(bag.command_seq[:120].tolist()):
+    seqs, in_force = bag.states.seq, bag.commands.seq[bag.states.in_force]
+    for row, number in enumerate(bag.command_seq.tolist()):
         under = np.flatnonzero(in_force == number)
         assert episode.columns["observation.seq"][row] == seqs[under[0] - 1]
         expected = bag.states.position_rad[under[0] - 1].astype(np.float32)
@@ -117,13 +119,13 @@ def test_rows_that_cannot_be_used_are_marked_and_told(tmp_path: Path, faults, ch
     assert actions(episode)[check] == "flagged"
     marked = (episode.columns["flags"] & flag) != 0
     assert 1 <= marked.sum() <= 12 and not episode.columns["valid"][marked].any()
-    assert episode.columns["valid"].sum() >= 100
+    assert episode.columns["valid"].sum() >= 385
 
 
 def test_a_stuck_joint_is_named(tmp_path: Path) -> None:
     limits = replace(CONFIG.limits, stuck_target_rad=0.02)
     _, episode, _ = converted(
-        tmp_path, steps=200, config=replace(CONFIG, limits=limits), stuck=((5, 60, 120),)
+        tmp_path, config=replace(CONFIG, limits=limits), stuck=((5, 60, 120),)
     )
     stuck = [each for each in episode.findings if each.check == "stuck"]
     assert len(stuck) == 1 and JOINT_NAMES[5] in stuck[0].text and episode.verdict == "flag"
@@ -135,12 +137,13 @@ def test_a_current_at_its_limit_is_told(tmp_path: Path) -> None:
     assert actions(episode)["saturated"] == "flagged"
 
 
-def test_missing_steps_are_a_gap_and_a_short_trajectory_says_so(tmp_path: Path) -> None:
+def test_missing_steps_are_a_gap_and_a_short_trajectory_is_told(tmp_path: Path) -> None:
     _, episode, _ = converted(tmp_path, drop_steps=(40, 41))
-    assert len(episode) == 118
-    found = actions(episode)
-    assert found["missing_ticks"] == "flagged" and found["short"] == "flagged"
+    assert len(episode) == 398
+    assert actions(episode) == {"missing_ticks": "flagged", "gap": "flagged"}
     assert episode.columns["flags"][39] & RowFlag.GAP
+    _, episode, _ = converted(tmp_path / "short", steps=120)
+    assert len(episode) == 120 and actions(episode) == {"short": "flagged"}
 
 
 def test_targets_that_are_not_clean_plus_noise_drop_the_episode(tmp_path: Path) -> None:
@@ -157,9 +160,33 @@ def test_the_library_is_compared_when_it_is_given(tmp_path: Path) -> None:
     assert config.hash != CONFIG.hash
 
 
-def test_joint_states_under_other_names_drop_the_episode(tmp_path: Path) -> None:
+def test_joint_states_in_another_order_are_understood_by_their_names(tmp_path: Path) -> None:
     _, episode, _ = converted(tmp_path, permuted_joints=True)
-    assert actions(episode)["joint_order"] == "dropped"
+    assert actions(episode) == {}
+
+
+def test_angles_under_another_joint_s_name_are_found_out() -> None:
+    stamps = np.arange(5) * 10_000_000
+    angles = np.arange(80.0).reshape(5, 16)
+    states = {"stamp_ns": stamps, "position": angles}
+    names = list(JOINT_NAMES)
+    joints = {"stamp_ns": stamps, "position": angles, "name": [tuple(names)]}
+    assert not list(joint_states_findings(states, joints))
+    names[3], names[7] = names[7], names[3]
+    (found,) = joint_states_findings(states, {**joints, "name": [tuple(names)]})
+    assert found.action == "dropped" and found.count == 2 and JOINT_NAMES[7] in found.text
+
+
+def test_exchanged_joints_are_found_out_by_what_they_follow(tmp_path: Path) -> None:
+    _, episode, _ = converted(tmp_path)
+    columns = dict(episode.columns)
+    assert "joint_order" not in {each.check for each in check_rows(columns, Limits(), False)}
+    swapped = columns["observation.state"].copy()
+    swapped[:, [0, 5]] = swapped[:, [5, 0]]
+    found = check_rows({**columns, "observation.state": swapped}, Limits(), False)
+    told = [each for each in found if each.check == "joint_order"]
+    assert len(told) == 1 and told[0].action == "dropped"
+    assert JOINT_NAMES[0] in told[0].text and JOINT_NAMES[5] in told[0].text
 
 
 def test_a_stock_recorder_leaves_the_loss_unknown(tmp_path: Path) -> None:
