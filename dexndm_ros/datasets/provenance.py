@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 import dexndm_ros
 from dexndm_ros.datasets.data_file import DataFileSummary
-from dexndm_ros.datasets.episode import BagResult
+from dexndm_ros.datasets.episode import BagResult, Episode, Finding
 from dexndm_ros.datasets.errors import DatasetError
 from dexndm_ros.datasets.files import new_file
 from dexndm_ros.datasets.layout import data_path, episodes_path
@@ -27,7 +27,7 @@ __all__ = [
     "bag_entry",
     "differences",
     "read_existing",
-    "rejected_entries",
+    "rejected_entry",
     "write_provenance",
 ]
 
@@ -44,10 +44,10 @@ class Existing:
         config: that its bags were converted with, as ``ConvertConfig.to_dict``.
         config_hash: of it; '' = there is no dataset yet.
         bags: an entry each, see :func:`bag_entry`.
-        rejected: an entry for each episode that is not in it, see :func:`rejected_entries`.
+        rejected: an entry for each episode that is not in it, see :func:`rejected_entry`.
         files: its data files, in order.
         tasks: in the order of their indices.
-        identities: of its episodes, and the bag each is from.
+        identities: of its episodes.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Existing:
     rejected: tuple[Mapping[str, Any], ...] = ()
     files: tuple[DataFileSummary, ...] = ()
     tasks: tuple[str, ...] = ()
-    identities: Mapping[str, str] = field(default_factory=dict)
+    identities: frozenset[str] = frozenset()
 
     @property
     def episodes(self) -> int:
@@ -68,37 +68,47 @@ class Existing:
         """In it."""
         return sum(each.rows for each in self.files)
 
+    @property
+    def sha256(self) -> frozenset[str]:
+        """Of its bags."""
+        return frozenset(each["sha256"] for each in self.bags)
 
-def bag_entry(result: BagResult) -> dict[str, Any]:
-    """What is kept of a bag; its episodes that are dropped are not in the dataset."""
-    verdicts = [each.verdict for each in result.episodes]
+
+def bag_entry(result: BagResult, kept: int, flagged: int) -> dict[str, Any]:
+    """What is kept of a bag.
+
+    Args:
+        result: of the bag.
+        kept: episodes of it in the dataset.
+        flagged: of those, with findings that a person should know of.
+    """
     return {
         "name": result.name,
         "sha256": result.sha256,
         "bytes": result.bytes,
-        "episodes": len(verdicts) - verdicts.count("drop"),
-        "flagged": verdicts.count("flag"),
-        "rejected": verdicts.count("drop"),
+        "episodes": kept,
+        "flagged": flagged,
+        "rejected": len(result.episodes) - kept,
         "messages": dict(result.messages),
         "findings": [vars(each) for each in result.findings],
         "provenance": dict(result.provenance),
     }
 
 
-def rejected_entries(result: BagResult) -> Iterator[dict[str, Any]]:
-    """What is kept of a bag's episodes that are not in the dataset; the reasons are their dropping findings."""
-    for episode in result.episodes:
-        if episode.verdict != "drop":
-            continue
-        yield {
-            "identity": episode.identity,
-            "bag": result.name,
-            "bag_sha256": result.sha256,
-            "task": episode.task,
-            "reasons": [each.text for each in episode.findings if each.action == "dropped"],
-            "facts": dict(episode.facts),
-            "findings": [vars(each) for each in episode.findings],
-        }
+def rejected_entry(
+    result: BagResult, episode: Episode, findings: tuple[Finding, ...]
+) -> dict[str, Any]:
+    """What is kept of an episode that is not in the dataset; the reasons are its dropping findings."""
+    reasons = [each.text for each in findings if each.action == "dropped"]
+    return {
+        "identity": episode.identity,
+        "bag": result.name,
+        "bag_sha256": result.sha256,
+        "task": episode.task,
+        "reasons": reasons or ["it has no rows"],
+        "facts": dict(episode.facts),
+        "findings": [vars(each) for each in findings],
+    }
 
 
 def write_provenance(folder: Path, whole: Existing) -> None:
@@ -191,7 +201,7 @@ def read_existing(folder: Path) -> Existing:
             rejected=tuple(found["rejected"]),
             files=files,
             tasks=tuple(found["tasks"]),
-            identities=_identities(folder, len(files)),
+            identities=frozenset(_identities(folder, len(files))),
         )
     except (ValueError, KeyError, TypeError, FileNotFoundError, pa.ArrowException) as error:
         raise DatasetError(_damaged(folder, str(error))) from error
@@ -206,14 +216,11 @@ def _summary(entry: Mapping[str, Any]) -> DataFileSummary:
     return DataFileSummary(**values | {"row_groups": tuple(values["row_groups"])})
 
 
-def _identities(folder: Path, files: int) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _identities(folder: Path, files: int) -> set[str]:
+    found: set[str] = set()
     for number in range(files):
-        path = folder / episodes_path(number)
-        names = pq.read_schema(path).names
-        table = pq.read_table(path, columns=["identity", *(["bag"] if "bag" in names else [])])
-        for row in table.to_pylist():
-            found[row["identity"]] = row.get("bag") or "an earlier bag"
+        table = pq.read_table(folder / episodes_path(number), columns=["identity"])
+        found.update(table.column("identity").to_pylist())
     return found
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,7 @@ from typing import Self
 from dexndm_ros.datasets.card import write_card
 from dexndm_ros.datasets.config import ConvertConfig
 from dexndm_ros.datasets.data_file import DataFileSummary, rows_path
+from dexndm_ros.datasets.dataset_plan import DatasetPlan, plan_files
 from dexndm_ros.datasets.episode_table import (
     FactTypes,
     fact_types,
@@ -42,16 +43,13 @@ from dexndm_ros.datasets.layout import (
 )
 from dexndm_ros.datasets.provenance import (
     Existing,
-    bag_entry,
     differences,
     read_existing,
-    rejected_entries,
     write_provenance,
 )
-from dexndm_ros.datasets.take import TakenBag
 from dexndm_ros.replay.lock import FileLock
 
-__all__ = ["Committed", "DatasetStore"]
+__all__ = ["Building", "Committed"]
 
 _REWRITTEN = (
     "meta/info.json", "meta/stats.json", "meta/tasks.parquet", "meta/provenance.json", "README.md", "report.html",
@@ -74,7 +72,7 @@ class Committed:
     rows: int
 
 
-class DatasetStore:
+class Building:
     """The right to add to a dataset, and the folder in which that is prepared.
 
     Args:
@@ -115,79 +113,58 @@ class DatasetStore:
         """Folder of the part files."""
         return self.folder / "parts"
 
-    @property
-    def bags(self) -> Mapping[str, int]:
-        """SHA-256 of the dataset's bags, and their sizes in bytes."""
-        return {each["sha256"]: each["bytes"] for each in self.existing.bags}
+    def plan(self, parts: Sequence[Path]) -> DatasetPlan:
+        """What is to be added.
 
-    @property
-    def identities(self) -> Mapping[str, str]:
-        """Of the dataset's episodes, and the bag each is from."""
-        return self.existing.identities
+        Args:
+            parts: part files in the order of their bags; those of bags that the dataset has are left out.
 
-    @property
-    def episodes(self) -> int:
-        """In the dataset."""
-        return self.existing.episodes
-
-    @property
-    def rows(self) -> int:
-        """In the dataset."""
-        return self.existing.rows
-
-    @property
-    def tasks(self) -> Mapping[str, int]:
-        """Of the dataset, and their indices."""
-        return {task: index for index, task in enumerate(self.existing.tasks)}
-
-    def data_file(self, number: int) -> Path:
-        """Where to write the new data file of this number, counted from 0."""
-        return self.folder / "files" / f"file-{number:06d}.parquet"
+        Raises:
+            DatasetError: a part cannot be read.
+        """
+        return plan_files(parts, self.existing, self.folder / "files", self.config.rate_hz)
 
     def commit(
         self,
-        bags: Sequence[TakenBag],
+        plan: DatasetPlan,
         files: Sequence[DataFileSummary],
-        tasks: Mapping[str, int],
         report: Callable[[Path], object] | None = None,
     ) -> Committed:
         """Put the new dataset in the place of the old one, and clear the building folder away.
 
         Args:
-            bags: that are new. Without any, nothing is done: not a byte of the dataset changes.
-            files: of their episodes, written where :meth:`data_file` says.
-            tasks: index of each task in the dataset, those that it had included.
+            plan: what is added.
+            files: of its tasks, in their order.
             report: writes more files into the folder that it is given, which is whole otherwise.
 
         Raises:
             DatasetWriteError: the disk refuses; the old dataset is as it was.
-            DatasetError: the files do not follow those that are there.
+            DatasetError: the parts do not fit together.
         """
         old = self.existing
-        if not bags:
+        if not plan.bags:
             self.discard()
             return Committed(False, old.episodes, old.rows)
         whole = Existing(
             config=self.config.to_dict(),
             config_hash=self.config.hash,
-            bags=(*old.bags, *(bag_entry(each.result) for each in bags)),
-            rejected=(*old.rejected, *(e for bag in bags for e in rejected_entries(bag.result))),
+            bags=(*old.bags, *plan.bags),
+            rejected=(*old.rejected, *plan.rejected),
             files=(*old.files, *files),
-            tasks=tuple(sorted(tasks, key=lambda name: tasks[name])),
+            tasks=plan.tasks,
         )
-        _check_order(whole, bags)
         new = self.folder / "new" / self.dataset.name
         with refused(self.dataset):
             shutil.rmtree(new.parent, ignore_errors=True)
             (new / "meta").mkdir(parents=True)
             self._carry_over(new)
-            self._write_episodes(new, len(files))
+            self._write_episodes(new, plan)
             self._write_meta(new, whole)
             if report is not None:
                 report(new)
             sync_tree(new)
             self._put_in_place(new)
-        self.existing = read_existing(self.dataset)
+        self.existing = replace(whole, identities=old.identities | plan.identities)
         self.discard()
         return Committed(True, whole.episodes, whole.rows)
 
@@ -251,23 +228,22 @@ class DatasetStore:
                 else:
                     link(source, new / inside / name)
 
-    def _write_episodes(self, new: Path, files: int) -> None:
+    def _write_episodes(self, new: Path, plan: DatasetPlan) -> None:
         """``data/`` and ``meta/episodes``: what is added, and what is there where its facts need other types now."""
         first = len(self.existing.files)
         there = [new / episodes_path(number) for number in range(first)]
         schemas = [types_of_file(path) for path in there]
         types: FactTypes = {}
-        sources = [self.data_file(number) for number in range(files)]
-        for each in [*schemas, *(fact_types(rows_path(path)) for path in sources)]:
+        for each in [*schemas, *(fact_types(rows_path(task.target)) for task in plan.tasks_to_do)]:
             types = unite(types, each)
         for path, known in zip(there, schemas, strict=True):
             if known != types:
                 retype(path, path, types)
-        for number, source in enumerate(sources, first):
-            link(source, new / data_path(number))
+        for number, task in enumerate(plan.tasks_to_do, first):
+            link(task.target, new / data_path(number))
             target = new / episodes_path(number)
             target.parent.mkdir(parents=True, exist_ok=True)
-            finish_rows(rows_path(source), target, types, *place(number))
+            finish_rows(rows_path(task.target), target, types, *place(number))
 
     def _write_meta(self, new: Path, whole: Existing) -> None:
         rate_hz = self.config.rate_hz
@@ -296,21 +272,3 @@ class DatasetStore:
             shutil.rmtree(self._old)
         else:
             self._old.rename(self.dataset)
-
-
-def _check_order(whole: Existing, bags: Sequence[TakenBag]) -> None:
-    """Counters that ran ahead of the data would mis-map every later episode: better nothing than that."""
-    episode = row = 0
-    for each in whole.files:
-        if (each.first_episode, each.first_row) != (episode, row):
-            raise DatasetError(
-                f"a data file begins with episode {each.first_episode} and row {each.first_row}; {episode} and {row} "
-                "are next: convert the bags into a new dataset"
-            )
-        episode, row = episode + each.episodes, row + each.rows
-    wanted = sum(each["episodes"] for each in whole.bags)
-    if wanted != episode:
-        raise DatasetError(
-            f"{wanted} episodes of {len(whole.bags)} bags should be in the data files and {episode} are "
-            f"({len(bags)} of the bags are new): convert them into a new dataset"
-        )
