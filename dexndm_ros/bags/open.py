@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from dexndm_ros.bags.compressed import decompress_file, inflate
 from dexndm_ros.bags.files import Found, find, kind_of
 from dexndm_ros.bags.mcap_reader import McapReader
 from dexndm_ros.bags.source import Source
+from dexndm_ros.bags.sqlite_reader import SqliteReader
 from dexndm_ros.bags.types import BagError, Damage, RawBatch, TopicInfo
 from dexndm_ros.recording.check import BEGIN_RECORD, END_RECORD
 
 __all__ = ["Bag", "BagError", "Damage", "RawBatch", "TopicInfo", "open_bag"]
 
+Reader = McapReader | SqliteReader
 _BLOCK_BYTES = 1024 * 1024
 MAX_BATCH_BYTES = 64 * 1024 * 1024
 
@@ -56,22 +60,27 @@ class Bag:
         self.name = path.name if path.is_file() else self._found.folder.resolve().name
         self.files = self._found.files
         self.version = self._found.information.version
-        self._kept: McapReader | None = None
+        self._kept: Reader | None = None
         self._source: Source | None = None
         self._digest = ""
         topics: dict[str, TopicInfo] = {}
         said: dict[str, str] = {}
         kinds: set[str] = set()
-        usable: list[Path] = []
+        self._usable: list[Path] = []
+        unseen = False
         for file in self.files:
+            if file.suffix == ".zstd" and kinds and self._found.information.text:
+                self._usable.append(file)  # to decompress it only to look at it costs too much
+                unseen = True
+                continue
             try:
                 reader = self._open(file, peek=len(self.files) > 1)
             except (BagError, OSError) as error:
                 if len(self.files) == 1:
                     raise BagError(f"{path}: {error}") from error
-                self._report(Damage(file.name, "missing", 0, str(error)))
+                self._report(Damage(file.name, "missing", _size(file), str(error)))
                 continue
-            usable.append(file)
+            self._usable.append(file)
             kinds.add(reader.storage)
             for record in (BEGIN_RECORD, END_RECORD):
                 said.update(reader.metadata.get(record, {}))
@@ -79,15 +88,17 @@ class Bag:
                 self._merge(topics, info, file.name)
             if len(self.files) == 1:
                 self._kept = reader
-        if not usable:
+        if not self._usable:
             raise BagError(
-                f"{path}: none of its {len(self.files)} files could be read: {self.damage[-1].text}"
+                f"{path}: none of its {len(self.files)} files could be read: {self.damage[-1]}"
             )
-        self._usable = usable
         self.storage: Literal["mcap", "sqlite3"] = "mcap" if "mcap" in kinds else "sqlite3"
+        if self.damage or unseen or any(info.count < 0 for info in topics.values()):
+            self._complete(topics, unseen)
         self.topics: Mapping[str, TopicInfo] = topics
         self.custom_data: Mapping[str, str] = self._custom(said)
-        self._compare_counts()
+        if not unseen:
+            self._compare_counts()
 
     def batches(
         self, topics: Collection[str] | None = None, max_bytes: int = MAX_BATCH_BYTES
@@ -109,11 +120,9 @@ class Bag:
             try:
                 reader = self._kept or self._open(file)
                 for found in reader.batches(wanted, max_bytes):
-                    yield {
-                        topic: batch
-                        for topic, batch in found.items()
-                        if self._same_type(batch, file.name)
-                    }
+                    plain = inflate(found, file.name, self._report)
+                    if good := {k: v for k, v in plain.items() if self._same_type(v, file.name)}:
+                        yield good
             except (BagError, OSError) as error:
                 self._report(Damage(file.name, "frame", 0, f"it could not be read on: {error}"))
 
@@ -135,9 +144,15 @@ class Bag:
             self._digest = digest.hexdigest()
         return self._digest
 
-    def _open(self, file: Path, peek: bool = False) -> McapReader:
-        kind_of(file)
-        self._source = source = Source(file, peek)
+    def _open(self, file: Path, peek: bool = False) -> Reader:
+        kind, place, keep = kind_of(file), file, None
+        if kind == "zstd":
+            place, keep = decompress_file(file, self._report)
+            kind = kind_of(place)
+        if kind == "sqlite3":
+            counted = not self._found.information.text
+            return SqliteReader(place, file.name, self._report, counted, keep)
+        self._source = source = Source(place, peek, keep)
         return McapReader(source, file.name, self._report)
 
     def _report(self, damage: Damage) -> None:
@@ -161,7 +176,26 @@ class Bag:
 
     def _same_type(self, batch: RawBatch, file: str) -> bool:
         info = self.topics.get(batch.topic)
-        return info is None or info.type == batch.type
+        if info is None or info.type == batch.type:
+            return True
+        text = f"{batch.topic} is of type {batch.type} here, and of {info.type} before: it is not read from here"
+        self._report(Damage(file, "type", 0, text))
+        return False
+
+    def _complete(self, topics: dict[str, TopicInfo], unseen: bool) -> None:
+        """Add what only ``metadata.yaml`` tells of the topics, of files that were not looked into or are damaged."""
+        for section in self._found.information.topics():
+            said = section.get("topic_metadata")
+            said = said if isinstance(said, dict) else {}
+            name, count = str(said.get("name", "")), section.get("message_count", -1)
+            count = count if isinstance(count, int) else -1
+            info = topics.get(name)
+            if info is None and name:
+                type_hash = str(said.get("type_description_hash", ""))
+                info = TopicInfo(name, str(said.get("type", "")), "", type_hash, "", 0)
+                topics[name] = replace(info, count=count if unseen else 0)
+            elif info is not None and (unseen or info.count < 0):
+                topics[name] = replace(info, count=count)
 
     def _custom(self, said: dict[str, str]) -> dict[str, str]:
         written = self._found.information.custom_data
@@ -183,3 +217,10 @@ class Bag:
         if declared >= 0 and all(count >= 0 for count in counts) and sum(counts) != declared:
             text = f"it says {declared} messages, the files say {sum(counts)}"
             self._report(Damage("metadata.yaml", "metadata", 0, text))
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0

@@ -44,8 +44,10 @@ class RawBatch(NamedTuple):
 
     def first(self, count: int) -> RawBatch:
         """The first so many of them."""
-        parts = (part[:count] for part in self[2:7])
-        return RawBatch(self.topic, self.type, *parts, self.buffer)
+        return RawBatch(
+            self.topic, self.type, self.log_ns[:count], self.publish_ns[:count], self.sequence[:count],
+            self.begin[:count], self.size[:count], self.buffer,
+        )  # fmt: skip
 
     def data(self, row: int) -> bytes:
         """CDR bytes of one message."""
