@@ -53,6 +53,12 @@ COMMANDS: tuple[Command, ...] = (
         "check a campaign file; status, verification and report of a campaign's folder",
     ),
     Command(
+        "convert",
+        "dexndm_ros.datasets.convert_cli:main",
+        "make a dataset of bags, checked, with a quality report",
+        requirements="requirements-datasets.txt",  # for --format; the LeRobot layout needs none
+    ),
+    Command(
         "virtual-hand",
         "dexndm_ros.sim.virtual_hand_cli:main",
         "run the virtual hand alone, its servo port at a path, without ROS",

@@ -54,6 +54,10 @@ class Progress:
     def step(self, amount: int) -> None:
         """One thing more is done, which was so much work."""
         self._done += 1
+        self.work(amount)
+
+    def work(self, amount: int) -> None:
+        """A part of a thing is done, which was so much work."""
         self._amount += amount
         if self._bar is not None:
             self._bar.set_description_str(self._head(), refresh=False)

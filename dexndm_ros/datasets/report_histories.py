@@ -151,7 +151,8 @@ def compare(collected: Histories, task: Histories) -> dict[str, Any]:
     views: list[dict[str, Any]] = []
     if len(ours) + len(theirs) >= 2 * HISTORY:
         joints = [(ours[:, k], theirs[:, k]) for k in range(JOINT_COUNT)]
-        hand = (ours.reshape(len(ours), -1), theirs.reshape(len(theirs), -1))
+        size = int(np.prod(ours.shape[1:]))  # -1 is not allowed where one of them is empty
+        hand = (ours.reshape(len(ours), size), theirs.reshape(len(theirs), size))
         for here, there in (*joints, hand):
             share = reached(here, there, collected.episodes)
             views.append({**_view(here, there), "reached": share if len(theirs) else None})

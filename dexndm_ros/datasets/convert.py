@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The order of work: bags to parts, parts to data files, all of it into the dataset in one step.
+
+Whatever ends it in the middle, the dataset is as it was, and the parts that are done are found by the next run.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from dexndm_ros.datasets.config import ConvertConfig
+from dexndm_ros.datasets.data_file import DataFileSummary
+from dexndm_ros.datasets.dataset_plan import write_file_job
+from dexndm_ros.datasets.engine import Engine, open_engine
+from dexndm_ros.datasets.engine import Outcome as Done
+from dexndm_ros.datasets.errors import DatasetWriteError
+from dexndm_ros.datasets.jobs import BagDone, BagTask, bag_job
+from dexndm_ros.datasets.outcome import Outcome
+from dexndm_ros.datasets.parts import Part, PartIndex, in_order
+from dexndm_ros.datasets.plan import LeftOut, Plan, PlannedBag, find_bags
+from dexndm_ros.datasets.progress import Progress, size
+from dexndm_ros.datasets.provenance import read_existing
+from dexndm_ros.datasets.store import Building
+
+__all__ = ["ConvertOptions", "convert"]
+
+_CLEAN, _WARNED, _REFUSED = 0, 1, 2
+REPORT_FILE = "report.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions:
+    """What was asked for.
+
+    Attributes:
+        words: which bags; see ``plan.find_bags``.
+        dataset: the dataset's folder.
+        config: how bags become episodes.
+        export: a file or folder to write the dataset to once more, in another format; None = none.
+        format: of the export.
+        engine: who does the work.
+        jobs: workers; None = all cores.
+        salvage: take bags that were put aside or not finished.
+        strict: a warning refuses.
+        dry_run: only say what would be taken.
+    """
+
+    words: tuple[str, ...]
+    dataset: Path
+    config: ConvertConfig
+    export: Path | None = None
+    format: Literal["lerobot", "hdf5", "zarr"] = "lerobot"
+    engine: Literal["local", "ray"] = "local"
+    jobs: int | None = None
+    salvage: bool = False
+    strict: bool = False
+    dry_run: bool = False
+
+
+def convert(options: ConvertOptions, progress: Progress, say: Callable[[str], None]) -> int:
+    """Make or extend a dataset.
+
+    Args:
+        options: what was asked for.
+        progress: shows how far it is.
+        say: takes the lines of the summary.
+
+    Returns:
+        0 all is clean; 1 done, with warnings; 2 refused: the dataset is as it was.
+
+    Raises:
+        PlanError: a word that is no bag.
+        DatasetError: there is something else where the dataset is to be, or a dataset of another configuration.
+        DatasetWriteError: the disk refuses; what is done is kept.
+        EngineError: the engine cannot be had.
+        LockedError: another process converts into this dataset.
+    """
+    status = _CLEAN
+    if options.words:
+        plan = find_bags(options.words, options.salvage)
+        if options.dry_run:
+            return _dry_run(plan, options, say)
+        with Building(options.dataset, options.config) as building:
+            status = _Work(options, building, progress, say).run(plan)
+    if options.export is not None and status != _REFUSED:
+        _export(options, progress, say)
+    return status
+
+
+def _dry_run(plan: Plan, options: ConvertOptions, say: Callable[[str], None]) -> int:
+    """What would be taken."""
+    existing = read_existing(options.dataset.absolute())
+    for line in Outcome(left_out=plan.left_out).lines():
+        say(line)
+    for bag in plan.bags:
+        say(f"{bag.path} ({size(bag.bytes)})")
+    say(
+        f"{len(plan.bags)} bags, {size(plan.bytes)}, would go into {options.dataset}, which has {existing.episodes} "
+        "episodes; those of them that it has already are left out. Nothing was written"
+    )
+    return _CLEAN if plan.bags else _REFUSED
+
+
+def _export(options: ConvertOptions, progress: Progress, say: Callable[[str], None]) -> None:
+    raise NotImplementedError
+
+
+class _Work:
+    """One run."""
+
+    def __init__(
+        self,
+        options: ConvertOptions,
+        building: Building,
+        progress: Progress,
+        say: Callable[[str], None],
+    ) -> None:
+        self._options = options
+        self._building = building
+        self._known = {str(bag["sha256"]): int(bag["bytes"]) for bag in building.existing.bags}
+        self._index = PartIndex(building.parts)
+        self._found: dict[str, Part] = {}
+        self._progress = progress
+        self._say = say
+        self._outcome = Outcome(left_out=())
+
+    def run(self, plan: Plan) -> int:
+        """From bags to the new dataset; returns the exit status."""
+        outcome, building, start_s = self._outcome, self._building, time.monotonic()
+        outcome.left_out = plan.left_out
+        with open_engine(self._options.engine, self._options.jobs) as engine:
+            self._convert_bags(plan, engine)
+            outcome.parts = in_order(self._found.values())
+            outcome.plan = building.plan([part.path for part in outcome.parts])
+            if reason := self._reason_to_refuse(plan):
+                self._tell(f"refused: {reason}")
+                if not outcome.parts:
+                    building.discard()
+                return _REFUSED
+            files = self._write_files(engine)
+        done = building.commit(outcome.plan, files, self._report)
+        self._progress.end()
+        outcome.seconds = time.monotonic() - start_s
+        where = building.dataset
+        if done.changed:
+            self._tell(
+                f"{where}: {done.episodes} episodes, {done.rows:,} rows; what is in it and what was wrong: "
+                f"{where / REPORT_FILE}"
+            )
+        else:
+            self._tell(f"nothing new; {where} is as it was, with {done.episodes} episodes")
+        return _WARNED if outcome.warnings else _CLEAN
+
+    def _convert_bags(self, plan: Plan, engine: Engine) -> None:
+        """Every bag's part, made now or before."""
+        todo: list[PlannedBag] = []
+        self._progress.begin("bags", len(plan.bags), plan.bytes, "B")
+        for bag in plan.bags:
+            if self._part_is_there(bag, self._index.sha256(bag.key)):
+                self._progress.step(bag.bytes)
+            else:
+                todo.append(bag)
+        by_size: dict[int, list[str]] = {}
+        for sha256, count in self._known.items():
+            by_size.setdefault(count, []).append(sha256)
+        tasks = (
+            BagTask(bag.path, self._index.folder, self._options.config, tuple(by_size.get(bag.bytes, ())))
+            for bag in todo
+        )  # fmt: skip
+        for done in engine.run(bag_job, tasks):
+            bag = todo[done.number]
+            self._bag_done(bag, done)
+            self._progress.step(bag.bytes)
+        self._progress.end()
+
+    def _bag_done(self, bag: PlannedBag, done: Done) -> None:
+        """A worker has come back from a bag."""
+        if done.error is not None:
+            raise done.error
+        if done.died:
+            self._failed(
+                bag, "a worker died of it, again and again: out of memory? use fewer --jobs"
+            )
+            return
+        if done.again:
+            self._outcome.again.append(bag.path)
+        result: BagDone = done.value
+        if result.failure:
+            if result.trace and os.environ.get("DEXNDM_TRACEBACK"):
+                self._progress.say(result.trace)
+            self._failed(bag, result.failure)
+        elif result.known:
+            self._outcome.known += 1
+        else:
+            self._index.add(bag.key, result.sha256)
+            if not self._part_is_there(bag, result.sha256):
+                self._failed(bag, "its part file cannot be read back; run the same command again")
+
+    def _part_is_there(self, bag: PlannedBag, sha256: str) -> bool:
+        """Take the part of a bag, if it can be read."""
+        if not sha256:
+            return False
+        if before := self._found.get(sha256):
+            self._outcome.twice.append(bag.path)
+            # Whole under one name is whole.
+            aside = before.put_aside and bag.put_aside
+            self._found[sha256] = replace(before, put_aside=aside)
+            return True
+        if (head := self._index.head(sha256)) is None:
+            return False
+        self._found[sha256] = Part(self._index.path(sha256), head, bag.put_aside)
+        self._outcome.bytes += bag.bytes
+        return True
+
+    def _failed(self, bag: PlannedBag, reason: str) -> None:
+        self._outcome.failed.append(LeftOut(bag.path, reason))
+        if (
+            len(self._outcome.failed) == 1
+        ):  # so that nobody waits an hour to hear it; the others are in the summary
+            self._progress.say(f"{bag.path}: {reason}")
+
+    def _reason_to_refuse(self, plan: Plan) -> str:
+        """Why the dataset is to stay as it is; "" = it is not."""
+        outcome = self._outcome
+        if not plan.bags:
+            return f"none of the {len(plan.left_out)} bags is taken"
+        if not outcome.parts and not outcome.known:
+            return "none of the bags could be converted"
+        if outcome.parts and not outcome.plan.episodes and not self._building.existing.episodes:
+            return "no episode of the bags can be used, and a dataset without episodes is of no use"
+        if self._options.strict and outcome.warnings:
+            return f"{outcome.warnings} warnings, and --strict; without it the rest would be taken"
+        return ""
+
+    def _write_files(self, engine: Engine) -> list[DataFileSummary]:
+        """The new data files, in their order."""
+        tasks = self._outcome.plan.tasks_to_do
+        if not tasks:
+            return []
+        self._progress.begin("data files", len(tasks), self._outcome.plan.rows, "rows")
+        files: dict[int, DataFileSummary] = {}
+        for done in engine.run(write_file_job, tasks):
+            if done.error is not None:
+                raise done.error
+            if done.died:
+                raise DatasetWriteError(
+                    "a worker died while it wrote a data file: out of memory? What is done is kept: run the same "
+                    "command again with fewer --jobs"
+                )
+            files[done.number] = done.value
+            self._progress.step(tasks[done.number].rows)
+        self._progress.end()
+        return [files[number] for number in range(len(tasks))]
+
+    def _report(self, folder: Path) -> None:
+        """The quality report, into the folder that is to be the dataset."""
+        from dexndm_ros.datasets.report import write_report  # matplotlib
+
+        self._progress.begin("report", 1, 1000, "")
+        shown = 0
+
+        def show(share: float) -> None:
+            nonlocal shown
+            step, shown = int(share * 1000) - shown, int(share * 1000)
+            self._progress.work(step)
+
+        write_report(folder, self._building.dataset.name, show)
+
+    def _tell(self, end: str) -> None:
+        for line in self._outcome.lines():
+            self._say(line)
+        self._say(end)

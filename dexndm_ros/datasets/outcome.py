@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What came of a conversion, in numbers and in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dexndm_ros.datasets.dataset_plan import DatasetPlan
+from dexndm_ros.datasets.episode import Finding
+from dexndm_ros.datasets.parts import Part
+from dexndm_ros.datasets.plan import LeftOut
+from dexndm_ros.datasets.progress import duration, size
+from dexndm_ros.datasets.quality import CHECKS
+
+__all__ = ["Outcome"]
+
+_FEW = 5
+"""Reasons told one by one; the others are counted."""
+_REPEATED = "repeated"
+
+
+@dataclass
+class Outcome:
+    """What came of a conversion so far.
+
+    Attributes:
+        left_out: bags that were not meant, with reasons.
+        known: bags that the dataset had already.
+        failed: bags that gave nothing, with reasons.
+        again: bags whose worker died once.
+        twice: bags of the same bytes as another one.
+        parts: of the new bags, in the order of the dataset.
+        plan: what of them comes into the dataset.
+        bytes: of the new bags.
+        seconds: that converting them took.
+    """
+
+    left_out: Sequence[LeftOut] = ()
+    known: int = 0
+    failed: list[LeftOut] = field(default_factory=list)
+    again: list[Path] = field(default_factory=list)
+    twice: list[Path] = field(default_factory=list)
+    parts: Sequence[Part] = ()
+    plan: DatasetPlan = DatasetPlan()  # noqa: RUF009 - frozen
+    bytes: int = 0
+    seconds: float = 0.0
+
+    @property
+    def warnings(self) -> int:
+        """Bags that failed, and things flagged or dropped."""
+        return len(self.failed) + sum(
+            each.action in ("flagged", "dropped") for _, each in self._findings()
+        )
+
+    def lines(self) -> Iterator[str]:
+        """What to tell: of bags, of episodes, of every check that found something."""
+        yield from _named("left out", self.left_out)
+        yield from _named("FAILED", self.failed)
+        died = "its worker died; the next one did it"
+        yield from _named(died, [LeftOut(path, "") for path in self.again])
+        yield from _named("the same bytes as another bag", [LeftOut(p, "") for p in self.twice])
+        if self.known:
+            yield f"{self.known} bags are in the dataset already"
+        if not self.plan.bags:
+            return
+        kept = sum(bag["episodes"] for bag in self.plan.bags)
+        flagged = sum(bag["flagged"] for bag in self.plan.bags)
+        yield (
+            f"{len(self.plan.bags)} new bags: {kept - flagged} episodes kept, {flagged} kept and flagged, "
+            f"{len(self.plan.rejected)} dropped; {self.plan.rows:,} transitions"
+        )
+        yield from self._checks()
+        if self.seconds > 0 and self.bytes:
+            yield (
+                f"{size(self.bytes)} in {duration(self.seconds)}: {size(self.bytes / self.seconds)}/s, "
+                f"{self.plan.rows / self.seconds:,.0f} transitions/s"
+            )
+
+    def _checks(self) -> Iterator[str]:
+        found: dict[str, list[tuple[str, Finding]]] = {}
+        for where, each in self._findings():
+            found.setdefault(each.check, []).append((where, each))
+        for check in [*CHECKS, *sorted(set(found) - set(CHECKS))]:
+            if check not in found:
+                continue
+            actions = Counter(each.action for _, each in found[check])
+            done = ", ".join(f"{n} {action}" for action, n in sorted(actions.items()))
+            title = CHECKS[check].title if check in CHECKS else check
+            where, first = found[check][0]
+            yield f"  {title} ({done}), such as {where}: {first.text}"
+
+    def _findings(self) -> Iterator[tuple[str, Finding]]:
+        for part in self.parts:
+            result = part.head.result
+            for each in result.findings:
+                yield result.name, each
+            for episode in result.episodes:
+                for each in episode.findings:
+                    yield f"{result.name}, {episode.identity}", each
+        for entry in self.plan.rejected:
+            # A row that is in the dataset already is told, and is no trouble.
+            for found in entry["findings"]:
+                if found["check"] == _REPEATED:
+                    yield entry["bag"], Finding(**{**found, "action": "noted"})
+
+
+def _named(what: str, bags: Sequence[LeftOut]) -> Iterator[str]:
+    """Bags by their reasons, the first of each by name."""
+    reasons: dict[str, list[Path]] = {}
+    for each in bags:
+        reasons.setdefault(each.reason, []).append(each.path)
+    for number, (reason, paths) in enumerate(reasons.items()):
+        if number == _FEW:
+            rest = sum(map(len, list(reasons.values())[_FEW:]))
+            yield f"{what}: {rest} more bags, for other reasons"
+            return
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        yield f"{what}: {paths[0]}{more}" + (f": {reason}" if reason else "")
