@@ -59,6 +59,11 @@ COMMANDS: tuple[Command, ...] = (
         requirements="requirements-datasets.txt",  # for --format; the LeRobot layout needs none
     ),
     Command(
+        "bag",
+        "dexndm_ros.datasets.bag_cli:main",
+        "what is in a bag, is it whole, what did the joints do (figure); save what is whole",
+    ),
+    Command(
         "virtual-hand",
         "dexndm_ros.sim.virtual_hand_cli:main",
         "run the virtual hand alone, its servo port at a path, without ROS",

@@ -108,7 +108,7 @@ def _ranges(figure: Any, numbers: Numbers) -> bool:
             panel.stairs(share, edges, color=colour, label=label)
         top = max(float(share.max()) for share in shares)
         panel.set(xlim=(low, high), ylim=(0.0, 1.08 * top))
-        panel.set_yticks([0.0, top], ["0", f"{top:.1f} %"])
+        panel.set_yticks([0.0, top], ["0", f"{top:.0f} %"])
         covered = numbers["joints"][k]["range_share"]
         panel.set_title(f"{JOINT_NAMES[k]}: {100.0 * covered:.0f} % of its range", fontsize=8.5, pad=3)  # fmt: skip
     for panel in panels[3::4]:
@@ -147,7 +147,9 @@ def _histories(figure: Any, numbers: Numbers) -> bool:
     views = found["views"]
     if not views:
         return False
-    panels = figure.subplots(3, 6, gridspec_kw={**_PLACES, "left": 0.01, "bottom": 0.01}).ravel()
+    panels = figure.subplots(
+        3, 6, gridspec_kw={**_PLACES, "left": 0.01, "bottom": 0.01, "hspace": 0.12, "wspace": 0.06}
+    ).ravel()
     for k, view in enumerate(views):
         _both(panels[k], view)
         name = JOINT_NAMES[k] if k < 16 else "whole hand"
