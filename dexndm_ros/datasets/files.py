@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dexndm_ros.datasets.errors import DatasetWriteError
+from dexndm_ros.replay.lock import LockedError
 
 __all__ = ["exchange", "link", "new_file", "refused", "sync_folder", "sync_tree"]
 
@@ -30,6 +31,8 @@ def refused(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except LockedError:  # an OSError, but not one of the disk
+        raise
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
         cure = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see to it"

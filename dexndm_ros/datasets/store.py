@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,7 +87,7 @@ class Building:
     """
 
     def __init__(self, dataset: Path, config: ConvertConfig) -> None:
-        self.dataset = dataset.absolute()
+        self.dataset = dataset.resolve()  # what a link leads to is exchanged, not the link
         self.config = config
         beside = self.dataset.parent
         name = self.dataset.name
@@ -94,7 +95,7 @@ class Building:
             raise DatasetError(f"{dataset} cannot be the folder of a dataset: give it a name")
         self.folder = beside / f".{name}.building"
         self._old = beside / f".{name}.old"
-        with refused(self.folder):
+        with refused(self.dataset):
             beside.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(beside / f".{name}.lock", str(self.dataset), "dexndm convert")
         try:
@@ -153,17 +154,24 @@ class Building:
             files=(*old.files, *files),
             tasks=plan.tasks,
         )
+        if not whole.episodes:
+            raise DatasetError(
+                f"none of the episodes can be used, and {self.dataset} would be a dataset without any: "
+                "see why each was left out"
+            )
         new = self.folder / "new" / self.dataset.name
         with refused(self.dataset):
-            shutil.rmtree(new.parent, ignore_errors=True)
-            (new / "meta").mkdir(parents=True)
-            self._carry_over(new)
-            self._write_episodes(new, plan)
-            self._write_meta(new, whole)
-            if report is not None:
-                report(new)
-            sync_tree(new)
-            self._put_in_place(new)
+            try:
+                (new / "meta").mkdir(parents=True)
+                self._carry_over(new)
+                self._write_episodes(new, plan)
+                self._write_meta(new, whole)
+                if report is not None:
+                    report(new)
+                sync_tree(new)
+                self._put_in_place(new)
+            finally:
+                shutil.rmtree(new.parent, ignore_errors=True)
         self.existing = replace(whole, identities=old.identities | plan.identities)
         self.discard()
         return Committed(True, whole.episodes, whole.rows)
@@ -206,6 +214,7 @@ class Building:
             same = False
         if not same:
             shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.folder / "new", ignore_errors=True)
         self.parts.mkdir(parents=True, exist_ok=True)
         (self.folder / "files").mkdir(exist_ok=True)
         if not same:
@@ -257,7 +266,10 @@ class Building:
         sync_folder(new.parent)
         if not self.dataset.exists():
             new.rename(self.dataset)
-        elif not exchange(new, self.dataset):
+            sync_folder(self.dataset.parent)
+            return
+        new.chmod(stat.S_IMODE(self.dataset.stat().st_mode))
+        if not exchange(new, self.dataset):
             # Between these two there is no dataset of that name; _recover puts that right after a death.
             self.dataset.rename(self._old)
             new.rename(self.dataset)

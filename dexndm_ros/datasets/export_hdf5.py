@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HDF5 as robomimic reads it: ``data/demo_<i>/{actions, dones, obs/<name>}`` and ``mask/train``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["hdf5_mark", "write_hdf5"]
+
+_OBSERVATION = "observation."
+_ACTION = "action."
+_ABOUT = "dexndm"
+
+
+def hdf5_mark(path: Path) -> bool:
+    """Whether it is a file of :func:`write_hdf5`."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return _ABOUT in file.attrs
+    except OSError:
+        return False
+
+
+def write_hdf5(
+    path: Path,
+    episodes: Iterable[tuple[Mapping[str, NDArray[np.generic]], Mapping[str, Any]]],
+    about: Mapping[str, Any],
+) -> None:
+    """Write the file.
+
+    ``observation.x`` becomes ``obs/x``, ``action`` becomes ``actions``, ``action.x`` becomes ``action_x``; ``valid``
+    and ``flags`` keep their names. There are no rewards in it.
+
+    Args:
+        path: where; not there yet.
+        episodes: columns and facts of each.
+        about: what the file says of itself.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs[_ABOUT] = json.dumps(about, sort_keys=True)
+        data = file.create_group("data")
+        names, total = [], 0
+        for number, (columns, facts) in enumerate(episodes):
+            names.append(f"demo_{number}")
+            demo = data.create_group(names[-1])
+            rows = len(columns["valid"])
+            for name, values in columns.items():
+                demo.create_dataset(_place(name), data=values)
+            dones = np.zeros(rows, dtype=np.int64)
+            dones[-1] = 1
+            demo.create_dataset("dones", data=dones)
+            demo.attrs["num_samples"] = rows
+            demo.attrs["facts"] = json.dumps(dict(facts))
+            total += rows
+        data.attrs["total"] = total
+        # robomimic wants to know which simulator to build; there is none, and training asks for none.
+        environment = {"env_name": "leap_hand", "type": 2, "env_kwargs": {}}
+        data.attrs["env_args"] = json.dumps(environment)
+        file.create_dataset("mask/train", data=np.array(names, dtype="S"))
+
+
+def _place(name: str) -> str:
+    if name.startswith(_OBSERVATION):
+        return f"obs/{name.removeprefix(_OBSERVATION)}"
+    if name.startswith(_ACTION):
+        return f"action_{name.removeprefix(_ACTION)}"
+    return "actions" if name == "action" else name
