@@ -30,11 +30,17 @@ BENCHES = {
     "campaign": "ten minutes in the Chaos Box at its real pace: duty cycle, period error, loss, CPU",
     "campaign_speed": "collection faster than real time: speed obtained, trajectories cut short, CPU",
     "campaign_day": "24 simulated hours of collection: memory and file handles of every process",
+    "convert": "a night of bags to a dataset: against rosbags, bare decompression, and a tenth of the night",
+    "loader": "windows for training: from mapped files, and by numpy from memory",
     "recorder": "a campaign's messages at the real rate and at a multiple: loss, CPU, size of bags",
 }
 QUICK = {"cycles": 60, "seconds": 1.0, "minutes": 0.1, "episodes": 1, "runs": 5, "hands": 8,
-         "messages": 4000, "hours": 0.2}  # fmt: skip
-OWN = {"campaign": {"minutes": 10.0}, "campaign_speed": {"seconds": 60.0}}
+         "messages": 4000, "hours": 0.2, "trajectories": 4}  # fmt: skip
+OWN = {
+    "campaign": {"minutes": 10.0},
+    "campaign_speed": {"seconds": 60.0},
+    "loader": {"trajectories": 6000},
+}
 """Defaults of a bench that differ from those of all."""
 LONG = ("campaign_day", "campaign_speed")
 """Only when named."""

@@ -19,7 +19,8 @@ import numpy as np
 __all__ = ["Check", "Options", "Result", "machine", "quantiles"]
 
 _PACKAGES = (
-    "dynamixel-sdk", "mujoco", "numpy", "onnxruntime", "pyserial", "ros-rclpy", "scipy", "torch",
+    "dynamixel-sdk", "mcap", "mujoco", "numpy", "onnxruntime", "pyarrow", "pyserial", "ros-rclpy", "rosbags", "scipy",
+    "torch", "zstandard",
 )  # fmt: skip
 
 
@@ -37,6 +38,7 @@ class Options:
         episodes: of the closed loop.
         runs: inferences a network.
         hands: environments side by side.
+        trajectories: of the night that is converted, or episodes that windows are taken from.
         threads: physics threads.
         messages: published to the recorder.
         factor: how many times the real rate.
@@ -58,6 +60,7 @@ class Options:
     episodes: int = 20
     runs: int = 300
     hands: int = 256
+    trajectories: int = 1440
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     messages: int = 1_000_000
     factor: float = 10.0
