@@ -11,6 +11,7 @@ says so (``BY_TIME``). Nothing is interpolated.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,7 +171,7 @@ def _gaps(ticks: Ticks, stamps: Ints, state: NDArray[np.intp], limits: Limits) -
     return gap
 
 
-def fill_rows(ticks: Ticks, states: Table, matched: Matched) -> dict[str, NDArray[np.generic]]:
+def fill_rows(ticks: Ticks, states: Table, matched: Matched) -> dict[str, NDArray[Any]]:
     """The columns of an episode; wrist and temperature are left as they are when nothing is known.
 
     ``flags`` holds what was found in matching; ``valid`` is set at the end, when all checks were made.

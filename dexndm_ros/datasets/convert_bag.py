@@ -26,7 +26,7 @@ from dexndm_ros.datasets.features import RowFlag, empty_columns
 from dexndm_ros.datasets.fidelity import check_fidelity
 from dexndm_ros.datasets.foreign import foreign_tables
 from dexndm_ros.datasets.quality import finding, verdict
-from dexndm_ros.datasets.row_checks import check_rows
+from dexndm_ros.datasets.row_checks import check_rows, lag_ticks
 from dexndm_ros.datasets.slow_streams import fill_temperature, fill_wrist
 from dexndm_ros.datasets.streams import BagRefusedError, Streams, find_roles
 from dexndm_ros.datasets.tables import Table, size
@@ -132,11 +132,12 @@ def _episode(cut: Cut, bag: Bag, config: ConvertConfig, number: int) -> Episode:
     wrist = fill_wrist(columns, cut, custom, config.mapping)
     _mark_commands(cut, states, matched, columns)
     findings += tick_findings(cut, columns, config)
-    findings += check_rows(columns, limits, mapped=cut.kind == "joint_state")
+    lag = lag_ticks(columns)
+    findings += check_rows(columns, limits, cut.kind == "joint_state", lag)
     findings += check_fidelity(cut, custom, config.library, config.library_sha256)
     columns["valid"][:] = (columns["flags"] & RowFlag.INVALID) == 0
     findings += _too_little(columns, config)
-    facts = episode_facts(cut, columns, states, bag, wrist)
+    facts = episode_facts(cut, columns, states, bag, wrist, lag)
     decided = verdict(findings)
     return Episode(
         identity=_identity(cut, facts, number),

@@ -14,7 +14,7 @@ from dexndm_ros.datasets.config import ConvertConfig
 from dexndm_ros.datasets.episode import Finding
 from dexndm_ros.datasets.features import RowFlag
 from dexndm_ros.datasets.quality import finding
-from dexndm_ros.datasets.row_checks import lag_ticks, tracking_error
+from dexndm_ros.datasets.row_checks import tracking_error
 from dexndm_ros.datasets.tables import Table, size
 from dexndm_ros.replay.trajectory import STEPS
 
@@ -73,11 +73,20 @@ def tick_findings(cut: Cut, columns: Mapping[str, Any], config: ConvertConfig) -
 
 
 def episode_facts(
-    cut: Cut, columns: Mapping[str, Any], states: Table, bag: Bag, wrist: str
+    cut: Cut, columns: Mapping[str, Any], states: Table, bag: Bag, wrist: str, lag: int
 ) -> dict[str, Any]:
-    """Words and numbers for ``meta/episodes``; the same keys whatever the kind."""
+    """Words and numbers for ``meta/episodes``; the same keys whatever the kind.
+
+    Args:
+        cut: the episode.
+        columns: its rows.
+        states: of it.
+        bag: where it is from.
+        wrist: name of the palm's orientation; '' = none of ours.
+        lag: rows from target to answer; -1 = cannot be told.
+    """
     custom, ticks, flags = bag.custom_data, cut.ticks, columns["flags"]
-    periods_ms = np.diff(ticks.stamp_ns) / 1e6
+    p50_ms, p99_ms, max_ms = _percentiles(np.diff(ticks.stamp_ns) / 1e6, (50, 99, 100))
     error = tracking_error(columns)
     error = error[np.isfinite(error)]
     first = {name: int(values[0]) for name, values in cut.rows.items() if _is_number(name)}
@@ -102,13 +111,13 @@ def episode_facts(
         "invalid_rows": int((~columns["valid"]).sum()),
         "limited_rows": int(((flags & RowFlag.LIMITED) != 0).sum()),
         "passed_over_rows": int(((flags & RowFlag.PASSED_OVER) != 0).sum()),
-        "period_p50_ms": _percentile(periods_ms, 50),
-        "period_p99_ms": _percentile(periods_ms, 99),
-        "period_max_ms": _percentile(periods_ms, 100),
+        "period_p50_ms": p50_ms,
+        "period_p99_ms": p99_ms,
+        "period_max_ms": max_ms,
         "state_hz": (size(states) - 1) / span_s if span_s > 0 else 0.0,
         "error_rms_rad": float(np.sqrt(np.mean(error**2))) if len(error) else 0.0,
-        "error_p95_rad": _percentile(np.abs(error), 95),
-        "lag_ticks": lag_ticks(dict(columns)),
+        "error_p95_rad": _percentiles(np.abs(error), (95,))[0],
+        "lag_ticks": lag,
         "temperature_max_c": _largest(columns["observation.temperature"]),
         "current_max_a": _largest(np.abs(columns["observation.current"])),
     }
@@ -118,8 +127,8 @@ def _is_number(name: str) -> bool:
     return name in ("trajectory", "entry", "attempt", "seed")
 
 
-def _percentile(values: Any, percent: float) -> float:
-    return float(np.percentile(values, percent)) if len(values) else 0.0
+def _percentiles(values: Any, percents: tuple[float, ...]) -> list[float]:
+    return np.percentile(values, percents).tolist() if len(values) else [0.0] * len(percents)
 
 
 def _largest(values: Any) -> float:

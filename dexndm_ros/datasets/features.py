@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,16 @@ class RowFlag(IntFlag):
     NOT_RUNNING = 2048  # the policy was stopped or the hand was not following
     GAP = 4096  # states or ticks are missing between this row and the next
 
-    INVALID = NO_STATE | STALE_STATE | NO_COMMAND | PASSED_OVER | NOT_FINITE | IMPOSSIBLE | NOT_RUNNING | GAP
+    INVALID = (
+        NO_STATE
+        | STALE_STATE
+        | NO_COMMAND
+        | PASSED_OVER
+        | NOT_FINITE
+        | IMPOSSIBLE
+        | NOT_RUNNING
+        | GAP
+    )
 
 
 def _joints(name: str, unit: str, text: str) -> Feature:
@@ -89,9 +99,9 @@ FEATURES: tuple[Feature, ...] = (
 JOINT_FEATURES = tuple(each.name for each in FEATURES if each.width == JOINT_COUNT)
 
 
-def empty_columns(rows: int) -> dict[str, NDArray[np.generic]]:
+def empty_columns(rows: int) -> dict[str, NDArray[Any]]:
     """Columns of so many rows: NaN, 0, -1 or False where nothing is known."""
-    columns: dict[str, NDArray[np.generic]] = {}
+    columns: dict[str, NDArray[Any]] = {}
     for feature in FEATURES:
         shape = (rows, feature.width) if feature.width else (rows,)
         fill: float | int = np.nan if feature.dtype.startswith("float") else 0

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES, LOWER_RAD, UPPER_RA
 
 __all__ = ["check_rows", "lag_ticks", "tracking_error"]
 
-Columns = dict[str, NDArray[np.generic]]
+Columns = Mapping[str, NDArray[Any]]
 
 _LAGS = 7
 _MOVES_RAD = 2e-3
@@ -25,20 +26,21 @@ _FOLLOWS = 0.3
 """Correlation from which on a joint follows a target."""
 
 
-def check_rows(columns: Columns, limits: Limits, mapped: bool) -> Iterator[Finding]:
+def check_rows(columns: Columns, limits: Limits, mapped: bool, lag: int) -> Iterator[Finding]:
     """All checks of one episode's rows.
 
     Args:
         columns: of the episode; ``flags`` is added to.
         limits: from where on something is trouble.
         mapped: of another driver's bag: its joints' order is not proved by our driver.
+        lag: rows from target to answer, by ``lag_ticks``.
     """
     yield from _told_by_flags(columns)
     yield from _not_finite(columns)
     yield from _impossible(columns, limits)
     yield from _stuck(columns, limits)
     yield from _saturated(columns, limits)
-    yield from _response(columns, limits, mapped)
+    yield from _response(columns, limits, mapped, lag)
 
 
 def _told_by_flags(columns: Columns) -> Iterator[Finding]:
@@ -142,8 +144,8 @@ def _stuck(columns: Columns, limits: Limits) -> Iterator[Finding]:
 
 def _saturated(columns: Columns, limits: Limits) -> Iterator[Finding]:
     with np.errstate(invalid="ignore"):
-        high = np.abs(columns["observation.current"]) >= limits.saturated_a
-    rows = high.any(axis=1)
+        high = np.asarray(np.abs(columns["observation.current"]) >= limits.saturated_a)
+    rows = np.asarray(high.any(axis=1))
     if not rows.any():
         return
     count = _mark(columns, rows, RowFlag.SATURATED)
@@ -190,9 +192,8 @@ def lag_ticks(columns: Columns) -> int:
     return int(np.argmax(fits)) if max(fits) > 0.0 else -1
 
 
-def _response(columns: Columns, limits: Limits, mapped: bool) -> Iterator[Finding]:
+def _response(columns: Columns, limits: Limits, mapped: bool, lag: int) -> Iterator[Finding]:
     """Whether joints follow their own targets, and in time."""
-    lag = lag_ticks(columns)
     if lag < 0:
         return
     if lag > limits.max_lag_ticks:

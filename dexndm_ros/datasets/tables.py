@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Table", "as_of", "concat", "rows", "size"]
 
-Table = Mapping[str, NDArray[np.generic]]
+Table = Mapping[str, NDArray[Any]]
 """Columns by name; the first axis is the message."""
 
 
@@ -19,7 +20,7 @@ def size(table: Table | None) -> int:
     return 0 if not table else len(next(iter(table.values())))
 
 
-def rows(table: Table, index: NDArray[np.generic] | slice) -> Table:
+def rows(table: Table, index: NDArray[Any] | slice) -> Table:
     """Some of the messages: a mask, numbers or a slice."""
     return {name: column[index] for name, column in table.items()}
 

@@ -179,11 +179,11 @@ def test_angles_under_another_joint_s_name_are_found_out() -> None:
 
 def test_exchanged_joints_are_found_out_by_what_they_follow(tmp_path: Path) -> None:
     _, episode, _ = converted(tmp_path)
-    columns = dict(episode.columns)
-    assert "joint_order" not in {each.check for each in check_rows(columns, Limits(), False)}
+    columns, lag = dict(episode.columns), episode.facts["lag_ticks"]
+    assert "joint_order" not in {each.check for each in check_rows(columns, Limits(), False, lag)}
     swapped = columns["observation.state"].copy()
     swapped[:, [0, 5]] = swapped[:, [5, 0]]
-    found = check_rows({**columns, "observation.state": swapped}, Limits(), False)
+    found = check_rows({**columns, "observation.state": swapped}, Limits(), False, lag)
     told = [each for each in found if each.check == "joint_order"]
     assert len(told) == 1 and told[0].action == "dropped"
     assert JOINT_NAMES[0] in told[0].text and JOINT_NAMES[5] in told[0].text
