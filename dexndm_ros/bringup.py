@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from dexndm_ros.bringup_parts import Argument, BringupError, System, flag, node_process, number
 from dexndm_ros.campaign_head import CampaignHead, CampaignHeadError
 from dexndm_ros.paths import PathError, campaign_path, policy_path, share_dir, world_path
 from dexndm_ros.process_spec import ParameterValue, ProcessSpec
@@ -31,8 +32,6 @@ __all__ = [
     "system",
 ]
 
-_TRUE = ("true", "1", "yes", "on")
-_FALSE = ("false", "0", "no", "off")
 _PORTS = ("/dev/leap_hand", "/dev/ttyUSB0")
 """Where a real hand is looked for when no port is named: our udev rule's link, then an adapter."""
 
@@ -60,64 +59,12 @@ _WORLD_OF_LOAD = {
 }
 
 
-class BringupError(ValueError):
-    """A system or an argument that cannot be started; says what was got and what is allowed."""
-
-
-@dataclass(frozen=True)
-class Argument:
-    """One argument of a system, as text (that is how ``ros2 launch`` hands it over).
-
-    Attributes:
-        name: the name in ``name:=value`` and ``--name``.
-        default: the value when it is not given.
-        description: one line, with units.
-    """
-
-    name: str
-    default: str
-    description: str
-
-
-@dataclass(frozen=True)
-class System:
-    """A named set of processes.
-
-    Attributes:
-        description: one line for ``ros2 launch --show-args`` and the help text.
-        arguments: what it takes.
-        build: from complete arguments to processes in start order.
-    """
-
-    description: str
-    arguments: tuple[Argument, ...]
-    build: Callable[[Mapping[str, str]], list[ProcessSpec]]
-
-
 def default_virtual_port() -> str:
     """Path of the virtual hand's port when none is named: one for each user and ROS domain."""
     runtime = os.environ.get("XDG_RUNTIME_DIR") or ""
     if not Path(runtime).is_dir() or not runtime:
         runtime = str(Path(tempfile.gettempdir()) / f"dexndm-{os.getuid()}")
     return str(Path(runtime) / f"virtual_leap_hand_{os.environ.get('ROS_DOMAIN_ID') or '0'}")
-
-
-def _flag(name: str, text: str) -> bool:
-    if text.strip().lower() in _TRUE:
-        return True
-    if text.strip().lower() in _FALSE:
-        return False
-    raise BringupError(f"{name} is {text!r}; allowed: true or false")
-
-
-def _number(name: str, text: str, low: float, high: float, unit: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:  # also refuses NaN
-        raise BringupError(f"{name} is {text!r}; allowed: {low:g} to {high:g} {unit}")
-    return value
 
 
 def _is_adapter(port: str) -> bool:
@@ -132,7 +79,7 @@ def _is_adapter(port: str) -> bool:
 def _port(values: Mapping[str, str]) -> tuple[str, bool]:
     """The port, and whether we start a virtual hand behind it: asked for, or no port was named."""
     port, asked = values["port"].strip(), values["sim"].strip().lower()
-    sim = not port if asked in ("", "auto") else _flag("sim", asked)
+    sim = not port if asked in ("", "auto") else flag("sim", asked)
     if not port and sim:
         port = default_virtual_port()
     elif not port:
@@ -145,19 +92,9 @@ def _port(values: Mapping[str, str]) -> tuple[str, bool]:
     return port, sim
 
 
-def _node(name: str, parameters: Mapping[str, ParameterValue], share: Path) -> ProcessSpec:
-    return ProcessSpec(
-        name=name,
-        module=f"dexndm_ros.nodes.{name}",
-        executable=name,
-        parameters=parameters,
-        parameter_file=share / "config" / f"{name}.yaml",
-    )
-
-
 def _scheduling(values: Mapping[str, str]) -> dict[str, ParameterValue]:
     """Parameters of the opt-in real-time block; what was obtained, the nodes tell on /diagnostics."""
-    if not _flag("realtime", values["realtime"]):
+    if not flag("realtime", values["realtime"]):
         return {}
     return {"realtime.fifo_priority": 60, "realtime.other_priority": 50}
 
@@ -168,26 +105,29 @@ def _hand(values: Mapping[str, str], enable: bool) -> list[ProcessSpec]:
     port, sim = _port(values)
     driver: dict[str, ParameterValue] = {
         "port": port,
-        "rate_hz": _number("rate", values["rate"], 20.0, 500.0, "Hz"),
+        "rate_hz": number("rate", values["rate"], 20.0, 500.0, "Hz"),
         "profile": values["profile"].strip(),
         "enable_on_activate": enable,
         **_scheduling(values),
     }
     if not sim:
-        return [_node("leap_hand_driver", driver, share)]
+        return [node_process("leap_hand_driver", driver, share)]
     driver |= _SIM_PATIENCE
     hand: dict[str, ParameterValue] = {
         "link": port,
         "world": str(world_path(values["world"].strip())),
-        "seed": int(_number("seed", values["seed"], 0, 2**31 - 1, "")),
+        "seed": int(number("seed", values["seed"], 0, 2**31 - 1, "")),
     }
     if "axis" in values:
         hand["axis"] = values["axis"].strip()
-    return [_node("virtual_leap_hand", hand, share), _node("leap_hand_driver", driver, share)]
+    return [
+        node_process("virtual_leap_hand", hand, share),
+        node_process("leap_hand_driver", driver, share),
+    ]
 
 
 def _leap_hand(values: Mapping[str, str]) -> list[ProcessSpec]:
-    return _hand(values, _flag("enable", values["enable"]))
+    return _hand(values, flag("enable", values["enable"]))
 
 
 def _rotation_demo(values: Mapping[str, str]) -> list[ProcessSpec]:
@@ -200,7 +140,7 @@ def _rotation_demo(values: Mapping[str, str]) -> list[ProcessSpec]:
     policy |= _scheduling(values)
     if values["wrist"].strip():
         policy["wrist"] = values["wrist"].strip()
-    return [*processes, _node("rotation_policy", policy, share_dir())]
+    return [*processes, node_process("rotation_policy", policy, share_dir())]
 
 
 def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
@@ -212,7 +152,7 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
         allowed = ", ".join(_WORLD_OF_LOAD)
         raise BringupError(f"{campaign}: hand_load is {head.hand_load!r}; allowed: {allowed}")
     out = Path(values["out"].strip() or f"campaigns/{campaign.stem}").expanduser().absolute()
-    speed = _number("speed", values["speed"], 0.05, 100.0, "times real time")
+    speed = number("speed", values["speed"], 0.05, 100.0, "times real time")
     port, sim = _port(values)
     if not sim and speed != 1.0:
         raise BringupError(f"speed is {speed:g}, but the hand at {port} is real; leave speed out")
@@ -257,19 +197,61 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
     processes = [
         *(replace(spec, parameters={**spec.parameters, **hand}) for spec in virtual),
         replace(driver, parameters={**driver.parameters, **night}),
-        _node("episode_recorder", recorder, share),
-        _node("chaos_box_replay", replay, share),
+        node_process("episode_recorder", recorder, share),
+        node_process("chaos_box_replay", replay, share),
     ]
-    if _flag("dashboard", values["dashboard"]) or head.webhook:
+    if flag("dashboard", values["dashboard"]) or head.webhook:
         page: dict[str, ParameterValue] = {
             "directory": str(out),
             "webhook": head.webhook,
-            "port": int(_number("dashboard_port", values["dashboard_port"], 1, 65535, "")),
+            "port": int(number("dashboard_port", values["dashboard_port"], 1, 65535, "")),
         }
         # Nobody looks at night: the campaign goes on without it.
-        processes.append(replace(_node("dashboard", page, share), critical=False))
+        processes.append(replace(node_process("dashboard", page, share), critical=False))
     return [replace(spec, respawn=True) for spec in processes]
 
+
+def _bag_replay(values: Mapping[str, str]) -> list[ProcessSpec]:
+    """The player alone: which nodes listen is up to who starts it."""
+    bag = values["bag"].strip()
+    if not bag:
+        raise BringupError(
+            "bag is empty; name the bag to play, as in bag:=/data/monday/bags/e000001_a1"
+        )
+    path = Path(bag).expanduser().absolute()
+    if not path.exists():
+        raise BringupError(f"bag {path} does not exist; name a bag's folder, or one of its files")
+    parameters: dict[str, ParameterValue] = {
+        "bag": str(path),
+        "topics": values["topics"].strip(),
+        "remap": values["remap"].strip(),
+        "rate": number("rate", values["rate"], 0.001, 1000.0, "times the recorded pace"),
+        "start_s": number("start", values["start"], 0.0, 1e9, "s"),
+        "duration_s": number("duration", values["duration"], 0.0, 1e9, "s"),
+        "paused": flag("pause", values["pause"]),
+        "loop": flag("loop", values["loop"]),
+        "order": values["order"].strip(),
+        "clock_hz": number("clock", values["clock"], 0.0, 1000.0, "Hz"),
+        "publish_commands": flag("publish_commands", values["publish_commands"]),
+    }
+    return [node_process("bag_replay", parameters, share_dir())]
+
+
+_BAG_ARGUMENTS = (
+    Argument("bag", "", "bag to play: its folder, or one of its files"),
+    Argument("rate", "1.0", "times the recorded pace"),
+    Argument("start", "0", "where to begin, seconds after the first message"),
+    Argument("duration", "0", "how much to play, recorded seconds; 0 = to the end"),
+    Argument("pause", "false", "true = wait at the start for bag_replay/resume, step or tick"),
+    Argument("loop", "false", "true = begin again at the end"),
+    Argument("topics", "", "topics to play, separated by blanks; empty = all"),
+    Argument("remap", "", "other names to play topics under: FROM:=TO, separated by blanks"),
+    Argument("order", "log", "log = as messages were received; publish = as they were published"),
+    Argument("clock", "0", "publish the recorded time on /clock so often, Hz; 0 = not at all"),
+    Argument(
+        "publish_commands", "false", "true = also what makes something move, where no driver is"
+    ),
+)
 
 _HAND_ARGUMENTS = (
     Argument("sim", "auto", "true = start the virtual hand; auto = when no port is named"),
@@ -310,6 +292,11 @@ _CAMPAIGN_ARGUMENTS = (
 )
 
 SYSTEMS: dict[str, System] = {
+    "bag_replay": System(
+        "A recorded bag is played back into the graph: pace, order, bytes as they were.",
+        _BAG_ARGUMENTS,
+        _bag_replay,
+    ),
     "chaos_box": System(
         "A LEAP hand in a box of balls, real or virtual, replays trajectories and records them.",
         (

@@ -64,6 +64,11 @@ COMMANDS: tuple[Command, ...] = (
         "what is in a bag, is it whole, what did the joints do (figure); save what is whole",
     ),
     Command(
+        "replay",
+        "dexndm_ros.playback.cli:main",
+        "play a bag back into ROS; or compute again what policy, guard and driver decided in it",
+    ),
+    Command(
         "virtual-hand",
         "dexndm_ros.sim.virtual_hand_cli:main",
         "run the virtual hand alone, its servo port at a path, without ROS",

@@ -146,6 +146,7 @@ def test_every_module_exists_and_every_parameter_file_speaks_of_its_node(
     known = {argument.name for argument in SYSTEMS[name].arguments}
     arguments = {
         "sim": "true", "policy": policy, "wrist": "palm_down", "campaign": campaign, "world": "nominal",
+        "bag": campaign,
     }  # fmt: skip
     for process in system(name, {key: arguments[key] for key in arguments.keys() & known}):
         assert importlib.util.find_spec(process.module) is not None
@@ -309,3 +310,40 @@ def test_a_campaign_file_that_tells_nothing_is_refused(
     path.write_text(text)
     with pytest.raises(BringupError, match=words):
         system("chaos_box", {"campaign": path})
+
+
+def test_a_bag_replay_is_one_node_that_gets_what_was_asked(tmp_path: Path) -> None:
+    bag = tmp_path / "e000001_a1"
+    bag.mkdir()
+    words = {
+        "bag": bag,
+        "rate": "0.5",
+        "start": "2",
+        "pause": "true",
+        "remap": "/a:=/b",
+        "clock": "100",
+    }
+    (process,) = system("bag_replay", words)
+    assert process.name == "bag_replay"
+    given = process.parameters
+    assert (given["bag"], given["rate"], given["start_s"]) == (str(bag), 0.5, 2.0)
+    assert (given["paused"], given["remap"], given["clock_hz"]) == (True, "/a:=/b", 100.0)
+    assert given["publish_commands"] is False
+    assert not process.respawn  # a bag that was played is not played again
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "bag is empty; name the bag"),
+        ({"bag": "/nowhere/e1"}, "/nowhere/e1 does not exist"),
+        ({"rate": "0"}, "rate is '0'; allowed: 0.001 to 1000"),
+        ({"publish_commands": "perhaps"}, "publish_commands is 'perhaps'; allowed: true or false"),
+    ],
+)
+def test_a_wrong_argument_of_a_bag_replay_is_refused(
+    arguments: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    given = {"bag": tmp_path, **arguments} if arguments else {}
+    with pytest.raises(BringupError, match=re.escape(words)):
+        system("bag_replay", given)

@@ -11,6 +11,7 @@ from dexndm_ros.nodes import (
     _driver_settings,
     _replay_io,
     _rotation_policy_io,
+    bag_replay,
     dashboard,
     episode_recorder,
     virtual_leap_hand,
@@ -18,6 +19,7 @@ from dexndm_ros.nodes import (
 from dexndm_ros.paths import share_dir
 
 DECLARED = {
+    "bag_replay": bag_replay.PARAMETERS,
     "chaos_box_replay": _replay_io.PARAMETERS,
     "dashboard": dashboard.PARAMETERS,
     "episode_recorder": episode_recorder.PARAMETERS,

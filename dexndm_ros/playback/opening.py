@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opens a bag for playing: what is in it, what of it is played, from where to where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from dexndm_ros.bags.open import Bag, open_bag
+from dexndm_ros.bags.types import TopicInfo
+from dexndm_ros.playback.player import PlaybackError, PlayConfig, check_rate
+from dexndm_ros.playback.select import Selection, parse_remaps, select
+from dexndm_ros.playback.timeline import Order, Span, Timeline, scan
+
+__all__ = ["Opened", "ReplayOptions", "open_for_playing"]
+
+_ORDERS = ("log", "publish")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayOptions:
+    """What to play, and how.
+
+    Attributes:
+        bag: folder or file.
+        topics: names separated by blanks; '' = all.
+        remap: pairs FROM:=TO separated by blanks.
+        rate: times real time.
+        start_s: from the first message.
+        duration_s: of the part to play; 0 = to the end.
+        paused: wait at the start.
+        loop: begin again at the end.
+        order: "log" or "publish".
+        clock_hz: of /clock; 0 = it is not published.
+        publish_commands: also what makes something move.
+    """
+
+    bag: str
+    topics: str = ""
+    remap: str = ""
+    rate: float = 1.0
+    start_s: float = 0.0
+    duration_s: float = 0.0
+    paused: bool = False
+    loop: bool = False
+    order: str = "log"
+    clock_hz: float = 0.0
+    publish_commands: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if not self.bag:
+            raise PlaybackError("bag is empty; name the bag to play, a folder or a file")
+        check_rate(self.rate)
+        for name, unit, most in (
+            ("start_s", "s", 1e9),
+            ("duration_s", "s", 1e9),
+            ("clock_hz", "Hz", 1000.0),
+        ):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and 0.0 <= value <= most):
+                raise PlaybackError(f"{name} is {value:g}; allowed: 0 to {most:g} {unit}")
+        if self.order not in _ORDERS:
+            raise PlaybackError(f"order is {self.order!r}; allowed: {' or '.join(_ORDERS)}")
+
+    @property
+    def play(self) -> PlayConfig:
+        """The part for the player."""
+        return PlayConfig(rate=self.rate, paused=self.paused, loop=self.loop)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A bag that is ready to be played.
+
+    Attributes:
+        bag: its ``damage`` is complete: it was read once.
+        selection: what is played of it.
+        span: of what is played.
+        begin_ns: recorded time to begin at.
+        end_ns: to end at.
+        timeline: the messages.
+    """
+
+    bag: Bag
+    selection: Selection
+    span: Span
+    begin_ns: int
+    end_ns: int
+    timeline: Timeline
+
+    @property
+    def remaps(self) -> Mapping[str, str]:
+        """Recorded name to the name it is played under."""
+        return {each.info.name: each.name for each in self.selection.played}
+
+
+def open_for_playing(
+    options: ReplayOptions, unusable: Callable[[TopicInfo], str] = lambda info: ""
+) -> Opened:
+    """Open a bag and look through it once.
+
+    Args:
+        options: what to play.
+        unusable: why a topic cannot be published here; '' = it can.
+
+    Raises:
+        PlaybackError: there is nothing to play as asked.
+        BagError: it is no bag.
+    """
+    bag = open_bag(options.bag)
+    selection = select(
+        bag.topics,
+        options.topics.split(),
+        parse_remaps(options.remap.split()),
+        options.publish_commands,
+        options.clock_hz > 0,
+        unusable,
+    )
+    order: Order = "publish" if options.order == "publish" else "log"
+    names = [each.info.name for each in selection.played]
+    span = scan(bag, names, order)
+    if not span.counts:
+        whole = (
+            f"; {len(bag.damage)} things are wrong with it: {bag.damage[0]}" if bag.damage else ""
+        )
+        raise PlaybackError(f"{options.bag} has no message of {', '.join(names)}{whole}")
+    if options.start_s > span.duration_s:
+        raise PlaybackError(
+            f"start_s is {options.start_s:g}, but the bag ends after {span.duration_s:.3f} s"
+        )
+    begin_ns = span.first_ns + round(options.start_s * 1e9)
+    end_ns = span.last_ns
+    if options.duration_s:
+        end_ns = min(end_ns, begin_ns + round(options.duration_s * 1e9))
+    latched = {each.info.name: each.latched for each in selection.played if each.latched}
+    return Opened(bag, selection, span, begin_ns, end_ns, Timeline(bag, names, order, latched))
