@@ -145,8 +145,8 @@ def clock_findings(states: Table, limits: Limits) -> Iterator[Finding]:
     """Steps of the system time, by the driver's monotonic clock beside it."""
     if size(states) < 2 or "monotonic_ns" not in states or not states["monotonic_ns"].all():
         return
-    wall: NDArray[np.int64] = np.diff(states["stamp_ns"].astype(np.int64))
-    difference = wall - np.diff(states["monotonic_ns"].astype(np.int64))
+    wall = np.asarray(np.diff(states["stamp_ns"]), dtype=np.int64)
+    difference = wall - np.asarray(np.diff(states["monotonic_ns"].astype(np.int64)))
     # Under simulated time both differ all the time by the speed; a step stands out of that.
     odd = np.abs(difference - np.median(difference)) > limits.clock_step_s * 1e9
     odd &= np.abs(difference) > limits.clock_step_s * 1e9

@@ -164,7 +164,7 @@ def _changes(columns: Columns) -> tuple[NDArray[np.float64], NDArray[np.float64]
     """Changes of target and state from row to row, (n - 1, 16) each, zero where a row cannot be used."""
     action = np.diff(columns["action"].astype(np.float64), axis=0)
     state = np.diff(columns["observation.state"].astype(np.float64), axis=0)
-    usable = np.isfinite(action).all(axis=1) & np.isfinite(state).all(axis=1)
+    usable = np.asarray(np.isfinite(action).all(axis=1) & np.isfinite(state).all(axis=1))
     return np.where(usable[:, None], action, 0.0), np.where(usable[:, None], state, 0.0)
 
 
