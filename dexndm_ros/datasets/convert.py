@@ -6,9 +6,10 @@ Whatever ends it in the middle, the dataset is as it was, and the parts that are
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -30,7 +31,7 @@ from dexndm_ros.datasets.store import Building
 __all__ = ["ConvertOptions", "convert"]
 
 _CLEAN, _WARNED, _REFUSED = 0, 1, 2
-REPORT_FILE = "report.html"
+_PER_MILLE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ class ConvertOptions:
         jobs: workers; None = all cores.
         salvage: take bags that were put aside or not finished.
         strict: a warning refuses.
+        report: write the quality report too.
         dry_run: only say what would be taken.
     """
 
@@ -59,6 +61,7 @@ class ConvertOptions:
     jobs: int | None = None
     salvage: bool = False
     strict: bool = False
+    report: bool = True
     dry_run: bool = False
 
 
@@ -87,6 +90,9 @@ def convert(options: ConvertOptions, progress: Progress, say: Callable[[str], No
             return _dry_run(plan, options, say)
         with Building(options.dataset, options.config) as building:
             status = _Work(options, building, progress, say).run(plan)
+    elif options.export is None:
+        report_path = _report(options.dataset, options.dataset.absolute().name, progress)
+        say(f"written anew: {report_path}")
     if options.export is not None and status != _REFUSED:
         _export(options, progress, say)
     return status
@@ -107,7 +113,45 @@ def _dry_run(plan: Plan, options: ConvertOptions, say: Callable[[str], None]) ->
 
 
 def _export(options: ConvertOptions, progress: Progress, say: Callable[[str], None]) -> None:
-    raise NotImplementedError
+    """The dataset once more, in another format."""
+    from dexndm_ros.datasets.export import export_dataset  # h5py, zarr
+
+    assert options.export is not None
+    assert options.format != "lerobot"
+    with _share_of(progress, str(options.format)) as show:
+        export_dataset(options.dataset.absolute(), options.export, options.format, show)
+    say(f"{options.export}: the same episodes as {options.format}")
+
+
+@contextlib.contextmanager
+def _share_of(progress: Progress, what: str) -> Iterator[Callable[[float], None]]:
+    """Shows a share that grows from 0 to 1."""
+    progress.begin(what, 1, _PER_MILLE, "")
+    shown = 0
+
+    def show(share: float) -> None:
+        nonlocal shown
+        now = int(share * _PER_MILLE)
+        progress.work(now - shown)
+        shown = now
+
+    yield show
+    progress.end()
+
+
+def _report(folder: Path, name: str, progress: Progress) -> Path:
+    """Write the quality report into a dataset's folder.
+
+    Args:
+        folder: where the dataset is now.
+        name: what it is called.
+        progress: shows how far it is.
+    """
+    from dexndm_ros.datasets.report import REPORT_FILE, write_report  # matplotlib
+
+    with _share_of(progress, "report") as show:
+        write_report(folder, name, show)
+    return folder / REPORT_FILE
 
 
 class _Work:
@@ -143,15 +187,14 @@ class _Work:
                     building.discard()
                 return _REFUSED
             files = self._write_files(engine)
-        done = building.commit(outcome.plan, files, self._report)
-        self._progress.end()
         outcome.seconds = time.monotonic() - start_s
+        done = building.commit(outcome.plan, files, self._report if self._options.report else None)
         where = building.dataset
         if done.changed:
-            self._tell(
-                f"{where}: {done.episodes} episodes, {done.rows:,} rows; what is in it and what was wrong: "
-                f"{where / REPORT_FILE}"
-            )
+            tell = f"{where}: {done.episodes} episodes, {done.rows:,} rows"
+            if self._options.report:
+                tell += f"; what is in it and what was wrong: {where / 'report.html'}"
+            self._tell(tell)
         else:
             self._tell(f"nothing new; {where} is as it was, with {done.episodes} episodes")
         return _WARNED if outcome.warnings else _CLEAN
@@ -258,18 +301,7 @@ class _Work:
         return [files[number] for number in range(len(tasks))]
 
     def _report(self, folder: Path) -> None:
-        """The quality report, into the folder that is to be the dataset."""
-        from dexndm_ros.datasets.report import write_report  # matplotlib
-
-        self._progress.begin("report", 1, 1000, "")
-        shown = 0
-
-        def show(share: float) -> None:
-            nonlocal shown
-            step, shown = int(share * 1000) - shown, int(share * 1000)
-            self._progress.work(step)
-
-        write_report(folder, self._building.dataset.name, show)
+        _report(folder, self._building.dataset.name, self._progress)
 
     def _tell(self, end: str) -> None:
         for line in self._outcome.lines():

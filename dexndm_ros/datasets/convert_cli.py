@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ _REFUSALS = (
     ConfigError, DatasetError, DatasetWriteError, EngineError, LibraryError, LockedError, MappingError, PathError,
     PlanError,
 )  # fmt: skip
+_NEEDS = {"hdf5": "h5py", "zarr": "zarr"}
 _ENDINGS = {".hdf5": "hdf5", ".h5": "hdf5", ".zarr": "zarr"}
 
 
@@ -68,9 +70,12 @@ def _options(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Conv
             "without the ending"
         )
     if given.format != "lerobot":
+        module = _NEEDS[given.format]
+        if importlib.util.find_spec(module) is None:  # better told now than after an hour
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
         export = out if ending else out.with_name(f"{out.name}.{given.format}")
         out = out.with_suffix("") if ending else out
-    if not given.bags and (export is None or given.dry_run):
+    if not given.bags and (given.dry_run or not out.is_dir()):
         parser.error(
             "no bags given; give bag folders, .mcap or .db3 files, or the folder of a campaign"
         )
@@ -87,6 +92,7 @@ def _options(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Conv
         jobs=given.jobs,
         salvage=given.salvage,
         strict=given.strict,
+        report=not given.no_report,
         dry_run=given.dry_run,
     )
 
@@ -100,7 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dexndm convert",
         description="Turn bags into a dataset in LeRobot v3.0 layout, with a quality report (report.html in it). The "
-        "same command again goes on where it stopped; bags and episodes that the dataset has are not added twice.",
+        "same command again goes on where it stopped; bags and episodes that the dataset has are not added twice. "
+        "Without bags the report of a dataset that is there is written anew.",
         epilog="exit status: 0 clean, 1 converted with warnings, 2 refused and nothing changed, 130 Ctrl-C. "
         "docs/datasets.md has the rules.",
         allow_abbrev=False,
@@ -132,6 +139,8 @@ def _parser() -> argparse.ArgumentParser:
         help="trajectory library to check the clean targets against: a file, or one that ships")  # fmt: skip
     add("--salvage", action="store_true", help="take also bags that were put aside or not finished")
     add("--strict", action="store_true", help="any warning refuses: the dataset stays as it was")
+    add("--no-report", action="store_true",
+        help="no quality report; without bags and without --format it is written later")  # fmt: skip
     add("--dry-run", action="store_true", help="say what would be taken, and write nothing")
     add("--engine", choices=("local", "ray"), default="local",
         help="ray: the cluster at RAY_ADDRESS; bags and DATASET on storage that all of it sees")  # fmt: skip

@@ -93,18 +93,24 @@ class Outcome:
             yield f"  {title} ({done}), such as {where}: {first.text}"
 
     def _findings(self) -> Iterator[tuple[str, Finding]]:
+        repeated = {}
+        for entry in self.plan.rejected:
+            for found in entry["findings"]:
+                if found["check"] == _REPEATED:
+                    # A row that is in the dataset already is told, and is no trouble.
+                    noted = Finding(**{**found, "action": "noted"})
+                    repeated[entry["bag_sha256"], entry["identity"]] = noted
         for part in self.parts:
             result = part.head.result
             for each in result.findings:
                 yield result.name, each
             for episode in result.episodes:
+                where = f"{result.name}, {episode.identity}"
+                if again := repeated.get((result.sha256, episode.identity)):
+                    yield where, again
+                    continue
                 for each in episode.findings:
-                    yield f"{result.name}, {episode.identity}", each
-        for entry in self.plan.rejected:
-            # A row that is in the dataset already is told, and is no trouble.
-            for found in entry["findings"]:
-                if found["check"] == _REPEATED:
-                    yield entry["bag"], Finding(**{**found, "action": "noted"})
+                    yield where, each
 
 
 def _named(what: str, bags: Sequence[LeftOut]) -> Iterator[str]:

@@ -36,7 +36,7 @@ class Progress:
             what: the things that are done, "bags".
             count: how many of them.
             total: how much work they are.
-            unit: of the work: "B" or "rows".
+            unit: of the work: "B" or "rows"; "" = it is a share, and the things are not counted.
         """
         self.end()
         self._what, self._count, self._total, self._unit = what, count, total, unit
@@ -46,21 +46,23 @@ class Progress:
         if self._stream.isatty():
             from tqdm import tqdm
 
+            form = None if unit else "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
             self._bar = tqdm(
-                total=total, unit=unit, unit_scale=True, desc=self._head(), file=self._stream,
+                total=total, unit=unit, unit_scale=True, desc=self._head(), file=self._stream, bar_format=form,
                 mininterval=0.2, smoothing=0.1, leave=True, dynamic_ncols=True,
             )  # fmt: skip
 
     def step(self, amount: int) -> None:
         """One thing more is done, which was so much work."""
         self._done += 1
+        if self._bar is not None:
+            self._bar.set_description_str(self._head(), refresh=False)
         self.work(amount)
 
     def work(self, amount: int) -> None:
         """A part of a thing is done, which was so much work."""
         self._amount += amount
         if self._bar is not None:
-            self._bar.set_description_str(self._head(), refresh=False)
             self._bar.update(amount)
         elif time.monotonic() >= self._due_s:
             self._due_s = time.monotonic() + self._period_s
@@ -81,13 +83,16 @@ class Progress:
             self._bar = None
 
     def _head(self) -> str:
-        return f"{self._what} {self._done}/{self._count}"
+        return f"{self._what} {self._done}/{self._count}" if self._unit else self._what
 
     def _line(self) -> str:
         passed_s = time.monotonic() - self._start_s
         left_s = (
             passed_s / self._amount * (self._total - self._amount) if self._amount else math.nan
         )
+        if not self._unit:
+            share = self._amount / max(self._total, 1)
+            return f"{self._what} {share:.0%}, {duration(left_s)} to go"
         rate = self._amount / max(passed_s, 1e-9)
         amount = f"{size(rate)}/s" if self._unit == "B" else f"{rate:,.0f} {self._unit}/s"
         return f"{self._what} {self._done} of {self._count}, {amount}, {duration(left_s)} to go"

@@ -16,7 +16,7 @@ from dexndm_ros.replay.campaign import Campaign
 from dexndm_ros.replay.ledger import Ledger, Result
 from dexndm_ros.replay.lock import CampaignLock
 from dexndm_ros.replay.prepare import prepare
-from support.bags import open_episode, write_bag
+from support.bags import CLOSING, open_episode, write_bag
 
 CAMPAIGN = Campaign("night-1", "palm_down", "waves:sine:5", 6, seed=7)
 
@@ -37,7 +37,7 @@ def campaign(tmp_path) -> Path:
             writer = open_episode(bags, claim.episode)
             if claim.entry == 2:
                 continue
-            writer.finish({"/hand/state": 40}, {"messages_lost": "0", "messages_dropped": "0", "shared_topics": "[]"})  # fmt: skip
+            writer.finish({"/hand/state": 40}, CLOSING)
             if claim.entry == 0:
                 ledger.finish(claim, Result(claim.episode, 60, 0, 0, 1, 1, 20.0))
             else:
