@@ -44,7 +44,7 @@ def write_report(
     """
     view = open_view(folder)
     is_task = np.array([each.kind == TASK_KIND for each in view.episodes], dtype=bool)
-    tally = Tally(len(view.episodes))
+    tally = Tally(len(view.episodes), sum(each.length for each in view.episodes))
     for rows, share in row_groups(folder, COLUMNS):
         tally.add(rows, is_task[np.asarray(rows["episode_index"])])
         if progress is not None:

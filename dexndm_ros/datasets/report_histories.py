@@ -14,28 +14,35 @@ __all__ = ["HISTORY", "Histories", "compare", "project", "reached"]
 
 HISTORY = 10
 """Ticks of a history: 0.5 s, as the joint-wise dynamics sees it."""
-_MOST = 12_000
+_MOST = 8_000
 """Histories kept; of more, as many evenly spread ones. Each takes 1,280 bytes."""
-_ASKED = 1_000
+_ASKED = 500
 """Histories whose nearest neighbour is looked for."""
 _CELLS = 40
 """Cells of the plane along each side."""
 
 
 class Histories:
-    """A sample of histories h = {q_j, a_j}, j = t-9..t. Which ones it holds follows from the rows' numbers alone."""
+    """A sample of histories h = {q_j, a_j}, j = t-9..t. Which ones it holds follows from the rows' numbers alone.
 
-    def __init__(self) -> None:
+    Args:
+        rows: of the dataset; a good guess spares taking what is thrown away later.
+
+    Attributes:
+        seen: histories that were there to take.
+    """
+
+    def __init__(self, rows: int) -> None:
         self._kept = np.zeros((0, JOINT_COUNT, 2 * HISTORY), dtype=np.float32)
         self._episodes = np.zeros(0, dtype=np.int64)
         self._hashes = np.zeros(0, dtype=np.uint32)
-        self._limit = 2**32
+        self._limit = min(2**32, 2**32 * _MOST // max(rows, 1))
         self.seen = 0
 
     def add(
         self,
-        state: NDArray[np.float64],
-        action: NDArray[np.float64],
+        state: NDArray[np.floating],
+        action: NDArray[np.floating],
         usable: NDArray[np.bool_],
         episode: NDArray[np.int64],
         index: NDArray[np.int64],

@@ -49,7 +49,7 @@ def _series(axes: Any, numbers: Numbers, name: str, colour: str, label: str) -> 
     order = np.argsort(hours[known], kind="stable")
     axes.plot(
         hours[known][order] * _unit(numbers)[0], values[known][order],
-        ".", color=colour, markersize=2.5, label=label, rasterized=known.sum() > 2000,
+        ".", color=colour, markersize=2.5 if known.sum() > 200 else 5.0, label=label, rasterized=known.sum() > 2000,
     )  # fmt: skip
     return True
 

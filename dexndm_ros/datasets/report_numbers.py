@@ -179,8 +179,7 @@ def _episodes(episodes: Sequence[EpisodeRow], tally: Tally) -> dict[str, Any]:
             sums["current"].sum(axis=1), sums["current_count"].sum(axis=1)
         ).tolist(),
         "lag_ticks": [
-            lag_ticks(row)
-            for row in _correlation(sums["lag_product"], sums["lag_first"], sums["lag_second"])
+            lag_ticks(row) for row in _correlation(sums["together"], sums["asked"], sums["moved"])
         ],
     }
 
@@ -231,7 +230,7 @@ def _joints(tally: Tally) -> list[dict[str, Any]]:
     rms = _ratio(sums["error_square"].sum(axis=0), sums["error_count"].sum(axis=0)) ** 0.5
     current = _ratio(tally.current_sum, tally.current_count)
     hottest = _most(sums["temperature"].T)
-    lag = _correlation(tally.lag.product, tally.lag.first, tally.lag.second)
+    lag = _correlation(tally.together, tally.asked, tally.moved)
     span = UPPER_RAD - LOWER_RAD
     rows = []
     for k, name in enumerate(JOINT_NAMES):
@@ -269,9 +268,12 @@ def _coverage(tally: Tally) -> dict[str, Any]:
 
 
 def _lag(tally: Tally) -> dict[str, Any]:
-    found = _correlation(tally.lag.product, tally.lag.first, tally.lag.second)
-    sums = (tally.lag.product, tally.lag.first, tally.lag.second)
-    whole = _correlation(*(each.sum(axis=0) for each in sums))
+    found = _correlation(tally.together, tally.asked, tally.moved)
+    whole = _correlation(
+        tally.together.sum(axis=0)[None],
+        tally.asked.sum(keepdims=True),
+        tally.moved.sum(keepdims=True),
+    )[0]
     return {
         "ticks": list(range(LAGS)),
         "correlation": whole.tolist(),
@@ -349,9 +351,11 @@ def lag_ticks(correlation: NDArray[np.float64] | Iterable[float]) -> float:
 
 
 def _correlation(
-    product: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]
+    together: NDArray[np.float64], asked: NDArray[np.float64], moved: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    return _ratio(product, np.sqrt(first * second))
+    """Of n pairs of series, by lag: (n, lags), (n,), (n,) -> (n, lags)."""
+    whole = np.broadcast_to(np.sqrt(asked * moved)[:, None], together.shape)
+    return _ratio(together, whole)
 
 
 def _ratio(above: NDArray[np.float64], below: NDArray[Any]) -> NDArray[np.float64]:

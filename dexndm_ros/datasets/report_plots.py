@@ -206,7 +206,7 @@ def _errors(figure: Any, numbers: Numbers) -> bool:
     axes.plot(_column(joints, "error_p99_rad"), places, ".", color=BLUE, markersize=5, label="99 %")
     joint_axis(axes)
     axes.set(xlabel="target in force - angle, rad")
-    axes.legend(fontsize=7, frameon=False)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=7, frameon=False)
     axes.grid(axis="x", alpha=0.3)
     return True
 

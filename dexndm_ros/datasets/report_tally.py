@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +43,7 @@ COLUMNS = (
 
 BINS = 64
 """Bins of a joint's histogram, from limit to limit."""
-PLANE = (48, 41)
+PLANE = (BINS, 41)
 """Bins of (angle, target minus angle)."""
 OFFSET_RAD = 0.5
 """Target minus angle is shown from -this to this; what is beyond it is in the outermost bins."""
@@ -56,17 +55,12 @@ _PERIOD_BINS = 50_000  # up to 0.5 s, to 0.01 ms
 _AGE_BIN_NS = 100_000
 _AGE_BINS = 4000  # -0.2 to 0.2 s
 
-_Floats = NDArray[np.float64]
+_LOWER = LOWER_RAD.astype(np.float32)
+_SCALE = (BINS / (UPPER_RAD - LOWER_RAD)).astype(np.float32)
+_PER_RAD = np.float32(PLANE[1] / (2 * OFFSET_RAD))
+
+_Floats = NDArray[np.floating]
 _Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class _Joined:
-    """Two sums that a correlation needs beside the product."""
-
-    product: _Floats
-    first: _Floats
-    second: _Floats
 
 
 class Tally:
@@ -74,12 +68,15 @@ class Tally:
 
     Args:
         episodes: of the dataset.
+        rows: of the dataset.
 
     Attributes:
         rows: all; ``valid`` those that may be used.
         flags: rows that carry each bit of RowFlag.
-        state: angles in each joint's bins, (16, 64); ``target`` the actions.
-        plane: valid rows by angle and by target minus angle, (16, 48, 41).
+        target: actions in each joint's bins, (16, 64).
+        plane: valid rows by angle and by target minus angle, (16, 64, 41).
+        asked, moved: squares of the steps of targets and joints, (16,), and ``together``, (16, 7), their product by
+            lag.
         low_rad, high_rad: extremes of the actions, (16,); ``state_low_rad``, ``state_high_rad`` of the angles.
         error: |command - angle| in bins of 1 mrad, (16, 1000).
         period: ticks by their period, bins of 0.01 ms; ``age`` rows by the time from the state to the command.
@@ -87,10 +84,9 @@ class Tally:
         collected: histories of what was replayed, ``task`` of what a policy did.
     """
 
-    def __init__(self, episodes: int) -> None:
+    def __init__(self, episodes: int, rows: int) -> None:
         self.rows = self.valid = self.noisy_rows = 0
         self.flags = {flag.name or "": 0 for flag in RowFlag}
-        self.state = np.zeros((JOINT_COUNT, BINS), dtype=np.int64)
         self.target = np.zeros((JOINT_COUNT, BINS), dtype=np.int64)
         self.plane = np.zeros((JOINT_COUNT, *PLANE), dtype=np.int64)
         self.low_rad, self.high_rad = _extremes()
@@ -103,8 +99,9 @@ class Tally:
         self.residual = np.zeros(2)
         self.current_sum, self.current_max = np.zeros(JOINT_COUNT), np.zeros(JOINT_COUNT)
         self.current_count = np.zeros(JOINT_COUNT, dtype=np.int64)
-        self.lag = _Joined(*(np.zeros((JOINT_COUNT, LAGS)) for _ in range(3)))
-        self.episode: dict[str, _Floats] = {
+        self.asked, self.moved = np.zeros(JOINT_COUNT), np.zeros(JOINT_COUNT)
+        self.together = np.zeros((JOINT_COUNT, LAGS))
+        self.episode: dict[str, NDArray[np.float64]] = {
             "rows": np.zeros(episodes),
             "valid": np.zeros(episodes),
             "error_square": np.zeros((episodes, JOINT_COUNT)),
@@ -112,11 +109,11 @@ class Tally:
             "current": np.zeros((episodes, JOINT_COUNT)),
             "current_count": np.zeros((episodes, JOINT_COUNT)),
             "temperature": np.full((episodes, JOINT_COUNT), np.nan),
-            "lag_product": np.zeros((episodes, LAGS)),
-            "lag_first": np.zeros((episodes, LAGS)),
-            "lag_second": np.zeros((episodes, LAGS)),
+            "asked": np.zeros(episodes),
+            "moved": np.zeros(episodes),
+            "together": np.zeros((episodes, LAGS)),
         }
-        self.collected, self.task = Histories(), Histories()
+        self.collected, self.task = Histories(rows), Histories(rows)
 
     def add(self, rows: Mapping[str, NDArray[np.generic]], is_task: NDArray[np.bool_]) -> None:
         """Count rows: whole episodes, in order.
@@ -136,8 +133,8 @@ class Tally:
 
         self.rows += len(episode)
         self.valid += int(valid.sum())
-        self.episode["rows"][numbers] += np.add.reduceat(np.ones(len(episode)), starts)
-        self.episode["valid"][numbers] += np.add.reduceat(valid.astype(np.float64), starts)
+        self.episode["rows"][numbers] += np.diff(np.r_[starts, len(episode)])
+        self.episode["valid"][numbers] += _sums(valid, starts)
         flags = np.asarray(rows["flags"], dtype=np.int64)
         for flag in RowFlag:
             self.flags[flag.name or ""] += int(np.count_nonzero(flags & flag.value))
@@ -158,41 +155,50 @@ class Tally:
         self.high_rad = np.maximum(self.high_rad, action.max(axis=0))
         self.state_low_rad = np.minimum(self.state_low_rad, state.min(axis=0))
         self.state_high_rad = np.maximum(self.state_high_rad, state.max(axis=0))
-        self.state += _counts(_range_bins(state, BINS), BINS)
-        self.target += _counts(_range_bins(action, BINS), BINS)
-        across = (action - state + OFFSET_RAD) / (2 * OFFSET_RAD) * PLANE[1]
-        cell = _range_bins(state, PLANE[0]) * PLANE[1] + _clip(across, PLANE[1])
-        self.plane += _counts(cell, PLANE[0] * PLANE[1]).reshape(self.plane.shape)
+        self.target += _counts(_range_bins(action), BINS)
+        beyond = _bins((action - state) * _PER_RAD + np.float32(PLANE[1] / 2), PLANE[1])
+        cells = _counts(_range_bins(state) * PLANE[1] + beyond, PLANE[0] * PLANE[1])
+        self.plane += cells.reshape(self.plane.shape)
+
+    @property
+    def state(self) -> _Ints:
+        """Angles in each joint's bins, (16, 64)."""
+        counts: _Ints = self.plane.sum(axis=2)
+        return counts
 
     def _errors(
         self, error: _Floats, valid: NDArray[np.bool_], starts: _Ints, numbers: _Ints
     ) -> None:
         known = np.isfinite(error) & valid[:, None]
-        size = np.where(known, np.abs(error), 0.0)
-        weights = known.astype(np.float64)
-        self.error += _counts(_clip(size / ERROR_BIN_RAD, ERROR_BINS), ERROR_BINS, weights)
-        self.episode["error_square"][numbers] += np.add.reduceat(size * size, starts, axis=0)
-        self.episode["error_count"][numbers] += np.add.reduceat(weights, starts, axis=0)
+        size = np.where(known, np.abs(error), np.float32(0.0))
+        bins = _bins(size * np.float32(1.0 / ERROR_BIN_RAD), ERROR_BINS)
+        self.error += _counts(bins, ERROR_BINS, None if known.all() else known)
+        self.episode["error_square"][numbers] += _sums(size * size, starts)
+        self.episode["error_count"][numbers] += _sums(known, starts)
 
     def _motors(
         self, rows: Mapping[str, NDArray[np.generic]], starts: _Ints, numbers: _Ints
     ) -> None:
         current = np.abs(_float(rows, "observation.current"))
         known = np.isfinite(current)
-        current = np.where(known, current, 0.0)
-        self.current_sum += current.sum(axis=0)
+        current = np.where(known, current, np.float32(0.0))
+        self.current_sum += current.sum(axis=0, dtype=np.float64)
         self.current_count += known.sum(axis=0)
         self.current_max = np.maximum(self.current_max, current.max(axis=0))
-        self.episode["current"][numbers] += np.add.reduceat(current, starts, axis=0)
-        self.episode["current_count"][numbers] += np.add.reduceat(known * 1.0, starts, axis=0)
+        self.episode["current"][numbers] += _sums(current, starts)
+        self.episode["current_count"][numbers] += _sums(known, starts)
         hot = np.fmax.reduceat(_float(rows, "observation.temperature"), starts, axis=0)
         kept = self.episode["temperature"]
         kept[numbers] = np.fmax(kept[numbers], hot)
 
     def _added(self, rows: Mapping[str, NDArray[np.generic]], valid: NDArray[np.bool_]) -> None:
         for name, total in (("action.noise", self.noise), ("action.residual", self.residual)):
-            values = np.nan_to_num(_float(rows, name)[valid])
-            total += np.array([np.count_nonzero(values), (values * values).sum()])
+            values = _float(rows, name)
+            if not values.any():
+                continue
+            values = np.nan_to_num(values[valid])
+            squares = float((values * values).sum(dtype=np.float64))
+            total += np.array([np.count_nonzero(values), squares])
             if name == "action.noise":
                 self.noisy_rows += int(values.any(axis=1).sum())
 
@@ -201,11 +207,13 @@ class Tally:
         read = np.asarray(rows["observation.stamp_ns"], dtype=np.int64)
         together = (episode[1:] == episode[:-1]) & (sent[1:] > 0) & (sent[:-1] > 0)
         period = np.diff(sent)[together]
-        self.period += np.bincount(_clip(period / PERIOD_BIN_NS, _PERIOD_BINS), minlength=_PERIOD_BINS)  # fmt: skip
+        self.period += np.bincount(
+            _bins(period / PERIOD_BIN_NS, _PERIOD_BINS), minlength=_PERIOD_BINS
+        )
         self.longest_period_ns = max(self.longest_period_ns, int(period.max(initial=0)))
         age = (sent - read)[(sent > 0) & (read > 0)]
         self.age += np.bincount(
-            _clip(age / _AGE_BIN_NS + _AGE_BINS / 2, _AGE_BINS), minlength=_AGE_BINS
+            _bins(age / _AGE_BIN_NS + _AGE_BINS / 2, _AGE_BINS), minlength=_AGE_BINS
         )
 
     def _response(
@@ -218,24 +226,26 @@ class Tally:
         numbers: _Ints,
     ) -> None:
         """Sums for the correlation of a target's step with the joint's step so many ticks later."""
-        pair = usable[1:] & usable[:-1] & (episode[1:] == episode[:-1])
-        asked = np.where(pair[:, None], np.diff(action, axis=0), 0.0)
-        moved = np.where(pair[:, None], np.diff(state, axis=0), 0.0)
-        for lag in range(min(LAGS, len(pair))):
-            here = slice(0, len(pair) - lag)
-            both = pair[here] & pair[lag:] & (episode[1:][here] == episode[1:][lag:])
-            # An episode that is shorter than the lag is all zeros: the padding keeps the starts in range.
-            first = np.zeros((len(episode), JOINT_COUNT))
-            second = np.zeros_like(first)
-            first[: len(both)] = asked[here] * both[:, None]
-            second[: len(both)] = moved[lag:] * both[:, None]
-            for total, name, values in (
-                (self.lag.product, "lag_product", first * second),
-                (self.lag.first, "lag_first", first * first),
-                (self.lag.second, "lag_second", second * second),
-            ):
-                total[:, lag] += values.sum(axis=0)
-                self.episode[name][numbers, lag] += np.add.reduceat(values.sum(axis=1), starts)
+        asked, moved = np.zeros_like(action), np.zeros_like(state)
+        np.subtract(action[1:], action[:-1], out=asked[1:])
+        np.subtract(state[1:], state[:-1], out=moved[1:])
+        alone = ~usable
+        alone[1:] |= ~usable[:-1]
+        alone[starts] = True
+        asked[alone], moved[alone] = 0.0, 0.0
+        for name, whole, steps in (("asked", self.asked, asked), ("moved", self.moved, moved)):
+            of_each = _sums(steps * steps, starts)
+            whole += of_each.sum(axis=0)
+            self.episode[name][numbers] += of_each.sum(axis=1)
+        for lag in range(min(LAGS, len(episode))):
+            end = len(episode) - lag
+            product = asked.copy()
+            product[:end] *= moved[lag:]
+            product[:end][episode[:end] != episode[lag:]] = 0.0
+            product[end:] = 0.0
+            of_each = _sums(product, starts)
+            self.together[:, lag] += of_each.sum(axis=0)
+            self.episode["together"][numbers, lag] += of_each.sum(axis=1)
 
     def period_ms(self, share: float) -> float:
         """Period that this share of the ticks stays below, to 0.01 ms; NaN without ticks."""
@@ -257,19 +267,27 @@ def _extremes() -> tuple[_Floats, _Floats]:
 
 
 def _float(rows: Mapping[str, NDArray[np.generic]], name: str) -> _Floats:
-    return np.asarray(rows[name], dtype=np.float64)
+    return np.asarray(rows[name], dtype=np.float32)
 
 
-def _clip(values: NDArray[np.generic], bins: int) -> _Ints:
-    limited: _Ints = np.clip(np.floor(values), 0, bins - 1).astype(np.int64)
-    return limited
+def _bins(values: _Floats, bins: int) -> NDArray[np.intp]:
+    """Numbers of the bins; what lies outside is in the first or last, and so is NaN."""
+    with np.errstate(invalid="ignore"):
+        found: NDArray[np.intp] = np.clip(values, 0, bins - 1).astype(np.intp)
+    return found
 
 
-def _range_bins(values: _Floats, bins: int) -> _Ints:
-    return _clip((values - LOWER_RAD) / (UPPER_RAD - LOWER_RAD) * bins, bins)
+def _range_bins(values: _Floats) -> NDArray[np.intp]:
+    return _bins((values - _LOWER) * _SCALE, BINS)
 
 
-def _counts(bins: _Ints, count: int, weights: _Floats | None = None) -> _Ints:
+def _sums(values: NDArray[np.generic], starts: _Ints) -> NDArray[np.float64]:
+    """Of each episode's rows."""
+    found: NDArray[np.float64] = np.add.reduceat(values, starts, axis=0, dtype=np.float64)
+    return found
+
+
+def _counts(bins: NDArray[np.intp], count: int, weights: NDArray[np.bool_] | None = None) -> _Ints:
     """Histogram of each of the 16 columns."""
     flat = (bins + count * np.arange(JOINT_COUNT)).ravel()
     found = np.bincount(
