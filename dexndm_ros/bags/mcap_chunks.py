@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +34,7 @@ HEAD = np.dtype(
 """The beginning of a message record."""
 _RECORD = struct.Struct("<BQ")
 _MAX_CHUNK_BYTES = 1 << 30
+_STEP_BYTES = 512
 _DECOMPRESSOR = zstandard.ZstdDecompressor()
 
 Note = Callable[[str, int, int, str], None]
@@ -47,13 +49,15 @@ class Stretch:
         buffer: decompressed bytes, with gaps where a piece was damaged.
         begin: int64 (n,), where each message record begins.
         head: their heads.
-        others: schemas, channels and metadata that stood between them.
+        others: schemas and channels that stood between them.
+        doubtful: schemas and channels out of damaged chunks: better than none.
     """
 
     buffer: Bytes
     begin: NDArray[np.int64]
     head: NDArray[np.void]
     others: list[Other] = field(default_factory=list)
+    doubtful: list[Other] = field(default_factory=list)
 
 
 def unpack(pieces: Sequence[Piece], note: Note) -> Stretch:
@@ -66,16 +70,20 @@ def unpack(pieces: Sequence[Piece], note: Note) -> Stretch:
     sizes = [_size(piece) for piece in pieces]
     buffer = np.empty(sum(sizes), np.uint8)
     good: list[tuple[Piece, int, int]] = []
+    doubtful: list[Other] = []
     at = 0
     for piece, size in zip(pieces, sizes, strict=True):
         try:
             filled = _fill(piece, buffer[at : at + size])
         except (ValueError, RuntimeError, MemoryError, zstandard.ZstdError) as error:
             note("chunk", piece.offset, piece.offset + len(piece.data), f"a damaged chunk: {error}")
+            doubtful += _definitions(piece)
         else:
             good.append((piece, at, at + filled))
         at += size
-    return _messages(good, buffer, note)
+    stretch = _messages(good, buffer, note)
+    stretch.doubtful = doubtful
+    return stretch
 
 
 def _size(piece: Piece) -> int:
@@ -84,7 +92,10 @@ def _size(piece: Piece) -> int:
     if piece.compression == "":
         size = len(piece.data)
     elif piece.compression == "zstd" and len(piece.data) >= 18:
-        own = zstandard.frame_content_size(piece.data[:18])
+        try:
+            own = zstandard.frame_content_size(piece.data[:18])
+        except zstandard.ZstdError:
+            return 0
         size = own if own > 0 else size
     return size if size <= _MAX_CHUNK_BYTES else 0
 
@@ -129,6 +140,27 @@ def _unlz4(piece: Piece, out: Bytes) -> int:
         raise ValueError(f"{len(content)} bytes are in it, {len(out)} were expected")
     out[: len(content)] = np.frombuffer(content, np.uint8)
     return len(content)
+
+
+def _definitions(piece: Piece) -> list[Other]:
+    """Schemas and channels at the beginning of a damaged chunk."""
+    content = bytes(piece.data) if piece.compression == "" else b""
+    if piece.compression == "zstd":
+        decoder = _DECOMPRESSOR.decompressobj()
+        with suppress(zstandard.ZstdError):
+            for at in range(0, len(piece.data), _STEP_BYTES):
+                content += decoder.decompress(piece.data[at : at + _STEP_BYTES])
+    found: list[Other] = []
+    at = 0
+    while at + _RECORD.size <= len(content):
+        opcode, length = _RECORD.unpack_from(content, at)
+        at += _RECORD.size
+        if opcode not in (Op.SCHEMA, Op.CHANNEL, Op.MESSAGE) or at + length > len(content):
+            break
+        if opcode != Op.MESSAGE:
+            found.append(Other(opcode, memoryview(content)[at : at + length]))
+        at += length
+    return found
 
 
 def _messages(good: list[tuple[Piece, int, int]], buffer: Bytes, note: Note) -> Stretch:
@@ -232,12 +264,10 @@ def _scan(
             behind = at + head + length
         if not behind or behind > end or not opcode > 0 or (opcode == Op.MESSAGE and length < 22):
             if not piece.torn:
-                note(
-                    "frame",
-                    piece.offset,
-                    piece.offset,
-                    f"{end - at} bytes of a chunk are no records",
-                )
+                text = f"{end - at} bytes of a chunk are no records; nor may be the message before them"
+                note("frame", piece.offset, piece.offset, text)
+                if found and not piece.crc:
+                    found.pop()  # its end may be another message's
             later = named[named > at]
             if not len(later) or piece.torn:
                 break

@@ -17,7 +17,7 @@ import numpy as np
 
 from dexndm_ros.bags.source import Source
 
-__all__ = ["MAGIC", "Op", "Other", "Piece", "walk"]
+__all__ = ["MAGIC", "Op", "Other", "Piece", "behind_data", "walk"]
 
 MAGIC = b"\x89MCAP0\r\n"
 
@@ -71,10 +71,17 @@ class Piece(NamedTuple):
 
 
 class Other(NamedTuple):
-    """Any other record of the data section."""
+    """Any other record of the data section, its end among them.
+
+    Attributes:
+        opcode: of it.
+        content: of it.
+        end: where it ends in the file; of records in chunks 0.
+    """
 
     opcode: int
     content: memoryview
+    end: int = 0
 
 
 def walk(source: Source, hints: Sequence[int], note: Note) -> Iterator[Piece | Other]:
@@ -113,6 +120,7 @@ def walk(source: Source, hints: Sequence[int], note: Note) -> Iterator[Piece | O
                 at = behind
                 continue
         elif opcode == Op.DATA_END and length == 4 and not _passes(hints, at, source.size):
+            yield Other(opcode, source.at(at + _HEAD.size, length), end)
             return
         elif plausible(source, at) and not _passes(hints, at, end):
             if opcode == Op.FOOTER:
@@ -132,6 +140,18 @@ def walk(source: Source, hints: Sequence[int], note: Note) -> Iterator[Piece | O
         at = found
 
 
+def behind_data(source: Source, at: int) -> Iterator[Other]:
+    """Schemas and channels of a summary that is damaged elsewhere; ``at``: where it begins."""
+    while plausible(source, at):
+        head = source.at(at, _HEAD.size)
+        if len(head) < _HEAD.size:
+            return
+        opcode, length = _HEAD.unpack(head)
+        if opcode in (Op.SCHEMA, Op.CHANNEL):
+            yield Other(opcode, source.at(at + _HEAD.size, length))
+        at += _HEAD.size + length
+
+
 def _known(hints: Sequence[int], at: int) -> bool:
     place = bisect.bisect_left(hints, at)
     return place < len(hints) and hints[place] == at
@@ -148,9 +168,10 @@ def _chunk(source: Source, at: int, hints: Sequence[int]) -> Generator[Piece, No
     end = _chunk_end(source, at)
     if not end:
         torn = _torn_chunk(source, at, hints)
-        if torn is not None:
-            yield torn
-        return 0
+        if torn is None:
+            return 0
+        yield torn
+        return source.size
     source.need(at, end)
     begin = at + _HEAD.size
     _, _, size, crc, letters = _CHUNK.unpack_from(source.view, begin - source.base)
@@ -180,7 +201,9 @@ def _chunk_end(source: Source, at: int) -> int:
     if len(head) < _CHUNK.size + 8:
         return 0
     letters = _CHUNK.unpack_from(head)[4]
-    if letters > 4 or bytes(head[_CHUNK.size : _CHUNK.size + letters]) not in _COMPRESSIONS:
+    if letters > 4 or len(head) < _CHUNK.size + letters + 8:
+        return 0
+    if bytes(head[_CHUNK.size : _CHUNK.size + letters]) not in _COMPRESSIONS:
         return 0
     (inner,) = _U64.unpack_from(head, _CHUNK.size + letters)
     (outer,) = _U64.unpack_from(source.at(at + 1, 8))
@@ -231,16 +254,24 @@ def _run(source: Source, at: int, hints: Sequence[int], note: Note) -> Generator
             break
         last, at = at, end
     behind = at
-    if at < source.size and not plausible(source, at):
-        # The last length may be the wrong one: then records begin inside of that message.
-        found = _resync(source, last + 31, ())
-        if found < at:
-            note("frame", last, found, "a message of a wrong length")
-            at, behind = last, found
+    if at > begin and at < source.size and not (plausible(source, at) or _cut_off(source, at)):
+        # Behind the last message stands no record: its length may be wrong, or its end another message's. Records may
+        # begin inside of it.
+        behind = _resync(source, last + 31, hints)
+        note("frame", last, behind, "a message without a proper end, or bytes that are no record")
+        at = last
     if at > begin:
         data = source.at(begin, at - begin)
         yield Piece(begin, data, at - begin, 0, "", [])
     return behind
+
+
+def _cut_off(source: Source, at: int) -> bool:
+    """Whether a record begins here in which an unfinished file ends."""
+    head = bytes(source.at(at, _HEAD.size))
+    if bytes(source.at(source.size - len(MAGIC), len(MAGIC))) == MAGIC:
+        return False
+    return 0 < head[0] <= Op.DATA_END and not any(head[5:])
 
 
 def plausible(source: Source, at: int) -> bool:
@@ -311,10 +342,11 @@ def _chain(source: Source, at: int) -> bool:
     for _ in range(_CHAIN):
         if not plausible(source, at):
             return False
-        opcode, length = _HEAD.unpack(source.at(at, _HEAD.size))
-        if opcode == Op.CHUNK:
+        head = source.at(at, _HEAD.size)
+        if len(head) < _HEAD.size or head[0] == Op.CHUNK:
             return True
-        at += _HEAD.size + int(length)
+        length = int.from_bytes(head[1:], "little")
+        at += _HEAD.size + length
         if at == source.size:
             return True
     return True

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dexndm_ros.bags.mcap_chunks import HEAD, Stretch, unpack
-from dexndm_ros.bags.mcap_frames import MAGIC, Op, Other, Piece, walk
+from dexndm_ros.bags.mcap_frames import MAGIC, Op, Other, Piece, behind_data, walk
 from dexndm_ros.bags.mcap_summary import (
     Channels,
     Summary,
@@ -22,6 +24,8 @@ from dexndm_ros.bags.types import BagError, Damage, RawBatch, TopicInfo
 
 __all__ = ["McapReader"]
 
+_CRC = struct.Struct("<I")
+_DATA_END_BYTES = 13
 _SCAN_BYTES = 16 * 1024 * 1024
 
 Report = Callable[[Damage], None]
@@ -34,6 +38,7 @@ class McapReader:
         source: the file.
         name: how damage names it.
         report: is told of what is not whole, each time it is met.
+        alone: no ``metadata.yaml`` says the same as the file's metadata records.
 
     Raises:
         BagError: it is no MCAP file, or of another profile than ROS 2.
@@ -42,8 +47,9 @@ class McapReader:
 
     storage = "mcap"
 
-    def __init__(self, source: Source, name: str, report: Report) -> None:
-        self._source, self._name, self._report = source, name, report
+    def __init__(self, source: Source, name: str, report: Report, alone: bool = False) -> None:
+        self._source, self._name, self._report, self._alone = source, name, report, alone
+        self._bare = self._noted = False
         start = bytes(source.at(0, len(MAGIC)))
         if not source.size:
             raise BagError(f"{name} is empty: nothing was written to it")
@@ -55,6 +61,7 @@ class McapReader:
         self._hints = () if summary is None else tuple(summary.chunks)
         if summary is None:
             self._note("unfinished", 0, 0, "no summary that could be read stands at its end")
+        self._behind, self._doubtful = Channels(), Channels()
         self._known = Channels() if summary is None else summary.known
         self._counts: Mapping[int, int] = {}
         if summary is not None and summary.complete:
@@ -100,6 +107,7 @@ class McapReader:
         where = f"bytes {begin} to {end}: {text}" if end > begin else text
         if end == begin and begin:
             where = f"byte {begin}: {text}"
+        self._noted = True
         self._report(Damage(self._name, kind, end - begin, where))
 
     def _stretches(self, max_bytes: int) -> Iterator[Stretch]:
@@ -109,6 +117,7 @@ class McapReader:
             if isinstance(item, Other):
                 self._take(item)
                 continue
+            self._bare |= not item.crc
             size = min(max(item.size, len(item.data)), 1 << 30)
             if pieces and total + size > max_bytes:
                 yield self._unpack(pieces)
@@ -122,13 +131,30 @@ class McapReader:
         stretch = unpack(pieces, self._note)
         for other in stretch.others:
             self._take(other)
+        for other in stretch.doubtful:
+            self._doubtful.add(other.opcode, other.content)
         return stretch
 
     def _take(self, item: Other) -> None:
         if item.opcode in (Op.SCHEMA, Op.CHANNEL):
             self._known.add(item.opcode, item.content)
+        elif item.opcode == Op.DATA_END:
+            self._prove(item)
+            if self._hints:
+                return
+            for other in behind_data(self._source, item.end):
+                self._behind.add(other.opcode, other.content)
         elif item.opcode == Op.METADATA and (record := read_metadata(item.content)) is not None:
             self.metadata[record.name] = record.metadata
+
+    def _prove(self, end: Other) -> None:
+        """Compare the checksum over the data section, where no chunk's own covers all that is used of it."""
+        (crc,) = _CRC.unpack(end.content)
+        if not crc or not (self._bare or self._alone) or not self._source.whole:
+            return
+        if zlib.crc32(self._source.view[: end.end - _DATA_END_BYTES]) != crc and not self._noted:
+            text = "its checksum is another: bytes of it are not as they were written, and which cannot be told"
+            self._note("chunk", 0, 0, text)
 
     def _read_metadata(self, summary: Summary) -> None:
         for offset in summary.metadata:
@@ -143,6 +169,11 @@ class McapReader:
             for number, count in zip(numbers.tolist(), how_often.tolist(), strict=True):
                 counts[number] = counts.get(number, 0) + count
         self._counts = counts
+        for more in (self._behind, self._doubtful):
+            for number, channel in more.channels.items():
+                self._known.channels.setdefault(number, channel)
+            for number, schema in more.schemas.items():
+                self._known.schemas.setdefault(number, schema)
 
     def _types(self) -> dict[str, str]:
         """The type of each topic: its first channel's."""

@@ -72,14 +72,18 @@ class Summary:
 
 
 def read_summary(source: Source) -> Summary | None:
-    """The summary of a file; None when it has none, or it is damaged."""
+    """The summary of a file, an empty one where the writer made none; None when there is no end, or it is damaged."""
     tail = _FOOTER.size + len(MAGIC)
     end = source.size - tail
     last = source.at(max(0, end), tail)
     if end < len(MAGIC) or bytes(last[-len(MAGIC) :]) != MAGIC:
         return None
     opcode, length, begin, _, crc = _FOOTER.unpack_from(last)
-    if opcode != Op.FOOTER or length != 20 or not len(MAGIC) <= begin <= end:
+    if opcode != Op.FOOTER or length != 20:
+        return None
+    if not begin:
+        return Summary()
+    if not len(MAGIC) <= begin <= end:
         return None
     if end - begin > _MAX_SUMMARY_BYTES:
         return None

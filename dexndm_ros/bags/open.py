@@ -153,7 +153,7 @@ class Bag:
             counted = not self._found.information.text
             return SqliteReader(place, file.name, self._report, counted, keep)
         self._source = source = Source(place, peek, keep)
-        return McapReader(source, file.name, self._report)
+        return McapReader(source, file.name, self._report, not self._found.information.text)
 
     def _report(self, damage: Damage) -> None:
         if damage not in self.damage:
