@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from dexndm_ros.datasets.config import ConvertConfig
+from dexndm_ros.datasets.convert_bag import convert_bag
 from dexndm_ros.datasets.errors import DatasetError
 from dexndm_ros.datasets.split import split_episodes
 from dexndm_ros.datasets.windows import WindowDataset
 from support.datasets import numbered_episode, write_rows_only
+from support.nights import write_night
 
 LENGTHS = (37, 12, 64, 5, 80)
 INVALID = {2: (30,), 4: (0, 79)}
@@ -64,6 +68,24 @@ def checked(batch: dict[str, np.ndarray], length: int) -> list[int]:
     assert np.array_equal(state, grid.astype(np.float32))
     assert np.array_equal(action, -state)
     return first.astype(int).tolist()
+
+
+def test_windows_of_a_night_are_what_was_sent_and_measured(tmp_path: Path) -> None:
+    bags = write_night(tmp_path / "bags", 2, steps=60, faulty=[1], drop_steps=(30,))
+    episodes = [
+        dataclasses.replace(each, task="try", facts={"trajectory": each.facts["trajectory"]})
+        for bag in bags
+        for each in convert_bag(bag.path, ConvertConfig()).episodes
+    ]
+    windows = WindowDataset(write_rows_only(tmp_path / "set", [episodes]), 20)
+    assert windows.rows == 60 + 59
+    # Step 30 of the second is missing: no window has step 29 and 31.
+    assert windows.starts.tolist() == [*range(41), *range(60, 70), *range(90, 100)]
+    batch = windows.windows(windows.starts[:41])
+    targets = np.lib.stride_tricks.sliding_window_view(bags[0].target_rad, 20, axis=0)
+    assert np.array_equal(batch["action"], targets.transpose(0, 2, 1).astype(np.float32))
+    measured = bags[0].states.position_rad.astype(np.float32)
+    assert np.isin(batch["observation.state"][..., 0], measured[:, 0]).all()
 
 
 def order(windows: WindowDataset, epoch: int) -> list[list[int]]:
