@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -84,4 +85,13 @@ class Summary:
                 f"(worst {worst_ms:.2f} ms)"
             )
         lines.append(f"bags: {out / 'bags'} ({self.bytes / 1e6:.1f} MB)")
+        if counts.done:
+            words = [
+                "dexndm",
+                "convert",
+                str(out),
+                "--out",
+                str(out.with_name(f"{out.name}_dataset")),
+            ]
+            lines.append(f"make a dataset of them: {shlex.join(words)}")
         return lines

@@ -60,4 +60,5 @@ def test_what_was_lost_rejected_and_measured(ledger_path: Path) -> None:
         "2 of 3 trajectories done, 1 rejected, 3 messages lost, 2 attempts cut short",
         "duty cycle 97.6 %, period error p99 0.10 ms (worst 7.00 ms)",
         "bags: x/bags (1.5 MB)",
+        "make a dataset of them: dexndm convert x --out x_dataset",
     ]
