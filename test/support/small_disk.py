@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk that is soon full."""
+"""Disks that are soon full."""
 
 import os
 import subprocess
@@ -10,9 +10,18 @@ import pytest
 @pytest.fixture
 def small_disk(tmp_path):
     """A folder with 256 kB of room."""
-    place = tmp_path / "disk"
+    yield from _mounted(tmp_path / "disk", "256k")
+
+
+@pytest.fixture
+def modest_disk(tmp_path):
+    """A folder with 2 MB of room."""
+    yield from _mounted(tmp_path / "disk", "2m")
+
+
+def _mounted(place, size):
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("mounting a small disk needs root with the right to mount")
     yield place
