@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from dexndm_ros.hand.guard import Guard, GuardConfig, GuardState, Mode, Rejected
-from dexndm_ros.playback.check_types import CheckResult, Tracer
+from dexndm_ros.playback.check_types import KEPT, CheckResult, Tracer
 from dexndm_ros.playback.guard_cycles import CommandBook, Decision, decisions, require_times
 from dexndm_ros.playback.recorded import Recorded
 
@@ -23,6 +22,8 @@ _OFF = (Mode.RELAXED, Mode.FAULT)
 _WAITED_S = 0.02
 """A command that waited longer than this for its cycle is worth a word."""
 _NS = 1_000_000_000
+_END_NS = _NS
+"""A driver that is kept from running takes this long, or more, to go on with newer commands."""
 
 
 def check_driver(recorded: Recorded) -> CheckResult:
@@ -45,10 +46,16 @@ def check_driver(recorded: Recorded) -> CheckResult:
     facts: dict[str, Any] = {
         "commands": len(recorded.commands["seq"]) if recorded.commands else 0,
         "came into force": run.in_force,
-        "never came into force": dict(fates),
+        "never came into force": {
+            fate: {"commands": len(found), "before states": [tick for _, tick in found[:KEPT]]}
+            for fate, found in fates.items()
+        },
         "missing states": run.missing,
     }
-    notes = [f"commands that never came into force, {n}: {fate}" for fate, n in fates.items()]
+    notes = [
+        f"commands that never came into force, {len(found)}: {fate}; the first: {found[0][0]}, at state {found[0][1]}"
+        for fate, found in fates.items()
+    ]
     if len(waits):
         facts["arrival to decision (ms)"] = {
             "median": float(np.median(waits) * 1e3),
@@ -118,6 +125,13 @@ class _Look:
         self.waits_s.append(max(0.0, now.decided_s - now.arrived_s))
         if before.source == now.source and now.arrived_s < before.arrived_s:
             return "arrived_s", -1, now.arrived_s, f"no earlier than {before.arrived_s!r}"
+        if before.key[:2] == now.key[:2] and self._book.count(now) == 1:
+            return (
+                "arrived_s",
+                -1,
+                now.arrived_s,
+                before.arrived_s,
+            )  # it came once, and so at one time
         # It may have come while the cycle was looking for commands, and the machine may have been busy then.
         if now.arrived_s > now.decided_s + self._config.stale_s:
             return (
@@ -130,17 +144,17 @@ class _Look:
 
     # --- commands ---------------------------------------------------------------------------------
 
-    def commands(self) -> Counter[str]:
-        """What became of the commands that never came into force, by reason."""
-        fates: Counter[str] = Counter()
+    def commands(self) -> dict[str, list[tuple[int, int]]]:
+        """Commands that never came into force, by reason: their numbers, and the states that came next."""
+        fates: dict[str, list[tuple[int, int]]] = {}
         for row in self._book.hidden():
             fate = self._fate(row)
-            if fate:
-                fates[fate] += 1
-                continue
             position, seq, source, log_ns = self._book.get(row)
             at = int(np.searchsorted(self._recorded.states["log_ns"], log_ns))
             at = min(at, len(self._recorded.states["seq"]) - 1)
+            if fate:
+                fates.setdefault(fate, []).append((seq, int(self._recorded.states["seq"][at])))
+                continue
             found = ("command_seq", -1, int(self._recorded.states["command_seq"][at]), seq)
             q = np.asarray(self._recorded.states["command"][at], dtype=np.float64)
             wanted = np.asarray(position, dtype=np.float64)
@@ -158,8 +172,6 @@ class _Look:
         times = states["log_ns"]
         stale_ns = int(self._config.stale_s * _NS)
         at = int(np.searchsorted(times, log_ns))
-        if at >= len(times) - 1 or times[-1] - log_ns < stale_ns // 2:
-            return "the bag ends before they could"
         if log_ns - times[0] < stale_ns // 2:
             return "they came before the first state of the bag"
         around = slice(max(0, at - 1), int(np.searchsorted(times, log_ns + stale_ns // 2)) + 1)
@@ -172,8 +184,8 @@ class _Look:
         near = np.abs(commands["log_ns"] - log_ns) <= stale_ns
         if len(set(commands["source"][near].tolist())) > 1:
             return "refused: two publishers commanded the hand"
-        later = slice(at, int(np.searchsorted(times, log_ns + stale_ns)) + 1)
-        followed = (states["command_source"][later] == source) & (
-            states["command_seq"][later] > seq
-        )
-        return "a newer one overtook them before a cycle began" if followed.any() else ""
+        followed = (states["command_source"][at:] == source) & (states["command_seq"][at:] > seq)
+        # The driver's queue holds one command: what its process did not take in time is lost, here or in the network.
+        if followed.any():
+            return "a newer one came before the driver took them"
+        return "the bag ends before they could" if times[-1] - log_ns < _END_NS else ""

@@ -9,6 +9,7 @@ cycles before; where cycles are missing, it is known again after a command perio
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,8 +33,11 @@ GAP = "states are missing before it (cycles without a whole read, or with a serv
 RESTARTED = "the driver was started again"
 SERVED = "a service call switched the torque on"
 NO_GOAL = "the command in force is not in the bag"
+TWO = "two publishers commanded the hand, and when their commands came is not known well enough"
 NO_ALLOWANCE = "how much of the step limit was used up before is not in the bag"
 _OFF = (Mode.RELAXED, Mode.FAULT)
+_MOST_TRIED = 6
+"""Of the commands near a cycle that were followed by nobody; more are a flood, and no one can say which came in it."""
 
 
 def check_guard(
@@ -118,9 +122,9 @@ class _Rerun:
             other = self._another_way(saved, near, before, now)
             if other is not None:
                 self._guard, found = other, None
-            elif reason := self._excuse(saved.state, before, now, found):
+            elif reason := self._excuse(saved, near, before, now, found):
                 self.tracer.unknown(now.seq, now.log_ns, now.command, reason)
-                self._take_over(now, all_anew=True)
+                self._take_over(now, all_anew=True, limited=reason == NO_ALLOWANCE)
                 return
         if found is None:
             self.tracer.equal(now.seq, now.log_ns, now.command, now.command)
@@ -141,6 +145,8 @@ class _Rerun:
             return GAP
         if before.mode in _OFF and now.mode not in _OFF:
             return SERVED
+        if now.source and now.key != before.key and self._book.position(now) is None:
+            return NO_GOAL
         return ""
 
     def _decide(self, guard: Guard, before: Decision, now: Decision) -> GuardOutput | str:
@@ -154,11 +160,7 @@ class _Rerun:
                 guard.fault("as recorded")
         elif now.source and now.key != before.key:
             position = self._book.position(now)
-            if position is None:
-                self._unsure.goal = True
-                position = now.command
-            else:
-                self._unsure.goal = False
+            assert position is not None
             said = guard.accept(position, now.command_seq, now.source, now.arrived_s)
             if isinstance(said, Rejected):
                 return f"refused: {said.reason}"
@@ -179,60 +181,87 @@ class _Rerun:
             reading.resume(replace(state, capture=True))
             if _difference(now, self._decide(reading, before, now)) is None:
                 return reading
-        for row in near:
-            for late in (False, True):
+        few = near[:_MOST_TRIED]
+        for rows in (*((row,) for row in few), *itertools.permutations(few, 2)):
+            # When exactly they came is not recorded. The earliest time is tried first: it ends their publisher's
+            # claim on the hand soonest, and what is refused for it later is told by the recording.
+            for came_s, late in itertools.product((before.decided_s, now.decided_s), (False, True)):
                 guard = copy.deepcopy(saved)
-                if self._with_refused(guard, row, late, before, now):
+                if self._with_refused(guard, rows, came_s, late, before, now):
                     return guard
         return None
 
     def _with_refused(
-        self, guard: Guard, row: int, late: bool, before: Decision, now: Decision
+        self,
+        guard: Guard,
+        rows: tuple[int, ...],
+        came_s: float,
+        late: bool,
+        before: Decision,
+        now: Decision,
     ) -> bool:
-        """Whether the guard decides as recorded if a command that nobody followed came before, or after, the other."""
-        position, seq, source, _ = self._book.get(row)
-        said: Any = None
-
-        def refuse() -> None:
-            nonlocal said
-            said = guard.accept(position, seq, source, now.decided_s)
-
-        if not late:
-            refuse()
-            output = self._decide(guard, before, now)
-        else:
-            new = now.source and now.key != before.key
-            if not new:
-                return False
-            held = self._book.position(now)
+        """Whether the guard decides as recorded if commands that nobody followed came before, or after, the other."""
+        new = bool(now.source) and now.key != before.key
+        if late:
+            held = self._book.position(now) if new else None
             if held is None or isinstance(
                 guard.accept(held, now.command_seq, now.source, now.arrived_s), Rejected
             ):
                 return False
-            refuse()
-            output = guard.tick(before.measured, now.decided_s)
-        if not isinstance(said, Rejected) or _difference(now, output) is not None:
-            return False
-        self._book.explain(row)
-        self.refused.append(
-            f"command {seq} of {source or '(unnamed)'} before state {now.seq}: {said.reason}"
+        said = []
+        for row in rows:
+            position, seq, source, _ = self._book.get(row)
+            said.append((seq, source, guard.accept(position, seq, source, came_s)))
+        output: GuardOutput | str
+        output = (
+            guard.tick(before.measured, now.decided_s) if late else self._decide(guard, before, now)
         )
+        refused = [(seq, source, each) for seq, source, each in said if isinstance(each, Rejected)]
+        if not refused or _difference(now, output) is not None:
+            return False
+        for row in rows:
+            self._book.explain(row)
+        self.refused += [
+            f"command {seq} of {source or '(unnamed)'} before state {now.seq}: {each.reason}"
+            for seq, source, each in refused
+        ]
         return True
 
     def _excuse(
-        self, state: GuardState, before: Decision, now: Decision, found: tuple[str, int, Any, Any]
+        self,
+        saved: Guard,
+        near: list[int],
+        before: Decision,
+        now: Decision,
+        found: tuple[str, int, Any, Any],
     ) -> str:
         """Why a difference proves nothing; '' = it does."""
+        sources = {self._book.get(row)[2] for row in near} | {before.source, now.source} - {""}
+        if len(sources) > 1 and now.mode not in _OFF:
+            return TWO
         if found[0] not in ("command", "mode") or now.mode in (Mode.HOLDING, *_OFF):
             return ""
         if self._unsure.goal:
             return NO_GOAL
-        if self._unsure.allowance is None or found[0] == "mode" or state.goal is None:
+        state, low = saved.state, self._unsure.allowance
+        if low is None or found[0] == "mode" or state.goal is None or state.allowance is None:
             return ""
+        # A joint may have been given less than was computed, where that is not known, and never more.
+        told = self._decide(copy.deepcopy(saved), before, now)
+        differ = now.command != _target(told, now)
         position = self._book.position(now)
         goal = before.command if position is None else position
-        low, high = np.minimum(before.command, goal), np.maximum(before.command, goal)
-        return NO_ALLOWANCE if np.all((low <= now.command) & (now.command <= high)) else ""
+        nearest, furthest = np.minimum(before.command, goal), np.maximum(before.command, goal)
+        between = (nearest <= now.command) & (now.command <= furthest)
+        known = self._refilled(low, before, now) == self._refilled(state.allowance, before, now)
+        return "" if np.any(differ & (known | ~between)) else NO_ALLOWANCE
+
+    def _refilled(self, allowance: Vector, before: Decision, now: Decision) -> Vector:
+        """What the step limit allows at a tick, as the guard counts it."""
+        config = self._config
+        elapsed_s = max(0.0, now.decided_s - before.decided_s)
+        more = elapsed_s * config.max_step_rad / config.command_period_s
+        return np.minimum(config.max_step_rad, allowance + more)
 
     def _learn(self, before: Decision, now: Decision) -> None:
         """After a cycle that is explained more is known than before."""
@@ -240,26 +269,24 @@ class _Rerun:
         if not unsure:
             return
         unsure.capture = False
-        if not now.source:
+        if not now.source or now.key != before.key:
             unsure.goal = unsure.stopped = False
-        elif now.key != before.key or np.any(now.command != before.command):
+        elif np.any(now.command != before.command):
             unsure.stopped = False
         if unsure.allowance is not None:
-            config = self._config
-            elapsed_s = max(0.0, now.decided_s - before.decided_s)
-            refilled = unsure.allowance + elapsed_s * config.max_step_rad / config.command_period_s
-            if (refilled >= config.max_step_rad).all():
+            refilled = self._refilled(unsure.allowance, before, now)
+            if (refilled >= self._config.max_step_rad).all():
                 unsure.allowance = None  # all of it is back, whatever was used before
             else:
-                used = np.abs(now.command - before.command)
-                unsure.allowance = np.maximum(np.minimum(refilled, config.max_step_rad) - used, 0.0)
+                unsure.allowance = np.maximum(refilled - np.abs(now.command - before.command), 0.0)
 
-    def _take_over(self, now: Decision, all_anew: bool) -> None:
+    def _take_over(self, now: Decision, all_anew: bool, limited: bool = False) -> None:
         """Go on from what was recorded.
 
         Args:
             now: the last state.
             all_anew: cycles are missing; else the guard's own count of the step limit goes on.
+            limited: joints that are not where they shall be have used up the step limit.
         """
         position = self._book.position(now) if now.source else None
         goal = None
@@ -268,6 +295,9 @@ class _Rerun:
             wanted = now.command if position is None else np.clip(position, *limits)
             goal = Goal(wanted, now.command_seq, now.source, now.arrived_s)
         allowance = None if all_anew else self._guard.state.allowance
+        if limited and goal is not None:
+            full = np.full(JOINT_COUNT, self._config.max_step_rad)
+            allowance = np.where(now.command == goal.position, full, 0.0)
         self._guard.resume(
             GuardState(now.mode, now.command, goal, now.decided_s or None, allowance)
         )

@@ -127,6 +127,10 @@ class CommandBook:
         there = [row for row in rows if self._commands["log_ns"][row] <= decision.log_ns + _NEAR_NS]
         return np.asarray(self._commands["position"][(there or rows)[-1]], dtype=np.float64)
 
+    def count(self, decision: Decision) -> int:
+        """How often the bag holds a command with the number and source of the one in force."""
+        return len(self._rows.get((decision.source, decision.command_seq), []))
+
     def near(self, log_ns: int) -> list[int]:
         """Rows of commands that never came into force and may have arrived about then, as they came."""
         times = self._commands["log_ns"] if self._hidden else ()
