@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ _MAGICS = (
 _ENDINGS = {".mcap": "mcap", ".db3": "sqlite3", ".zstd": "zstd"}
 _NAMES = re.compile(r".+\.(mcap|db3)(\.zstd)?")
 _SECTION = re.compile(r"^  ([a-z_]+):", re.MULTILINE)
+_CUSTOM = "custom_data"
+_PAIR = re.compile(r'    ("(?:[^"\\\n]|\\.)*"): ("(?:[^"\\\n]|\\.)*")\n')
+_PAIRS = re.compile(f"(?:{_PAIR.pattern})+")
 _NEEDED = (
     "version", "storage_identifier", "message_count", "relative_file_paths", "compression_format",
     "compression_mode", "custom_data",
@@ -177,16 +181,34 @@ def _sections(text: str) -> dict[str, Any] | None:
     """The short sections only: the topics' QoS are most of the text and rarely asked for. None = another layout."""
     marks = [(mark.start(), mark.group(1)) for mark in _SECTION.finditer(text)]
     ends = [begin for begin, _ in marks[1:]] + [len(text)]
-    cut = [
-        text[begin:end] for (begin, name), end in zip(marks, ends, strict=True) if name in _NEEDED
-    ]
+    cut = {
+        name: text[begin:end]
+        for (begin, name), end in zip(marks, ends, strict=True)
+        if name in _NEEDED
+    }
+    custom = _quoted(cut.get(_CUSTOM, ""))
+    if custom is not None:
+        del cut[_CUSTOM]
     try:
-        head = yaml.load("".join(cut), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        head = yaml.load(
+            "".join(cut.values()), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        )
     except (yaml.YAMLError, ValueError):
         return None
     if not isinstance(head, dict) or not {"version", "relative_file_paths"} <= head.keys():
         return None
-    return head
+    return head if custom is None else {**head, _CUSTOM: custom}
+
+
+def _quoted(section: str) -> dict[str, str] | None:
+    """Custom data as our recorder writes it, a quoted key and value a line; None = it is written another way."""
+    title, _, lines = section.partition("\n")
+    if title != f"  {_CUSTOM}:" or not _PAIRS.fullmatch(lines):
+        return None
+    try:
+        return {json.loads(key): json.loads(value) for key, value in _PAIR.findall(lines)}
+    except ValueError:
+        return None  # an escape that JSON does not know
 
 
 def _named(information: Information) -> list[str]:

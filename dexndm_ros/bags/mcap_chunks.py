@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import zstandard
@@ -176,14 +177,23 @@ def _messages(good: list[tuple[Piece, int, int]], buffer: Bytes, note: Note) -> 
     order = np.argsort(where, kind="stable")
     where, owner = where[order], owner[order]
     if not inside.all() or not len(where):
-        wrong = np.ones(len(good), bool)
+        wrong = led = np.ones(len(good), bool)
         head = np.empty(0, HEAD)
     else:
         head = heads(buffer, where)
-        wrong = _unproven(head, where, owner, counts, begins, ends)
-    if not wrong.any():
-        return Stretch(buffer, where, head)
-    return _with_scans(good, buffer, where, owner, wrong, note)
+        wrong, led = _unproven(head, where, owner, counts, begins, ends)
+    cuts = np.searchsorted(owner, np.arange(len(good) + 1))
+    others: list[Other] = []
+    for number in np.flatnonzero(led & ~wrong).tolist():
+        begin, stop = good[number][1], int(where[cuts[number]])
+        wrong[number] = not _leads(buffer.data, begin, stop, others)
+    if wrong.any():
+        parts = [where[begin:end] for begin, end in pairwise(cuts.tolist())]
+        for number in np.flatnonzero(wrong).tolist():
+            parts[number] = _scan(good[number], buffer, parts[number], others, note)
+        where = np.concatenate([np.empty(0, np.int64), *parts])
+        head = heads(buffer, where)
+    return Stretch(buffer, where, head, others)
 
 
 def heads(buffer: Bytes, begin: NDArray[np.int64]) -> NDArray[np.void]:
@@ -204,55 +214,49 @@ def _unproven(
     counts: NDArray[np.int64],
     begins: NDArray[np.int64],
     ends: NDArray[np.int64],
-) -> NDArray[np.bool_]:
-    """(pieces,): those whose index does not name all of their bytes."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(pieces,) twice: whose index does not name all of their bytes, and those where only the beginning is left out."""
     length = head["length"].astype(np.int64)
     after = where + length + _RECORD.size
     expected = np.empty_like(where)
     expected[1:] = after[:-1]
-    expected[0] = begins[owner[0]]
     turn = np.flatnonzero(np.diff(owner)) + 1
-    expected[turn] = begins[owner[turn]]
-    bad = (where != expected) | (head["opcode"] != Op.MESSAGE) | (length < 22)
+    first = np.append(0, turn)
+    expected[first] = begins[owner[first]]
+    gap = where != expected
+    late = first[where[first] > expected[first]]
+    gap[late] = False
+    gap |= (head["opcode"] != Op.MESSAGE) | (length < 22)
     last = np.append(turn - 1, len(where) - 1)
-    bad[last] |= after[last] != ends[owner[last]]
+    gap[last] |= after[last] != ends[owner[last]]
     wrong = counts == 0
-    wrong[owner[bad]] = True
-    return wrong
+    wrong[owner[gap]] = True
+    led = np.zeros(len(counts), bool)
+    led[owner[late]] = True
+    return wrong, led
 
 
-def _with_scans(
-    good: list[tuple[Piece, int, int]],
-    buffer: Bytes,
-    where: NDArray[np.int64],
-    owner: NDArray[np.int64],
-    wrong: NDArray[np.bool_],
-    note: Note,
-) -> Stretch:
-    """Like the fast way, with some pieces read record by record."""
-    parts: list[NDArray[np.int64]] = []
-    others: list[Other] = []
-    cuts = np.searchsorted(owner, np.arange(len(good) + 1))
-    for number, (piece, begin, end) in enumerate(good):
-        named = where[cuts[number] : cuts[number + 1]]
-        if wrong[number]:
-            parts.append(_scan(piece, buffer, begin, end, named, others, note))
-        else:
-            parts.append(named)
-    all_of_them = np.concatenate(parts) if parts else np.empty(0, np.int64)
-    return Stretch(buffer, all_of_them, heads(buffer, all_of_them), others)
+def _leads(view: memoryview, at: int, stop: int, others: list[Other]) -> bool:
+    """Take up the records before the first message of a chunk; whether they end where it begins."""
+    while at + _RECORD.size <= stop:
+        opcode, length = _RECORD.unpack_from(view, at)
+        at += _RECORD.size
+        if opcode not in (Op.SCHEMA, Op.CHANNEL) or at + length > stop:
+            return False
+        others.append(Other(opcode, view[at : at + length]))
+        at += length
+    return at == stop
 
 
 def _scan(
-    piece: Piece,
+    good: tuple[Piece, int, int],
     buffer: Bytes,
-    begin: int,
-    end: int,
     named: NDArray[np.int64],
     others: list[Other],
     note: Note,
 ) -> NDArray[np.int64]:
     """Message records between two offsets of the buffer; where one is broken, the index tells the next."""
+    piece, begin, end = good
     view = buffer.data
     found: list[int] = []
     at = begin

@@ -119,7 +119,12 @@ def walk(source: Source, hints: Sequence[int], note: Note) -> Iterator[Piece | O
             if behind:
                 at = behind
                 continue
-        elif opcode == Op.DATA_END and length == 4 and not _passes(hints, at, source.size):
+        elif (
+            opcode == Op.DATA_END
+            and length == 4
+            and end <= source.size
+            and not _passes(hints, at, source.size)
+        ):
             yield Other(opcode, source.at(at + _HEAD.size, length), end)
             return
         elif plausible(source, at) and not _passes(hints, at, end):

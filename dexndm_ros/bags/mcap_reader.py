@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 
 from dexndm_ros.bags.mcap_chunks import HEAD, Stretch, unpack
 from dexndm_ros.bags.mcap_frames import MAGIC, Op, Other, Piece, behind_data, walk
+from dexndm_ros.bags.mcap_records import metadata
 from dexndm_ros.bags.mcap_summary import (
     Channels,
     Summary,
     metadata_at,
-    read_metadata,
     read_summary,
 )
 from dexndm_ros.bags.source import Source
@@ -25,6 +26,7 @@ from dexndm_ros.bags.types import BagError, Damage, RawBatch, TopicInfo
 __all__ = ["McapReader"]
 
 _CRC = struct.Struct("<I")
+_NAME = re.compile(r"/[A-Za-z0-9_/]+")
 _DATA_END_BYTES = 13
 _SCAN_BYTES = 16 * 1024 * 1024
 
@@ -84,7 +86,7 @@ class McapReader:
                     before.count + count,
                 )  # fmt: skip
                 continue
-            text = "" if schema is None else schema.data.decode("utf-8", "replace")
+            text = "" if schema is None else schema.text
             found[channel.topic] = TopicInfo(
                 channel.topic,
                 "" if schema is None else schema.name,
@@ -144,8 +146,8 @@ class McapReader:
                 return
             for other in behind_data(self._source, item.end):
                 self._behind.add(other.opcode, other.content)
-        elif item.opcode == Op.METADATA and (record := read_metadata(item.content)) is not None:
-            self.metadata[record.name] = record.metadata
+        elif item.opcode == Op.METADATA and (record := metadata(bytes(item.content))):
+            self.metadata[record.name] = record.words
 
     def _prove(self, end: Other) -> None:
         """Compare the checksum over the data section, where no chunk's own covers all that is used of it."""
@@ -159,7 +161,7 @@ class McapReader:
     def _read_metadata(self, summary: Summary) -> None:
         for offset in summary.metadata:
             if (record := metadata_at(self._source, offset)) is not None:
-                self.metadata[record.name] = record.metadata
+                self.metadata[record.name] = record.words
 
     def _scan(self) -> None:
         """Read all of a file that does not say what is in it."""
@@ -170,10 +172,9 @@ class McapReader:
                 counts[number] = counts.get(number, 0) + count
         self._counts = counts
         for more in (self._behind, self._doubtful):
-            for number, channel in more.channels.items():
-                self._known.channels.setdefault(number, channel)
-            for number, schema in more.schemas.items():
-                self._known.schemas.setdefault(number, schema)
+            for topic in self._known.fill(more, _NAME.fullmatch):
+                text = f"the name {topic} and its type come out of a part that is damaged elsewhere"
+                self._note("type", 0, 0, text)
 
     def _types(self) -> dict[str, str]:
         """The type of each topic: its first channel's."""

@@ -5,19 +5,18 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
-
-from mcap.data_stream import ReadDataStream
-from mcap.records import Channel, ChunkIndex, Metadata, MetadataIndex, Schema, Statistics
 
 from dexndm_ros.bags.mcap_frames import MAGIC, Op
+from dexndm_ros.bags.mcap_records import Channel, Metadata, Schema, channel, metadata, schema
 from dexndm_ros.bags.source import Source
 
-__all__ = ["Channels", "Summary", "read_summary"]
+__all__ = ["Channels", "Summary", "metadata_at", "read_summary"]
 
 _FOOTER = struct.Struct("<BQQQI")
+_U32, _U64, _PAIR = struct.Struct("<I"), struct.Struct("<Q"), struct.Struct("<HQ")
+_STATISTICS_BYTES = 42
 _RECORD = struct.Struct("<BQ")
 _STATISTICS, _CHUNK_INDEX, _METADATA_INDEX = 0x0B, 0x08, 0x0D
 _MAX_SUMMARY_BYTES = 1 << 28
@@ -37,16 +36,26 @@ class Channels:
 
     def add(self, opcode: int, content: memoryview) -> bool:
         """Take up a schema or channel record; whether it could be read. The first of an id stays."""
-        try:
-            if opcode == Op.SCHEMA:
-                schema = Schema.read(stream(content))
-                self.schemas.setdefault(schema.id, schema)
-            elif opcode == Op.CHANNEL:
-                channel = Channel.read(stream(content))
-                self.channels.setdefault(channel.id, channel)
-        except Exception:  # the library raises what its struct, codec or dict raises
-            return False
-        return True
+        if opcode == Op.SCHEMA:
+            if (one := schema(bytes(content))) is not None:
+                self.schemas.setdefault(one.id, one)
+            return one is not None
+        if (other := channel(bytes(content))) is not None:
+            self.channels.setdefault(other.id, other)
+        return other is not None
+
+    def fill(self, more: Channels, allowed: Callable[[str], object] = bool) -> list[str]:
+        """Take over what is not known here yet; returns the topics of which that is so."""
+        new = [
+            each
+            for number, each in more.channels.items()
+            if number not in self.channels and allowed(each.topic)
+        ]
+        for each in new:
+            self.channels[each.id] = each
+            if each.schema_id in more.schemas:
+                self.schemas.setdefault(each.schema_id, more.schemas[each.schema_id])
+        return [each.topic for each in new]
 
 
 @dataclass
@@ -92,7 +101,7 @@ def read_summary(source: Source) -> Summary | None:
         return None
     try:
         return _parse(content[: end - begin])
-    except Exception:  # as above: wrong bytes raise anything
+    except (struct.error, ValueError):
         return None
 
 
@@ -102,13 +111,22 @@ def _parse(content: memoryview) -> Summary:
         if opcode in (Op.SCHEMA, Op.CHANNEL):
             found.known.add(opcode, record)
         elif opcode == _CHUNK_INDEX:
-            found.chunks.append(ChunkIndex.read(stream(record)).chunk_start_offset)
+            found.chunks.append(_U64.unpack_from(record, 16)[0])
         elif opcode == _METADATA_INDEX:
-            found.metadata.append(MetadataIndex.read(stream(record)).offset)
+            found.metadata.append(_U64.unpack_from(record)[0])
         elif opcode == _STATISTICS:
-            found.counts = Statistics.read(stream(record)).channel_message_counts
+            found.counts = _counts(record)
     found.chunks.sort()
     return found
+
+
+def _counts(statistics: memoryview) -> dict[int, int]:
+    """Messages of each channel."""
+    (size,) = _U32.unpack_from(statistics, _STATISTICS_BYTES)
+    pairs = statistics[_STATISTICS_BYTES + 4 :]
+    if size != len(pairs) or size % _PAIR.size:
+        raise ValueError("the statistics are of another length than they say")
+    return dict(_PAIR.iter_unpack(pairs))
 
 
 def _records(content: memoryview) -> Iterator[tuple[int, memoryview]]:
@@ -130,17 +148,4 @@ def metadata_at(source: Source, offset: int) -> Metadata | None:
     opcode, length = _RECORD.unpack(head)
     if opcode != Op.METADATA or offset + _RECORD.size + length > source.size:
         return None
-    return read_metadata(source.at(offset + _RECORD.size, length))
-
-
-def read_metadata(content: memoryview) -> Metadata | None:
-    """A Metadata record's content; None when it is damaged."""
-    try:
-        return Metadata.read(stream(content))
-    except Exception:  # as above
-        return None
-
-
-def stream(content: memoryview) -> ReadDataStream:
-    """Bytes as the mcap library wants them."""
-    return ReadDataStream(BytesIO(content))
+    return metadata(bytes(source.at(offset + _RECORD.size, length)))
