@@ -89,15 +89,20 @@ def check_bag(path: Path, config: ConvertConfig) -> CheckedBag:
         return CheckedBag(path, None, f"{path} cannot be read: {error.strerror or error}")
 
 
-def check_lines(checked: CheckedBag) -> Iterator[str]:
-    """The same in lines for a person: the verdict, the episodes, and what was found, worst first."""
+def check_lines(checked: CheckedBag, name: str) -> Iterator[str]:
+    """The same in lines for a person: the verdict, the episodes, and what was found, worst first.
+
+    Args:
+        checked: bag.
+        name: what to call it.
+    """
     if checked.result is None:
-        yield f"{checked.path.name}: refused: {checked.refused}"
+        yield f"{name}: refused: {checked.refused}"
         return
     result = checked.result
     messages = sum(result.messages.values())
     words = {"sound": "sound", "warnings": "WARNINGS"}[checked.outcome]
-    yield f"{result.name}: {words}; {messages:,} messages, {result.bytes / 1e6:.2f} MB"
+    yield f"{name}: {words}; {messages:,} messages, {result.bytes / 1e6:.2f} MB"
     if aside := reason_of(checked.path):
         yield f"    put aside: {aside}"
     for episode in result.episodes:

@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -179,6 +180,8 @@ def _check(options: argparse.Namespace) -> int:
             config, library=path, library_sha256=TrajectoryLibrary(path).sha256
         )
     plan = find_bags(options.bags, salvage=True)
+    # Bags of two nights have the same names.
+    above = os.path.commonpath([each.path.parent for each in plan.bags]) if plan.bags else "/"
     outcomes: Counter[str] = Counter()
     documents = []
     with tqdm(
@@ -191,7 +194,8 @@ def _check(options: argparse.Namespace) -> int:
             if options.json:
                 documents.append({"path": bag.path, **checked.to_dict()})
             elif not options.quiet or checked.outcome != "sound":
-                tqdm.write("\n".join(check_lines(checked)), file=sys.stdout)
+                lines = check_lines(checked, str(bag.path.relative_to(above)))
+                tqdm.write("\n".join(lines), file=sys.stdout)
     for left in plan.left_out:
         outcomes["refused"] += 1
         if options.json:
