@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +18,7 @@ from dexndm_ros.datasets.engine import AHEAD, EngineError, Outcome, worker_setup
 
 __all__ = ["RayEngine"]
 
+_KNOCK_S = 5.0
 _OBJECT_STORE_BYTES = 100 * 2**20
 """Enough: what goes through it are paths and counts."""
 
@@ -49,18 +51,22 @@ class RayEngine:
 
     def _init(self, jobs: int | None) -> None:
         quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+        address = os.environ.get("RAY_ADDRESS", "")
         try:
+            _knock(address)
             # RAY_ADDRESS, or a cluster that `ray start` made here.
             self._ray.init(address="auto", **quiet)
             return
-        except ConnectionError as error:
-            if address := os.environ.get("RAY_ADDRESS"):
-                raise EngineError(
-                    f"the Ray cluster at RAY_ADDRESS={address} cannot be reached ({error}); unset it to use this "
-                    "machine alone"
-                ) from error
         except Exception as error:  # Ray raises many kinds
-            raise EngineError(f"Ray's cluster refuses: {error}") from error
+            if address or not isinstance(error, ConnectionError):
+                raise EngineError(
+                    f"the Ray cluster {address or 'of this machine'} cannot be used: {error}; "
+                    + (
+                        "unset RAY_ADDRESS to use this machine alone"
+                        if address
+                        else "see `ray status`"
+                    )
+                ) from error
         try:
             self._ray.init(
                 address="local",
@@ -121,6 +127,18 @@ class RayEngine:
             for reference in under_way:
                 with contextlib.suppress(Exception):
                     ray.cancel(reference, force=True)
+
+
+def _knock(address: str) -> None:
+    """Whether somebody answers there; Ray itself would try for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S):
+            pass
 
 
 def _run(function: Callable[[Any], Any], argument: Any) -> Any:

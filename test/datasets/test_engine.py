@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from dexndm_ros.datasets.engine import EngineError, LocalEngine, open_engine
-from support.worker_jobs import hang, perform, square
+from support.worker_jobs import check_deaths, hang, square
 
 ROOT = Path(__file__).resolve().parents[2]
 _HANG = """
@@ -42,30 +42,8 @@ def test_every_task_gives_one_outcome_and_few_are_taken_ahead():
     assert sorted((o.number, o.value) for o in outcomes) == [(n, n * n) for n in range(40)]
 
 
-def check_deaths(engine, tmp_path: Path) -> None:
-    tasks = [("square", n, "") for n in range(6)]
-    tasks[1] = ("raise", 1, "")
-    tasks[2] = ("die", 2, "")
-    tasks[4] = ("die once", 4, str(tmp_path / "once"))
-    outcomes = {outcome.number: outcome for outcome in engine.run(perform, tasks)}
-    assert [outcomes[n].value for n in (0, 3, 4, 5)] == [0, 9, 16, 25]
-    assert str(outcomes[1].error) == "1 is not liked"
-    assert [n for n, outcome in outcomes.items() if outcome.died] == [2]
-    assert outcomes[4].again
-    # It goes on working after all that.
-    assert [o.value for o in engine.run(square, [7])] == [49]
-
-
 def test_a_worker_that_dies_costs_its_own_task_only(tmp_path):
     with LocalEngine(2) as engine:
-        check_deaths(engine, tmp_path)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_ray_does_the_same(tmp_path, monkeypatch):
-    pytest.importorskip("ray")
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'test'}")
-    with open_engine("ray", 2) as engine:
         check_deaths(engine, tmp_path)
 
 
