@@ -370,3 +370,33 @@ def test_a_joint_a_little_beyond_its_limit_is_held_there_and_ramped_in():
         assert previous - target[0] <= 0.01 * guard.config.ramp_speed_rad_s + 1e-9
         previous = target[0]
     assert previous == UPPER_RAD[0]
+
+
+@given(
+    st.lists(st.sampled_from(["good", "far", "bad", "none", "relax"]), max_size=20),
+    st.integers(0, 19),
+)
+def test_a_guard_that_goes_on_from_anothers_state_decides_the_same(events, moment):
+    guard, other = Guard(), Guard()
+    guard.enable(CANONICAL_POSE_RAD)
+    now = 0.0
+    for k, event in enumerate(events):
+        if k == moment:
+            other.resume(guard.state)
+        followers = (guard, other) if k >= moment else (guard,)
+        now += 0.03
+        outputs = []
+        for each in followers:
+            if event == "relax":
+                each.relax()
+            elif event != "none":
+                offset = {"good": 0.02, "far": 0.3, "bad": 9.0}[event]
+                each.accept(CANONICAL_POSE_RAD + offset * (-1) ** k, k, "policy", now)
+            outputs.append(each.tick(CANONICAL_POSE_RAD, now))
+        for output in outputs[1:]:
+            assert (output.mode, output.command_seq, output.arrived_s) == (
+                outputs[0].mode,
+                outputs[0].command_seq,
+                outputs[0].arrived_s,
+            )
+            assert np.array_equal(output.target, outputs[0].target)

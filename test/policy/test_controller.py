@@ -170,3 +170,18 @@ def test_a_failed_step_leaves_the_action_where_it_was(make):
 
 def test_the_policy_tells_its_spec(make):
     assert make(spec=leap_spec(commit="abc")).spec == leap_spec(commit="abc")
+
+
+def test_a_policy_goes_on_from_a_recorded_history_as_if_it_had_run(make):
+    rng = np.random.default_rng(3)
+    weight = rng.normal(size=(327, 16)) * 0.2
+    first, second = make(weight=weight), make(weight=weight)
+    q = [CANONICAL_POSE_RAD + rng.normal(0, 0.02, 16) for _ in range(14)]
+    first.reset(q[0], CANONICAL_POSE_RAD)
+    targets = [CANONICAL_POSE_RAD]
+    for measured in q[:12]:
+        targets.append(first.step(measured, WRIST, AXIS).base)
+    second.resume(q[2:12], targets[2:12], targets[12])
+    for measured in q[12:]:
+        expected, got = first.step(measured, WRIST, AXIS), second.step(measured, WRIST, AXIS)
+        assert got.target.tobytes() == expected.target.tobytes()
