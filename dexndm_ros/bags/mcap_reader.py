@@ -27,6 +27,7 @@ __all__ = ["McapReader"]
 
 _CRC = struct.Struct("<I")
 _NAME = re.compile(r"/[A-Za-z0-9_/]+")
+_CDR = "cdr"
 _DATA_END_BYTES = 13
 _SCAN_BYTES = 16 * 1024 * 1024
 
@@ -198,6 +199,10 @@ class McapReader:
                 self._note("type", 0, 0, text)
                 continue
             if wanted is not None and info.topic not in wanted:
+                continue
+            if info.encoding != _CDR:
+                text = f"{info.topic} is kept as {info.encoding!r}, and only {_CDR!r} can be read"
+                self._note("type", 0, 0, text)
                 continue
             schema = self._known.schemas.get(info.schema_id)
             kind = "" if schema is None else schema.name

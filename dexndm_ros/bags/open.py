@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -116,15 +117,32 @@ class Bag:
         """
         wanted = None if topics is None else {"/" + name.lstrip("/") for name in topics}
         wanted = wanted if wanted is None else wanted | set(topics or ())
+        read: Counter[str] = Counter()
         for file in self._usable:
             try:
                 reader = self._kept or self._open(file)
                 for found in reader.batches(wanted, max_bytes):
                     plain = inflate(found, file.name, self._report)
                     if good := {k: v for k, v in plain.items() if self._same_type(v, file.name)}:
+                        read.update({topic: len(batch.begin) for topic, batch in good.items()})
                         yield good
             except (BagError, OSError) as error:
                 self._report(Damage(file.name, "frame", 0, f"it could not be read on: {error}"))
+
+        for topic, info in self.topics.items():
+            if (wanted is None or topic in wanted) and read[topic] < info.count:
+                text = f"{topic}: {info.count - read[topic]} of {info.count} messages are not whole or not there"
+                self._report(Damage(self.name, "count", 0, text))
+
+    @property
+    def declared(self) -> Mapping[str, int]:
+        """Messages of each topic as ``metadata.yaml`` says; {} = it does not."""
+        found = {}
+        for section in self._found.information.topics():
+            said, count = section.get("topic_metadata"), section.get("message_count")
+            if isinstance(said, dict) and isinstance(count, int):
+                found[str(said.get("name"))] = count
+        return found
 
     def sha256(self) -> str:
         """Of the bytes of all storage files as they lie on the disk, in order; hex digits.

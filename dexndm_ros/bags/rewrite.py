@@ -121,13 +121,16 @@ def _salvage(bag: Bag, part: Path, out: Path) -> SalvageReport:
         text.flush()
         os.fsync(text.fileno())
     sync_folder(part)
+    told = {topic: info.count for topic, info in bag.topics.items()}
+    for topic, count in bag.declared.items():
+        told[topic] = max(count, told.get(topic, 0))
     return SalvageReport(
         out,
         counts,
         {
-            topic: info.count - counts.get(topic, 0)
-            for topic, info in bag.topics.items()
-            if info.count > counts.get(topic, 0)
+            topic: count - counts.get(topic, 0)
+            for topic, count in told.items()
+            if count > counts.get(topic, 0)
         },
         tuple(bag.damage),
         file.stat().st_size,

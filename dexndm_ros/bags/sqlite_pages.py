@@ -15,6 +15,7 @@ from dexndm_ros.bags.source import Source
 __all__ = ["Pages", "Row"]
 
 _LEAF = 0x0D
+_FRACTIONS = b"\x40\x20\x20"  # the same in every database
 _DEFAULT_PAGE_BYTES = 4096
 _INT_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 _MAX_ROW_BYTES = 1 << 30
@@ -51,7 +52,9 @@ class Pages:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._size, self._usable = _page_size(source)
+        self._size = self._usable = _page_size(
+            source
+        )  # rosbag2 reserves nothing at the end of a page
 
     def rows(self) -> Iterator[Row]:
         """All whole rows of all tables, in the order of the pages."""
@@ -82,13 +85,13 @@ class Pages:
         return Row(number, page, cell, values)
 
 
-def _page_size(source: Source) -> tuple[int, int]:
+def _page_size(source: Source) -> int:
     head = bytes(source.at(0, 24))
-    size = int.from_bytes(head[16:18], "big") if len(head) >= 21 else 0
+    size = int.from_bytes(head[16:18], "big")
     size = 65536 if size == 1 else size
-    if size < 512 or size & (size - 1):
-        return _DEFAULT_PAGE_BYTES, _DEFAULT_PAGE_BYTES
-    return size, size - head[20] if head[20] < 64 else size
+    if size < 512 or size & (size - 1) or head[21:24] != _FRACTIONS:
+        return _DEFAULT_PAGE_BYTES
+    return size
 
 
 def _row(

@@ -18,6 +18,7 @@ from dexndm_ros.bags.types import BagError, Damage, RawBatch, TopicInfo
 __all__ = ["SqliteReader"]
 
 _ROWS = 256
+_KINDS = (int, int, int, bytes)
 _CDR = "cdr"
 
 Report = Callable[[Damage], None]
@@ -51,10 +52,11 @@ class SqliteReader:
         if path.with_name(path.name + "-journal").exists():
             text = "a journal lies beside it: its last transaction was cut off, and may be there in part"
             self._note("unfinished", text)
+        self._compare_size()
         try:
             with self._database() as database:
                 self._read_topics(database, counted)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, TypeError, ValueError, KeyError) as error:
             self._note("page", f"the database is damaged ({error}); its pages are read one by one")
             self._find_topics()
         if not self._topics and not self._is_bag():
@@ -91,6 +93,16 @@ class SqliteReader:
     def _note(self, kind: str, text: str, size: int = 0) -> None:
         self._report(Damage(self._name, kind, size, text))
 
+    def _compare_size(self) -> None:
+        with self._path.open("rb") as file:
+            head = file.read(100)
+        size = int.from_bytes(head[16:18], "big")
+        pages, changed, valid = (int.from_bytes(head[at : at + 4], "big") for at in (28, 24, 92))
+        said = pages * (65536 if size == 1 else size)
+        if changed == valid and self._path.stat().st_size < said:
+            lost = said - self._path.stat().st_size
+            self._note("torn", f"the last {lost} bytes of {said} are missing", lost)
+
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
         """Opened without a lock; when a write-ahead log lies beside it, with that, and again without a trace."""
@@ -125,7 +137,7 @@ class SqliteReader:
         counts: dict[int, int] = {}
         if counted:
             query = "SELECT topic_id, count(*) FROM messages GROUP BY topic_id"
-            counts = {int(number): int(count) for number, count in database.execute(query)}
+            counts = dict(database.execute(query).fetchall())
         database.row_factory = sqlite3.Row
         for row in database.execute("SELECT * FROM topics ORDER BY id"):
             values = dict(row)
@@ -179,7 +191,7 @@ class SqliteReader:
                 query = f"SELECT id, topic_id, timestamp, data FROM messages {where} ORDER BY id"
                 cursor = database.execute(query)
                 while block := cursor.fetchmany(_ROWS):
-                    yield from (row for row in block if isinstance(row[3], bytes))
+                    yield from (row for row in block if tuple(map(type, row)) == _KINDS)
                     last = block[-1][0]
             return
         except sqlite3.Error as error:

@@ -101,7 +101,8 @@ class Damage:
         file: name of the storage file.
         kind: "unfinished" (no end), "torn" (ends in a record), "chunk" (its checksum or compression is wrong),
             "frame" (bytes that are no record), "page" (of a database), "metadata" (metadata.yaml or custom data),
-            "missing" (a file that should be there), "type" (a topic or channel that cannot be told), "compression".
+            "count" (messages that are told of and not there), "missing" (a file that should be there), "type" (a topic
+            or channel that cannot be told), "compression".
         bytes: of the file that could not be used; 0 = nothing was lost by it, or it cannot be told.
         text: a sentence for a person: what, and where.
     """
