@@ -179,8 +179,7 @@ def test_a_policy_goes_on_from_a_recorded_history_as_if_it_had_run(make):
     q = [CANONICAL_POSE_RAD + rng.normal(0, 0.02, 16) for _ in range(14)]
     first.reset(q[0], CANONICAL_POSE_RAD)
     targets = [CANONICAL_POSE_RAD]
-    for measured in q[:12]:
-        targets.append(first.step(measured, WRIST, AXIS).base)
+    targets.extend(first.step(measured, WRIST, AXIS).base for measured in q[:12])
     second.resume(q[2:12], targets[2:12], targets[12])
     for measured in q[12:]:
         expected, got = first.step(measured, WRIST, AXIS), second.step(measured, WRIST, AXIS)
