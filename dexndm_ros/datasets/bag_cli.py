@@ -23,6 +23,7 @@ from dexndm_ros.datasets.convert_bag import BagRefusedError
 from dexndm_ros.datasets.errors import DatasetWriteError
 from dexndm_ros.datasets.mapping import MappingError, TopicMapping
 from dexndm_ros.datasets.plan import PlanError, find_bags
+from dexndm_ros.datasets.progress import size
 from dexndm_ros.paths import PathError, library_path
 from dexndm_ros.replay.library import TrajectoryLibrary
 from dexndm_ros.replay.trajectory import LibraryError
@@ -97,6 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     plot.add_argument(
         "--topic", default="", help="of type HandState or JointState (default: hand/state)"
+    )
+    plot.add_argument(
+        "--target",
+        default="",
+        metavar="TOPIC",
+        help="JointState topic of the targets, where states do not tell",
     )
     plot.add_argument("--start", type=_seconds, default=0.0, metavar="S", help="from here on")
     plot.add_argument("--duration", type=_seconds, default=math.inf, metavar="S", help="so long")
@@ -215,15 +222,16 @@ def _check(options: argparse.Namespace) -> int:
 
 def _plot(options: argparse.Namespace) -> int:
     from dexndm_ros.bags.open import open_bag
+    from dexndm_ros.datasets.bag_marks import SERIOUS
     from dexndm_ros.datasets.bag_plot import plot_traces
     from dexndm_ros.datasets.bag_traces import read_traces, select_joints
 
     bag = open_bag(options.bag.expanduser())
-    traces = read_traces(bag, options.topic, options.start, options.duration)
+    traces = read_traces(bag, options.topic, options.target, options.start, options.duration)
     joints = select_joints(options.joints, traces.names)
     out = options.out or Path(f"{bag.name}.png")
     plot_traces(traces, joints, f"{bag.name}  {traces.topic}", out)
-    serious = [m for m in traces.marks if m.kind in ("gap", "FAULT", "clock", "damage")]
+    serious = [m for m in traces.marks if m.kind in SERIOUS]
     if options.json:
         _say({"out": out, **traces.to_dict()})
     else:
@@ -243,6 +251,20 @@ def _salvage(options: argparse.Namespace) -> int:
 
     bag = open_bag(options.bag.expanduser())
     report = salvage(bag, options.out.expanduser())
+    messages, missing = sum(report.messages.values()), sum(report.missing.values())
     if options.json:
         _say(dataclasses.asdict(report))
-    return 0
+    else:
+        print(
+            f"{report.bag}: {messages:,} messages of {len(report.messages)} topics, {report.duration_s:.2f} s, "
+            f"{size(report.bytes)}; read again and compared"
+        )
+        for topic, count in sorted(report.missing.items()):
+            print(
+                f"  ! {topic}: {count:,} of {count + report.messages.get(topic, 0):,} messages are not in it"
+            )
+        for damage in report.damage:
+            print(f"  ! {damage}")
+        if not report.damage:
+            print(f"{bag.name} was whole already")
+    return _WARNINGS if report.damage or missing else 0

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from dexndm_ros.datasets.bag_traces import Mark, Traces
+from dexndm_ros.datasets.bag_marks import SERIOUS, Mark
+from dexndm_ros.datasets.bag_traces import Traces
 from dexndm_ros.datasets.files import new_file
 
 __all__ = ["ENDINGS", "plot_traces"]
@@ -151,7 +152,7 @@ def _shade(panel: Any, marks: list[Mark]) -> None:
 
 def _words(marks: list[Mark]) -> list[str]:
     """What the shades cannot say."""
-    told = [m for m in marks if m.kind in ("gap", "FAULT", "clock", "damage")]
+    told = [m for m in marks if m.kind in SERIOUS]
     lines = [
         m.text if np.isnan(m.begin_s) else f"{m.begin_s:.2f} s: {m.text}" for m in told[:_TOLD]
     ]

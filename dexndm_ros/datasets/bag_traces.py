@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from dexndm_ros.bags.columns import ColumnError, columns
 from dexndm_ros.bags.open import Bag, RawBatch
+from dexndm_ros.datasets.bag_marks import Mark, Marks
 from dexndm_ros.datasets.streams import BagRefusedError
 from dexndm_ros.hand.joints import JOINT_NAMES
 
-__all__ = ["Mark", "Traces", "read_traces", "select_joints"]
+__all__ = ["Traces", "read_traces", "select_joints"]
 
 _HAND, _JOINTS, _HEALTH = (
     "dexndm_msgs/msg/HandState",
@@ -28,27 +29,8 @@ _FIELDS = {
     _JOINTS: ("name", "position", "velocity", "effort"),
     _HEALTH: ("temperature", "fault"),
 }  # fmt: skip
-_MODES = {0: "relaxed", 1: "ramping", 2: "active", 3: "holding", 4: "FAULT"}
 _MOST = 20_000
 """States kept; of more every second one is left out, again and again. A figure has fewer dots."""
-_STEP_NS = 2_000_000
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A stretch of time that the figure points out.
-
-    Attributes:
-        kind: gap, FAULT, holding, ramping, relaxed, clock or damage.
-        begin_s: since the first state.
-        end_s: of it.
-        text: what.
-    """
-
-    kind: str
-    begin_s: float
-    end_s: float
-    text: str
 
 
 @dataclass
@@ -140,25 +122,30 @@ def select_joints(words: Sequence[str], names: Sequence[str]) -> list[int]:
 
 
 def read_traces(
-    bag: Bag, topic: str = "", start_s: float = 0.0, duration_s: float = np.inf
+    bag: Bag, topic: str = "", target: str = "", start_s: float = 0.0, duration_s: float = np.inf
 ) -> Traces:
-    """Read the states of a bag; memory does not grow with it.
+    """Read the states of a bag; memory hardly grows with it.
 
     Args:
         bag: to read.
         topic: HandState or JointState; '' = hand/state, else the only JointState topic.
+        target: JointState topic with the targets; '' = HandState tells them itself, and others do not.
         start_s: after the first state.
         duration_s: from there.
 
     Raises:
         BagRefusedError: no such topic, one of another type, or no message of it in this time.
     """
-    name = _find_topic(bag, topic)
+    name, wanted = _find_topic(bag, topic), _find_topic(bag, target) if target else None
+    if wanted is not None and _HAND in (bag.topics[name].type, bag.topics[wanted].type):
+        raise BagRefusedError(f"{_HAND} tells its targets itself; --target is for {_JOINTS}")
     health = next((t.name for t in bag.topics.values() if t.type == _HEALTH), None)
     reader = _Reader(bag, name, start_s, duration_s)
-    for batches in bag.batches([name, *([health] if health else [])]):
+    for batches in bag.batches([each for each in (name, wanted, health) if each]):
         if name in batches:
             reader.states(batches[name])
+        if wanted in batches:
+            reader.targets(batches[wanted])
         if health in batches:
             reader.health(batches[health])
     return reader.finish()
@@ -199,9 +186,9 @@ class _Reader:
         self._stride = 1
         self._names: tuple[str, ...] = JOINT_NAMES if self._info.type == _HAND else ()
         self._health: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
-        self._marks: list[Mark] = []
-        self._last: tuple[int, float, int] | None = None  # number, time and clock difference
-        self._mode: tuple[int, float] | None = None
+        self._targets: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
+        self._target_names: tuple[str, ...] = ()
+        self._marks = Marks()
 
     def states(self, batch: RawBatch) -> None:
         found = self._decode(batch)
@@ -216,7 +203,7 @@ class _Reader:
             return
         table = self._table(found, inside, time_s[inside])
         if self._info.type == _HAND:
-            self._look(found, inside, time_s[inside])
+            self._marks.states(found, inside, time_s[inside])
         # Which rows are kept must not depend on where a stretch of the file ends.
         first = -self._seen % self._stride
         self._seen += int(inside.sum())
@@ -235,9 +222,8 @@ class _Reader:
         except ColumnError as error:
             raise BagRefusedError(f"{self._bag.name}: {self._info.name}: {error}") from error
         if len(found.bad):
-            self._mark(
-                "damage", np.nan, np.nan, f"{len(found.bad)} messages cannot be read: {found.why}"
-            )
+            text = f"{len(found.bad)} messages cannot be read: {found.why}"
+            self._marks.add("damage", np.nan, np.nan, text)
         return found if len(found.rows) else None
 
     def _table(
@@ -271,79 +257,66 @@ class _Reader:
             raise BagRefusedError(f"{self._info.name} holds no position for each of its joints")
         return table
 
-    def _look(self, found: Any, inside: NDArray[np.bool_], time_s: NDArray[np.float64]) -> None:
-        """Missing cycles, modes and steps of the clock."""
-        numbers = found["seq"][inside].astype(np.int64)
-        monotonic = found.get("monotonic_ns")
-        stamps = found["header.stamp"][inside]
-        clock = (
-            np.zeros(len(stamps), dtype=np.int64)
-            if monotonic is None
-            else stamps - monotonic[inside].astype(np.int64)
-        )
-        before = self._last or (int(numbers[0]) - 1, float(time_s[0]), int(clock[0]))
-        steps = np.diff(numbers, prepend=before[0])
-        since_s = np.r_[before[1], time_s[:-1]]
-        for k in np.flatnonzero(steps > 1):
-            self._mark("gap", since_s[k], time_s[k], f"{steps[k] - 1} states are missing")
-        for k in np.flatnonzero(steps < 1):
-            self._mark(
-                "gap",
-                since_s[k],
-                time_s[k],
-                "the driver's numbers go back: it was started anew, or states are doubled",
-            )
-        for k in np.flatnonzero(np.abs(np.diff(clock, prepend=before[2])) > _STEP_NS):
-            step = (clock[k] - (clock[k - 1] if k else before[2])) / 1e6
-            self._mark("clock", since_s[k], time_s[k], f"the system time steps by {step:+.1f} ms")
-        self._last = (int(numbers[-1]), float(time_s[-1]), int(clock[-1]))
-        mode = found["mode"][inside].astype(int)
-        self._mode = self._mode or (int(mode[0]), float(time_s[0]))
-        for k in np.flatnonzero(mode != np.r_[self._mode[0], mode[:-1]]):
-            self._close_mode(float(time_s[k]))
-            self._mode = (int(mode[k]), float(time_s[k]))
-
-    def _close_mode(self, end_s: float) -> None:
-        if self._mode is not None and self._mode[0] != 2:
-            name = _MODES.get(self._mode[0], f"mode {self._mode[0]}")
-            self._mark(name, self._mode[1], end_s, f"the hand was {name}")
-
     def health(self, batch: RawBatch) -> None:
         if self._zero_ns < 0:
             self._zero_ns = int(batch.log_ns[0])
         try:
             found = columns(batch, self._bag.topics[batch.topic], _FIELDS[_HEALTH])
-        except ColumnError:
+        except ColumnError as error:
+            self._marks.once("damage", np.nan, f"no temperatures: {error}")
             return
         time_s = (batch.log_ns[found.rows] - self._zero_ns) / 1e9
         inside = (time_s >= self._from_s) & (time_s <= self._to_s)
         if len(self._health) < _MOST:
             self._health.append((time_s[inside], found["temperature"][inside]))
         for at, text in zip(time_s[inside], found["fault"][inside], strict=True):
-            said = re.sub(r"\s+", " ", str(text))
-            if said and not any(m.text == said for m in self._marks):
-                self._mark("FAULT", at, at, said)
+            if said := re.sub(r"\s+", " ", str(text)):
+                self._marks.once("FAULT", at, said)
 
-    def _mark(self, kind: str, begin_s: float, end_s: float, text: str) -> None:
-        self._marks.append(Mark(kind, float(begin_s), float(end_s), text))
+    def targets(self, batch: RawBatch) -> None:
+        """Targets on a topic of their own; each holds until the next one."""
+        try:
+            found = columns(batch, self._bag.topics[batch.topic], ("name", "position"))
+        except ColumnError as error:
+            raise BagRefusedError(f"{self._bag.name}: {batch.topic}: {error}") from error
+        if not len(found.rows):
+            return
+        names, values = found["name"], found["position"]
+        if len(names) != 1 or values.ndim != 2 or values.shape[1] != len(names[0]):
+            raise BagRefusedError(
+                f"{batch.topic} does not name the same joints with a position each"
+            )
+        self._target_names = names[0]
+        self._targets.append((batch.log_ns[found.rows], values))
+
+    def _held(self, time_s: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """The target in force at each time, in the order of the states' joints; NaN before the first."""
+        if not self._targets:
+            return None
+        log_ns = np.concatenate([at for at, _ in self._targets])
+        values = np.concatenate([value for _, value in self._targets])
+        missing = sorted(set(self._names) - set(self._target_names))
+        if missing:
+            raise BagRefusedError(f"the targets' topic has no joint {', '.join(missing)}")
+        values = values[:, [self._target_names.index(name) for name in self._names]]
+        newest = np.searchsorted((log_ns - self._zero_ns) / 1e9, time_s, side="right") - 1
+        return np.where(newest[:, None] < 0, np.nan, values[newest])
 
     def finish(self) -> Traces:
         if not self._rows:
             raise BagRefusedError(
                 f"{self._bag.name} has no whole message of {self._info.name} in that time"
             )
-        if self._last is not None:
-            self._close_mode(self._last[1])
         rows: Mapping[str, NDArray[Any]] = {k: np.concatenate(v) for k, v in self._rows.items()}
         heat = self._health
         for damage in self._bag.damage:
-            self._mark("damage", np.nan, np.nan, str(damage))
+            self._marks.add("damage", np.nan, np.nan, str(damage))
         return Traces(
             topic=self._info.name,
             names=self._names,
             time_s=rows["time_s"],
             position=rows["position"],
-            target=rows.get("target"),
+            target=rows["target"] if "target" in rows else self._held(rows["time_s"]),
             velocity=rows.get("velocity"),
             current=rows.get("current"),
             effort_name="current, A" if self._info.type == _HAND else "effort",
@@ -351,5 +324,5 @@ class _Reader:
             temperature=np.concatenate([v for _, v in heat]) if heat else np.zeros((0, 16)),
             states=self._seen,
             stride=self._stride,
-            marks=sorted(self._marks, key=lambda m: (np.isnan(m.begin_s), m.begin_s)),
+            marks=self._marks.finish(),
         )

@@ -177,7 +177,45 @@ def test_plot_of_another_drivers_topic(capsys, foreign, tmp_path) -> None:
     traces = read_traces(open_bag(path), "joint_states")
     np.testing.assert_array_equal(traces.position, wanted["position"])
     assert traces.target is None and traces.velocity is not None
-    assert run(capsys, "plot", path, "--topic", "joint_states", "--out", tmp_path / "f.png")[0] == 0
+    words = ("--topic", "joint_states", "--target", "joint_commands", "--out", tmp_path / "f.png")
+    assert run(capsys, "plot", path, *words)[0] == 0
+
+
+def test_target_of_another_topic_is_held_until_the_next(foreign) -> None:
+    path, wanted = foreign
+    traces = read_traces(open_bag(path), "joint_states", "joint_commands")
+    newest = np.searchsorted(wanted["command_ns"], wanted["state_ns"], side="right") - 1
+    np.testing.assert_array_equal(traces.target[newest < 0], np.nan)
+    np.testing.assert_array_equal(
+        traces.target[newest >= 0], wanted["command"][newest[newest >= 0]]
+    )
+
+
+def test_hand_states_take_no_other_target(capsys, night) -> None:
+    status, _, err = run(capsys, "plot", night[0].path, "--target", "joint_states")
+    assert status == 2 and "tells its targets itself" in err
+
+
+# --- salvage ---------------------------------------------------------------------------------------------
+
+
+def test_salvage_makes_a_bag_that_is_whole(capsys, tmp_path) -> None:
+    bag = write_night(tmp_path, trajectories=1, flip_byte=0.3)[0]
+    before = inspect_bag(bag.path)
+    status, out, _ = run(capsys, "salvage", bag.path, "--out", tmp_path / "new")
+    assert status == 1 and "messages are not in it" in out and "damaged chunk" in out
+    after = inspect_bag(tmp_path / "new")
+    assert not after.damage and after.custom_data["salvaged_from"] == bag.path.name
+    for name, topic in before.topics.items():
+        assert name not in after.topics or after.topics[name].messages == topic.messages
+    status, out, _ = run(capsys, "salvage", tmp_path / "new", "--out", tmp_path / "again", "--json")
+    assert status == 0 and json.loads(out)["missing"] == {}
+
+
+def test_salvage_never_overwrites(capsys, night, tmp_path) -> None:
+    (tmp_path / "there").mkdir()
+    status, _, err = run(capsys, "salvage", night[0].path, "--out", tmp_path / "there")
+    assert status == 2 and "exists already" in err
 
 
 def test_joints_by_name_beginning_and_number() -> None:
