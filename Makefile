@@ -11,6 +11,7 @@
 #   make soak               the tests that run for many minutes
 #   make setup              only set up what the demo needs
 #   make setup-dev          only set up what tests, linters, training and datasets need
+#   make setup-lerobot      only set up the published LeRobot reader, which a test of datasets uses (280 MB)
 #   make policy             train the shipped policy from nothing (hours; resumes where it was cut off)
 #   make clean              remove everything that was set up, built or measured here
 #
@@ -26,7 +27,7 @@ enter := . scripts/env.sh
 # A ROS on the machine brings pytest plugins that no released pytest fits; the tests use none but hypothesis'.
 pytest := env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p _hypothesis_pytestplugin
 
-.PHONY: help setup setup-dev demo collect test lint format bench soak policy clean
+.PHONY: help setup setup-dev setup-lerobot demo collect test lint format bench soak policy clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -36,6 +37,9 @@ setup:
 
 setup-dev:
 	@scripts/setup --dev
+
+setup-lerobot: setup-dev
+	@scripts/setup-lerobot
 
 demo: setup
 	@$(enter) && exec python -m dexndm_ros.cli demo $(ARGS)
@@ -63,5 +67,5 @@ policy: setup-dev
 	@$(enter) && exec scripts/train-cylinder-z
 
 clean:
-	rm -rf .venv build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-lerobot build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

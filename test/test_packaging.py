@@ -123,6 +123,7 @@ def test_every_import_of_the_tests_and_benches_is_pinned() -> None:
     wheels = pins("requirements.txt") | pins("requirements-training.txt")
     wheels |= pins("requirements-datasets.txt") | pins("requirements-ray.txt")
     wheels |= pins("requirements-dev.txt") | pins("requirements-ros.txt")
+    wheels |= pins("requirements-lerobot.txt")
     local = {path.stem for path in (ROOT / "test").iterdir()} | {"bench", "support", "test"}
     local |= {path.stem for path in (ROOT / "bench").glob("*.py")}
     for folder in ("test", "bench"):

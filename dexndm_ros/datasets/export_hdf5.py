@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -49,7 +50,7 @@ def write_hdf5(
     """
     import h5py
 
-    with h5py.File(path, "w") as file:
+    with _Disk(path) as disk, h5py.File(disk, "w") as file:
         file.attrs[_ABOUT] = json.dumps(about, sort_keys=True)
         data = file.create_group("data")
         names, total = [], 0
@@ -65,11 +66,48 @@ def write_hdf5(
             demo.attrs["num_samples"] = rows
             demo.attrs["facts"] = json.dumps(dict(facts))
             total += rows
+            if disk.error is not None:
+                break
         data.attrs["total"] = total
         # robomimic wants to know which simulator to build; there is none, and training asks for none.
         environment = {"env_name": "leap_hand", "type": 2, "env_kwargs": {}}
         data.attrs["env_args"] = json.dumps(environment)
         file.create_dataset("mask/train", data=np.array(names, dtype="S"))
+
+
+class _Disk(io.FileIO):
+    """A file for HDF5 that tells of a full disk when all is over.
+
+    The HDF5 library does not survive a write that fails (it crashes when it closes the file), so it is not told: what
+    cannot be written is dropped, and the error raised at the end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+b")
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while len(rest) and self.error is None:
+            try:
+                rest = rest[super().write(rest) :]
+            except OSError as error:
+                self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        if self.error is None:
+            try:
+                return super().truncate(size)
+            except OSError as error:
+                self.error = error
+        return self.tell() if size is None else size
+
+    def __exit__(self, *what: object) -> None:
+        self.close()
+        if self.error is not None:
+            raise self.error
 
 
 def _place(name: str) -> str:
