@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from dexndm_ros.playback.check_report import as_json, lines, write_report
 from dexndm_ros.playback.check_types import CheckError, CheckResult
 from dexndm_ros.playback.recorded import Recorded, read_recorded
 from dexndm_ros.recording.read import BagError
+from dexndm_ros.recording.software import software
 
 __all__ = ["CHECKS", "DIVERGED", "EQUAL", "REFUSED", "add_arguments", "check", "check_from"]
 
@@ -105,11 +107,14 @@ def check(
         status = DIVERGED
     elif refused:
         status = REFUSED
-    told = as_json(str(bag), results, refused, status)
+    made = _software(recorded)
+    told = as_json(str(bag), results, refused, status, made)
     if json_out:
         print(json.dumps(told, indent=1, allow_nan=False))
     else:
         _say(recorded, results, refused)
+        if status == DIVERGED:
+            print("; ".join(f"{key} {', '.join(each.values())}" for key, each in made.items()))
     if report is None and status == DIVERGED:
         report = Path(f"{recorded.name}_check")
     if report is not None:
@@ -120,6 +125,14 @@ def check(
             return status or REFUSED
         print(f"report: {', '.join(map(str, files))}", file=sys.stderr if json_out else sys.stdout)
     return status
+
+
+def _software(recorded: Recorded) -> dict[str, dict[str, str]]:
+    """What recorded the bag and what checks it: where they differ, a divergence may be no wonder."""
+    names = ("software", "commit", "host")
+    told = {name: recorded.custom_data[name] for name in names if name in recorded.custom_data}
+    here = {**software(), "host": socket.gethostname()}
+    return {"recorded by": told or {"software": "unknown"}, "checked by": here}
 
 
 def _wanted(recorded: Recorded, checks: Sequence[str]) -> list[str]:

@@ -31,7 +31,8 @@ def lines(result: CheckResult) -> list[str]:
     elif result.diverged:
         head = f"{result.check}: DIVERGED in {result.diverged} of {judged} {what}"
     else:
-        head = f"{result.check}: {judged} of {judged} {what} are equal to the last bit"
+        same = "as they should be" if result.check == "driver" else "equal to the last bit"
+        head = f"{result.check}: {judged} of {judged} {what} are {same}"
     out = [head + (f"; {skipped} not compared" if skipped else "")]
     if result.first is not None:
         out.append(f"  first: {result.first.text}")
@@ -46,7 +47,11 @@ def lines(result: CheckResult) -> list[str]:
 
 
 def as_json(
-    bag: str, results: Sequence[CheckResult], refused: Mapping[str, str], status: int
+    bag: str,
+    results: Sequence[CheckResult],
+    refused: Mapping[str, str],
+    status: int,
+    software: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
     """Everything as JSON holds it.
 
@@ -55,6 +60,7 @@ def as_json(
         results: checks that ran.
         refused: checks that could not, and why.
         status: exit status.
+        software: that recorded, and that checked.
     """
     checks = {
         each.check: {
@@ -74,7 +80,13 @@ def as_json(
         }
         for each in results
     }
-    return {"bag": bag, "status": status, "checks": checks, "cannot": dict(refused)}
+    return {
+        "bag": bag,
+        "status": status,
+        **{key: dict(told) for key, told in software.items()},
+        "checks": checks,
+        "cannot": dict(refused),
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -73,6 +73,7 @@ def test_another_policy_diverges_with_a_report_and_pictures(run, here, capsys):
     assert (folder / "policy.png").read_bytes().startswith(b"\x89PNG")
     told = json.loads((folder / "check.json").read_text(), parse_constant=pytest.fail)
     assert told["status"] == DIVERGED
+    assert "dexndm_ros" in told["checked by"]["software"] and "checked by dexndm_ros" in said
     first = told["checks"]["policy"]["divergences"][0]
     assert first["field"] == "base_action" and first["size"] > 0
     assert first["text"] in said
