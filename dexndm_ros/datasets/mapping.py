@@ -7,7 +7,7 @@ state:                       # measured joints, sensor_msgs/msg/JointState
 command:                     # targets: sensor_msgs/msg/JointState or std_msgs/msg/Float64MultiArray
   topic: /cmd_leap
 order: menagerie             # of vectors without names: motor, isaac_gym, menagerie, isaac_lab
-joints: {joint_0: index_side}  # their name -> ours, where names differ
+joints: {joint_0: index_mcp_side}  # their name -> ours, where names differ
 unit: rad                    # or deg
 offset_rad: -3.14159265      # added to every angle (LEAP_Hand_API: flat hand = pi), or a list of 16
 wrist: palm_down             # a name or x,y,z,w
