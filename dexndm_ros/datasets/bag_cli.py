@@ -259,10 +259,8 @@ def _salvage(options: argparse.Namespace) -> int:
             f"{report.bag}: {messages:,} messages of {len(report.messages)} topics, {report.duration_s:.2f} s, "
             f"{size(report.bytes)}; read again and compared"
         )
-        for topic, count in sorted(report.missing.items()):
-            print(
-                f"  ! {topic}: {count:,} of {count + report.messages.get(topic, 0):,} messages are not in it"
-            )
+        if missing:
+            print(f"  ! {missing:,} messages that {bag.name} says it had are not in it")
         for damage in report.damage:
             print(f"  ! {damage}")
         if not report.damage:

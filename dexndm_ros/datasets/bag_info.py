@@ -20,6 +20,8 @@ from dexndm_ros.recording.check import SHARED_KEY
 __all__ = ["BagInfo", "TopicFigures", "info_lines", "inspect_bag"]
 
 _NS = 1e9
+_RESTARTS = 2
+"""Numbers of one publisher fall when it is started anew; if they fall more often, several share the topic."""
 
 
 @dataclass
@@ -36,6 +38,7 @@ class TopicFigures:
         longest_gap_ms: between two messages.
         lost: numbers of the publisher that are missing; None = it has none, or there are several: nobody can tell.
         publishers: offered QoS profiles.
+        falls: how often the publisher's numbers fell: it was started anew, or there are several.
     """
 
     type: str
@@ -47,6 +50,8 @@ class TopicFigures:
     last_ns: int = 0
     longest_gap_ms: float = 0.0
     lost: int | None = None
+    falls: int = 0
+    _last: int = 0
 
     @property
     def rate_hz(self) -> float:
@@ -65,6 +70,8 @@ class TopicFigures:
         self.last_ns = max(self.last_ns, int(batch.log_ns.max()))
         self.messages += len(batch.log_ns)
         self.bytes += int(batch.size.sum())
+        self.falls += int((np.diff(batch.sequence, prepend=self._last) < 0).sum())
+        self._last = int(batch.sequence[-1])
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,7 @@ class BagInfo:
         found = asdict(self)
         for name, topic in self.topics.items():
             found["topics"][name]["rate_hz"] = round(topic.rate_hz, 3)
+            del found["topics"][name]["_last"]
         span_s = round((self.last_ns - self.first_ns) / _NS, 6)
         return {**found, "first_ns": self.first_ns, "last_ns": self.last_ns, "duration_s": span_s}
 
@@ -135,7 +143,8 @@ def inspect_bag(path: Path, progress: Callable[[int], None] | None = None) -> Ba
                 progress(int(batch.size.sum()))
     shared = shared_topics(bag.custom_data)
     for name, topic in topics.items():
-        unknown = name in loss.unknown or name in shared or not topic.messages
+        several = name in shared or topic.falls > _RESTARTS
+        unknown = name in loss.unknown or several or not topic.messages
         topic.lost = None if unknown else loss.lost.get(name, 0)
     return BagInfo(
         name=bag.name,
