@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -140,7 +140,9 @@ def write_data_file(
                     waiting = []
                 own = _own(len(episode), number, row, tasks[episode.task], rate_hz)
                 stats = episode_stats(episode.columns, own)
-                kept.append(EpisodeRow(episode, number, row, len(episode), stats))
+                # Without its columns: they are a mapped part file, and would keep it in memory.
+                told = replace(episode, columns={})
+                kept.append(EpisodeRow(told, number, row, len(episode), stats))
                 waiting.append((episode, own))
                 row += len(episode)
             if waiting:
