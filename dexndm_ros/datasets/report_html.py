@@ -146,22 +146,9 @@ def _checks(numbers: Numbers) -> str:
     quiet = [row for row in numbers["checks"] if row not in rows]
     text = "<p>No check found anything.</p>"
     if rows:
-        heads = (
-            "check",
-            "what it looks for, and its rule",
-            "times",
-            "where",
-            "what was done",
-            "for example",
-        )
-        text = _table(
-            heads,
-            (
-                (row["title"], f"{row['meaning']}: {row['rule']}", f"{row['count']:,}", _where(row), _done(row),
-                 row["example"])
-                for row in rows
-            ),
-        )  # fmt: skip
+        cells = "".join(_check(row) for row in rows)
+        heads = "<tr><th>check</th><th>found</th><th>for example</th></tr>"
+        text = f'<div class="wide"><table class="checks">{heads}{cells}</table></div>'
     if quiet:
         names = "".join(
             f"<li><b>{_e(row['title'])}</b>: {_e(row['meaning'])}</li>" for row in quiet
@@ -170,14 +157,15 @@ def _checks(numbers: Numbers) -> str:
     return text
 
 
-def _where(row: Numbers) -> str:
-    parts = [_some(row["episodes"], "episode"), _some(row["bags"], "bag")]
-    return ", ".join(part for part in parts if part)
-
-
-def _done(row: Numbers) -> str:
-    return ", ".join(
-        f"{row[name]} {name}" for name in ("dropped", "flagged", "repaired", "noted") if row[name]
+def _check(row: Numbers) -> str:
+    """A row of the table: what it looks for below its name, what was done below how often."""
+    places = [_some(row["episodes"], "episode"), _some(row["bags"], "bag")]
+    found = f"{_some(row['count'], 'time')} in {' and '.join(place for place in places if place)}"
+    actions = ("dropped", "flagged", "repaired", "noted")
+    done = ", ".join(f"{row[name]:,} {name}" for name in actions if row[name])
+    return (
+        f"<tr><td><b>{_e(row['title'])}</b><small>{_e(row['meaning'])}: {_e(row['rule'])}</small></td>"
+        f"<td><b>{_e(done)}</b><small>{_e(found)}</small></td><td>{_e(row['example'])}</td></tr>"
     )
 
 
@@ -354,5 +342,9 @@ table { border-collapse: collapse; width: 100%; min-width: 600px; font-size: .88
 th, td { text-align: left; padding: 6px 10px; border-bottom: 1px solid #eee9e1; vertical-align: top;
   white-space: pre-line; overflow-wrap: normal; }
 th { color: #6c675f; font-weight: 600; }
+table.checks td { overflow-wrap: anywhere; }
+table.checks td:first-child { width: 36%; }
+table.checks td:nth-child(2) { width: 17%; overflow-wrap: normal; }
+small { display: block; color: #6c675f; font-size: .85em; }
 summary { cursor: pointer; margin-top: 8px; color: #6c675f; }
 """

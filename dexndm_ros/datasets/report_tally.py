@@ -205,7 +205,9 @@ class Tally:
     def _times(self, rows: Mapping[str, NDArray[np.generic]], episode: _Ints) -> None:
         sent = np.asarray(rows["action.stamp_ns"], dtype=np.int64)
         read = np.asarray(rows["observation.stamp_ns"], dtype=np.int64)
-        together = (episode[1:] == episode[:-1]) & (sent[1:] > 0) & (sent[:-1] > 0)
+        # Where ticks are missing, what lies between two rows is no period.
+        gap = (np.asarray(rows["flags"])[:-1] & RowFlag.GAP.value) != 0
+        together = (episode[1:] == episode[:-1]) & (sent[1:] > 0) & (sent[:-1] > 0) & ~gap
         period = np.diff(sent)[together]
         self.period += np.bincount(
             _bins(period / PERIOD_BIN_NS, _PERIOD_BINS), minlength=_PERIOD_BINS

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dexndm_ros.datasets.features import RowFlag
 from dexndm_ros.datasets.report_histories import HISTORY, Histories, compare
 from dexndm_ros.datasets.report_numbers import lag_ticks
 from dexndm_ros.datasets.report_tally import BINS, Tally
 from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_COUNT, LOWER_RAD, UPPER_RAD
-from support.quality_sets import answering_episode, rows_of
+from support.quality_sets import TICK_NS, answering_episode, rows_of
 
 
 def counted(episodes, sizes=None):
@@ -73,6 +74,17 @@ def test_every_valid_row_is_in_the_histograms_and_only_those() -> None:
     middle = np.bincount(np.clip((share[:, 2] * BINS).astype(int), 0, BINS - 1), minlength=BINS)
     assert np.abs(middle - tally.target[2]).sum() <= 2  # a value on an edge may fall to either side
     np.testing.assert_allclose(tally.high_rad, episode.columns["action"][rows].max(axis=0))
+
+
+def test_what_lies_between_rows_with_ticks_missing_is_no_period() -> None:
+    episode = answering_episode("0", rows=100)
+    episode.columns["action.stamp_ns"][60:] += 10 * TICK_NS
+    episode.columns["action.stamp_ns"][80:] += 7_000_000
+    episode.columns["flags"][59] = RowFlag.GAP
+    tally = counted([episode, answering_episode("1", rows=50, seed=1)])
+    assert tally.period.sum() == 98 + 49 and tally.longest_period_ns == TICK_NS + 7_000_000
+    assert tally.period_ms(0.5) == pytest.approx(50.0, abs=0.01)
+    assert tally.age_ms(0.1) == pytest.approx(4.0, abs=0.1)
 
 
 @given(st.lists(st.integers(1, 3 * HISTORY), min_size=1, max_size=6), st.integers(0, 5))
