@@ -101,6 +101,11 @@ def convert(options: ConvertOptions, progress: Progress, say: Callable[[str], No
 def _dry_run(plan: Plan, options: ConvertOptions, say: Callable[[str], None]) -> int:
     """What would be taken."""
     existing = read_existing(options.dataset.absolute())
+    if existing.config_hash not in ("", options.config.hash):
+        say(
+            f"refused: {options.dataset} was converted in another way; use the same options, or another --out"
+        )
+        return _REFUSED
     for line in Outcome(left_out=plan.left_out).lines():
         say(line)
     for bag in plan.bags:
@@ -208,6 +213,9 @@ class _Work:
                 self._progress.step(bag.bytes)
             else:
                 todo.append(bag)
+        todo.sort(
+            key=lambda bag: -bag.bytes
+        )  # a big one at the end would keep one core busy and the others idle
         by_size: dict[int, list[str]] = {}
         for sha256, count in self._known.items():
             by_size.setdefault(count, []).append(sha256)
@@ -254,9 +262,10 @@ class _Work:
             aside = before.put_aside and bag.put_aside
             self._found[sha256] = replace(before, put_aside=aside)
             return True
-        if (head := self._index.head(sha256)) is None:
+        part = self._index.part(sha256, bag.put_aside)
+        if part is None:
             return False
-        self._found[sha256] = Part(self._index.path(sha256), head, bag.put_aside)
+        self._found[sha256] = part
         self._outcome.bytes += bag.bytes
         return True
 

@@ -93,24 +93,19 @@ class Outcome:
             yield f"  {title} ({done}), such as {where}: {first.text}"
 
     def _findings(self) -> Iterator[tuple[str, Finding]]:
-        repeated = {}
-        for entry in self.plan.rejected:
-            for found in entry["findings"]:
-                if found["check"] == _REPEATED:
-                    # A row that is in the dataset already is told, and is no trouble.
-                    noted = Finding(**{**found, "action": "noted"})
-                    repeated[entry["bag_sha256"], entry["identity"]] = noted
+        """Where, and what. Of an episode that is in the dataset already only that: it is told, and no trouble."""
+        repeated = {
+            (entry["bag_sha256"], entry["identity"]): (entry["bag"], each)
+            for entry in self.plan.rejected
+            for each in entry["findings"]
+            if each["check"] == _REPEATED
+        }
         for part in self.parts:
-            result = part.head.result
-            for each in result.findings:
-                yield result.name, each
-            for episode in result.episodes:
-                where = f"{result.name}, {episode.identity}"
-                if again := repeated.get((result.sha256, episode.identity)):
-                    yield where, again
-                    continue
-                for each in episode.findings:
-                    yield where, each
+            for identity, each in part.findings:
+                if (part.sha256, identity) not in repeated:
+                    yield f"{part.bag}, {identity}" if identity else part.bag, each
+        for bag, each in repeated.values():
+            yield bag, Finding(**{**each, "action": "noted"})
 
 
 def _named(what: str, bags: Sequence[LeftOut]) -> Iterator[str]:

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dexndm_ros.datasets.episode import Finding
 from dexndm_ros.datasets.errors import DatasetError
 from dexndm_ros.datasets.files import refused
-from dexndm_ros.datasets.part import PartHead, part_head, part_name
+from dexndm_ros.datasets.part import part_head, part_name
 from dexndm_ros.datasets.plan import natural
 
 __all__ = ["Part", "PartIndex", "in_order"]
@@ -19,16 +20,22 @@ __all__ = ["Part", "PartIndex", "in_order"]
 
 @dataclass(frozen=True)
 class Part:
-    """A part file.
+    """What is remembered of a part while the others are made: little, since there may be tens of thousands.
 
     Attributes:
         path: the file.
-        head: what it says.
-        put_aside: its recording was not finished by its recorder.
+        bag: name of its bag.
+        sha256: of its bag.
+        campaign: that the bag is of; "" = none.
+        findings: about the bag (""), and about its episodes (their identities).
+        put_aside: the recording was not finished by its recorder.
     """
 
     path: Path
-    head: PartHead
+    bag: str
+    sha256: str
+    campaign: str = ""
+    findings: tuple[tuple[str, Finding], ...] = ()
     put_aside: bool = False
 
 
@@ -38,13 +45,7 @@ def in_order(parts: Iterable[Part]) -> list[Part]:
     It follows from what the bags are, not from where they lie, in which order they were named or which was ready first:
     whole recordings before those that were put aside, then campaign, name and content.
     """
-    return sorted(parts, key=_place)
-
-
-def _place(part: Part) -> tuple[bool, str, list[tuple[int, int, str]], str]:
-    result = part.head.result
-    campaign = str(result.provenance.get("campaign", ""))
-    return part.put_aside, campaign, natural(result.name), result.sha256
+    return sorted(parts, key=lambda part: (part.put_aside, part.campaign, natural(part.bag), part.sha256))  # fmt: skip
 
 
 class PartIndex:
@@ -92,15 +93,20 @@ class PartIndex:
             # A line of its own, also behind one that was torn.
             file.write("\n" + json.dumps({"key": key, "sha256": sha256}) + "\n")
 
-    def head(self, sha256: str) -> PartHead | None:
+    def part(self, sha256: str, put_aside: bool = False) -> Part | None:
         """The part of a bag; None = its file is torn or of another version, and has been removed."""
         path = self.path(sha256)
         try:
-            return part_head(path)
+            result = part_head(path).result
         except (DatasetError, FileNotFoundError):
             with refused(path):
                 path.unlink(missing_ok=True)
             return None
+        findings = [("", each) for each in result.findings]
+        for episode in result.episodes:
+            findings += [(episode.identity, each) for each in episode.findings]
+        campaign = str(result.provenance.get("campaign", ""))
+        return Part(path, result.name, result.sha256, campaign, tuple(findings), put_aside)
 
     def _read(self, line: str) -> None:
         with contextlib.suppress(ValueError):

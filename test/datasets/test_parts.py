@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dexndm_ros.datasets.episode import BagResult, Episode
+from dexndm_ros.datasets.episode import BagResult, Episode, Finding
 from dexndm_ros.datasets.errors import DatasetWriteError
 from dexndm_ros.datasets.features import empty_columns
-from dexndm_ros.datasets.part import PartHead, write_part
+from dexndm_ros.datasets.part import write_part
 from dexndm_ros.datasets.parts import Part, PartIndex, in_order
 from support.small_disk import small_disk
 
@@ -22,9 +22,8 @@ __all__ = ["small_disk"]
 SHA = "ab" * 32
 
 
-def part(name, campaign="night", sha256="", aside=False):
-    result = BagResult(name, sha256 or name, 1, {}, (), (), {"campaign": campaign})
-    return Part(Path(f"/x/{name}.arrow"), PartHead(result, (), ()), aside)
+def part(bag, campaign="night", sha256="", aside=False):
+    return Part(Path(f"/x/{bag}.arrow"), bag, sha256 or bag, campaign, (), aside)
 
 
 def test_whole_recordings_come_first_then_campaign_name_and_content():
@@ -41,8 +40,13 @@ def test_whole_recordings_come_first_then_campaign_name_and_content():
 
 
 def write(index: PartIndex, sha256: str = SHA) -> None:
-    episode = Episode("night/palm_down/1", "task", empty_columns(30), {"kind": "replay"})
-    write_part(index.path(sha256), BagResult("e000001_a1", sha256, 5, {"/x": 2}, (episode,)))
+    late, damage = (
+        Finding("late_ticks", 1, "noted", "late"),
+        Finding("damage", 2, "flagged", "torn"),
+    )
+    episode = Episode("night/1", "task", empty_columns(30), {"kind": "replay"}, (late,))
+    result = BagResult("e000001_a1", sha256, 5, {}, (episode,), (damage,), {"campaign": "night"})
+    write_part(index.path(sha256), result)
 
 
 @pytest.fixture
@@ -56,20 +60,23 @@ def index(tmp_path):
 def test_a_part_is_found_by_the_next_process(index):
     again = PartIndex(index.folder)
     assert again.sha256("key") == SHA
-    assert again.head(SHA).rows == (30,)
+    found = again.part(SHA, put_aside=True)
+    assert (found.bag, found.campaign, found.put_aside) == ("e000001_a1", "night", True)
+    told = [(where, each.check) for where, each in found.findings]
+    assert told == [("", "damage"), ("night/1", "late_ticks")]
     assert again.sha256("other") == ""
 
 
 def test_a_part_whose_file_is_gone_is_none(index):
     index.path(SHA).unlink()
     assert index.sha256("key") == ""
-    assert index.head(SHA) is None
+    assert index.part(SHA) is None
 
 
 def test_a_torn_part_is_removed(index):
     data = index.path(SHA).read_bytes()
     index.path(SHA).write_bytes(data[: len(data) // 2])
-    assert index.head(SHA) is None
+    assert index.part(SHA) is None
     assert not index.path(SHA).exists()
 
 
