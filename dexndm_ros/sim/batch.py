@@ -6,6 +6,7 @@ Everything the outside sees is in motor order and in the palm frame; quaternions
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import mujoco
@@ -16,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from dexndm_ros.hand.description import FINGERS
 from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES
+from dexndm_ros.sim.gap import ServoGap
 from dexndm_ros.sim.hand_model import xyzw
 from dexndm_ros.sim.scene import OBJECT_JOINT, build_model
 from dexndm_ros.sim.worlds import World
@@ -37,14 +39,20 @@ class HandBatch:
         object_rotation: object orientation in the palm frame, N rotations.
         tip_force: net contact force of each fingertip link on the object, (N, 4) N.
         tip_position: fingertips, (N, 4, 3) m, palm frame.
+
+    Worlds without an object are taken too, but not beside worlds with one; the last four attributes are then
+    all zero (and no rotation).
     """
 
     def __init__(self, worlds: Sequence[World], threads: int = 2) -> None:
         self.worlds = list(worlds)
         self.count = len(self.worlds)
-        # Worlds that are equal share a compiled model.
+        # Worlds that are equal share a compiled model, but for motors that each warm up in their own way.
         compiled = {world: build_model(world) for world in dict.fromkeys(self.worlds)}
         self.models = [compiled[world] for world in self.worlds]
+        self._warming = [k for k, w in enumerate(self.worlds) if np.any(w.gap.torque_loss)]
+        for k in self._warming:
+            self.models[k] = copy.copy(self.models[k])
         model = self.models[0]
         self._substeps = self.worlds[0].preset.substeps
         self.control_period_s = self._substeps * model.opt.timestep
@@ -53,9 +61,17 @@ class HandBatch:
         self._layout(model)
         full = mujoco.mjtState.mjSTATE_FULLPHYSICS
         self._state = np.zeros((self.count, mujoco.mj_stateSize(model, full)))
+        self._rest = np.zeros(self._state.shape[1])
+        self._rest[1 : 1 + model.nq] = model.qpos0
         self._warmstart = np.zeros((self.count, model.nv))
-        self._states_out = np.zeros((self.count, self._substeps, self._state.shape[1]))
-        self._sensors_out = np.zeros((self.count, self._substeps, model.nsensordata))
+        self._buffers = {
+            steps: (
+                np.zeros((self.count, steps, self._state.shape[1])),
+                np.zeros((self.count, steps, model.nsensordata)),
+            )
+            for steps in (1, self._substeps)
+        }
+        self._sensors = np.zeros((self.count, model.nsensordata))
         wrists = np.array([w.wrist_xyzw() for w in self.worlds])
         self.palm_rotation = Rotation.from_quat(wrists)
         self._palm_inverse = self.palm_rotation.inv()
@@ -64,15 +80,19 @@ class HandBatch:
         self.kd = np.array([-m.actuator_biasprm[:, 2] for m in self.models])
         self.torque_limit = np.array([m.actuator_forcerange[:, 1] for m in self.models])
         self._unpack()
+        self._gap = ServoGap([w.gap for w in self.worlds], model.opt.timestep, self.q)
 
     def _layout(self, model: mujoco.MjModel) -> None:
         nq = model.nq
         self._q_slots = 1 + np.array([model.joint(n).qposadr[0] for n in JOINT_NAMES])
         self._v_slots = 1 + nq + np.array([model.joint(n).dofadr[0] for n in JOINT_NAMES])
+        self._velocities = slice(1 + nq, 1 + nq + model.nv)
+        self._has_object = self.worlds[0].object.kind != "none"
+        if not self._has_object:
+            return
         free = model.joint(OBJECT_JOINT)
         self._object_q = 1 + free.qposadr[0]
         self._object_v = 1 + nq + free.dofadr[0]
-        self._velocities = slice(1 + nq, 1 + nq + model.nv)
         self._force_slots = np.array(
             [model.sensor(f"{f}_tip_force").adr[0] + np.arange(3) for f in FINGERS]
         )
@@ -81,61 +101,104 @@ class HandBatch:
         )
 
     def set_state(
-        self, rows: NDArray[np.intp], q: Array, position: Array, rotation_xyzw: Array
+        self,
+        rows: NDArray[np.intp],
+        q: Array,
+        position: Array | None = None,
+        rotation_xyzw: Array | None = None,
+        target: Array | None = None,
     ) -> None:
         """Place hand and object at rest.
 
         Args:
             rows: which worlds, (n,).
             q: joint angles, (n, 16).
-            position: object centre, (n, 3) m, palm frame.
-            rotation_xyzw: object orientation, (n, 4), palm frame.
+            position: object centre, (n, 3) m, palm frame; not used in worlds without object.
+            rotation_xyzw: object orientation, (n, 4), palm frame; likewise.
+            target: what the servos have been holding, (n, 16) rad; ``q`` unless given. It matters where
+                commands are late or joints have play.
         """
         state = self._state
-        state[rows, :] = 0.0
+        state[rows, :] = self._rest
         state[np.ix_(rows, self._q_slots)] = q
-        palm = self.palm_rotation[rows]
-        state[rows, self._object_q : self._object_q + 3] = (
-            palm.apply(position) + self._palm_position
-        )
-        world = (palm * Rotation.from_quat(rotation_xyzw)).as_quat()
-        state[rows, self._object_q + 3 : self._object_q + 7] = np.roll(world, 1, axis=-1)
+        if self._has_object:
+            if position is None or rotation_xyzw is None:
+                raise ValueError("a world with an object needs the object's position and rotation")
+            palm = self.palm_rotation[rows]
+            state[rows, self._object_q : self._object_q + 3] = (
+                palm.apply(position) + self._palm_position
+            )
+            world = (palm * Rotation.from_quat(rotation_xyzw)).as_quat()
+            state[rows, self._object_q + 3 : self._object_q + 7] = np.roll(world, 1, axis=-1)
         self._warmstart[rows] = 0.0
-        self._sensors_out[rows, -1] = 0.0
+        self._sensors[rows] = 0.0
+        self._gap.reset(rows, q if target is None else target)
         self._unpack()
 
     def step(self, target: Array) -> None:
         """Hold joint targets (N, 16) rad for one control period."""
-        control = np.broadcast_to(target[:, None, :], (self.count, self._substeps, JOINT_COUNT))
+        if self._gap.any:
+            control = self._gap.commands(target, self._substeps)
+        else:
+            control = np.broadcast_to(target[:, None, :], (self.count, self._substeps, JOINT_COUNT))
+        if self._gap.bends_torque:
+            for k in range(self._substeps):
+                self._advance(self._soften(control[:, k])[:, None])
+                self._see_joints()
+        else:
+            self._advance(control)
+        self._unpack()
+
+    def _soften(self, target: Array) -> Array:
+        """Controls for the next physics step; limits of warm motors go into their models."""
+        limit = self._gap.limit(self.torque_limit)
+        for k in self._warming:
+            self.models[k].actuator_forcerange = np.stack([-limit[k], limit[k]], axis=1)
+        return self._gap.control(target, self.q, self.qd, self.kp, self.kd, self.torque_limit)
+
+    def _advance(self, control: Array) -> None:
+        """Physics steps under given controls, (N, steps, 16)."""
+        steps = control.shape[1]
+        states, sensors = self._buffers[steps]
         self._rollout.rollout(
             self.models,
             self._data,
             self._state,
             np.ascontiguousarray(control),
-            nstep=self._substeps,
+            nstep=steps,
             initial_warmstart=self._warmstart,
-            state=self._states_out,
-            sensordata=self._sensors_out,
+            state=states,
+            sensordata=sensors,
         )
-        last = self._states_out[:, -1]
-        before = self._states_out[:, -2] if self._substeps > 1 else self._state
+        self._sensors = sensors[:, -1]
+        last = states[:, -1]
+        before = states[:, -2] if steps > 1 else self._state
         step_s = self.control_period_s / self._substeps
         # rollout starts its solver cold: hand it the acceleration of the last substep.
         self._warmstart = (last[:, self._velocities] - before[:, self._velocities]) / step_s
         self._state = last.copy()
-        self._unpack()
+
+    def _see_joints(self) -> None:
+        self.q = self._state[:, self._q_slots]
+        self.qd = self._state[:, self._v_slots]
 
     def _unpack(self) -> None:
+        self._see_joints()
+        if not self._has_object:
+            fingers = len(FINGERS)
+            self.object_position = np.zeros((self.count, 3))
+            self.object_rotation = Rotation.identity(self.count)
+            self.tip_force = np.zeros((self.count, fingers))
+            self.tip_position = np.zeros((self.count, fingers, 3))
+            return
         state = self._state
-        self.q = state[:, self._q_slots]
-        self.qd = state[:, self._v_slots]
         a = self._object_q
         self.object_position = self._palm_inverse.apply(state[:, a : a + 3] - self._palm_position)
         quat = xyzw(state[:, a + 3 : a + 7])
         # Before the first set_state the quaternion is all zero.
         quat = np.where(np.abs(quat).sum(axis=1, keepdims=True) > 0, quat, [0.0, 0.0, 0.0, 1.0])
         self.object_rotation = self._palm_inverse * Rotation.from_quat(quat)
-        sensors = self._sensors_out[:, -1]
+        sensors = self._sensors
         self.tip_force = np.linalg.norm(sensors[:, self._force_slots], axis=-1)
         tips = sensors[:, self._tip_slots] - self._palm_position
         self.tip_position = np.stack(
@@ -143,7 +206,12 @@ class HandBatch:
         )
 
     def torque(self, target: Array) -> Array:
-        """Servo torques (N, 16) N·m that the present state and a target give."""
+        """Servo torques (N, 16) N·m that the present state and a target give.
+
+        With a gap it is the target that has got through to the servos.
+        """
+        if self._gap.any:
+            return self._gap.torque(self.q, self.qd, self.kp, self.kd, self.torque_limit)
         wanted = self.kp * (target - self.q) - self.kd * self.qd
         return np.clip(wanted, -self.torque_limit, self.torque_limit)
 

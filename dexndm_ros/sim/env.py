@@ -149,7 +149,11 @@ class RotationEnv:
             cache = self._grasps[wrist]
             pick = cache.pick(self._sizes[rows], self.rng)
             self.batch.set_state(
-                rows, cache.q[pick], cache.position[pick], cache.rotation_xyzw[pick]
+                rows,
+                cache.q[pick],
+                cache.position[pick],
+                cache.rotation_xyzw[pick],
+                cache.target[pick],
             )
             self.target[rows] = cache.target[pick]
             self._start_position[rows] = cache.position[pick]

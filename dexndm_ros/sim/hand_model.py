@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from dexndm_ros.hand.description import FINGERS, LINKS, TIP_OFFSETS_M, Link
-from dexndm_ros.hand.joints import JOINTS
+from dexndm_ros.hand.joints import JOINT_COUNT, JOINTS
 from dexndm_ros.hand.units import ServoGains
+from dexndm_ros.sim.gap import GapConfig
 
 __all__ = ["FINGERTIP_SENSORS", "TIP_SITES", "HandPhysics", "add_hand", "wxyz", "xyzw"]
 
@@ -36,16 +37,16 @@ class HandPhysics:
     """What of the hand a world may change.
 
     Attributes:
-        joint_damping_nms_rad: passive damping beside the servo's own.
-        friction_loss_nm: dry friction of a gear train.
-        armature_kg_m2: rotor inertia seen at the joint.
+        joint_damping_nms_rad: passive damping beside the servo's own, one number or 16 in motor order.
+        friction_loss_nm: dry friction of a gear train, one number or 16.
+        armature_kg_m2: rotor inertia seen at the joint, one number or 16.
         tip_friction: sliding friction of the fingertips.
         link_friction: sliding friction of everything else.
     """
 
-    joint_damping_nms_rad: float = 0.0
-    friction_loss_nm: float = 0.0
-    armature_kg_m2: float = 0.001
+    joint_damping_nms_rad: float | tuple[float, ...] = 0.0
+    friction_loss_nm: float | tuple[float, ...] = 0.0
+    armature_kg_m2: float | tuple[float, ...] = 0.001
     tip_friction: float = 1.0
     link_friction: float = 0.5
 
@@ -71,11 +72,13 @@ def _collision_class(link: Link) -> tuple[int, int]:
     return bits, _OBJECT_BIT | (_ALL_FINGERS & ~own)
 
 
-def _add_link(body: mujoco.MjsBody, link: Link, physics: HandPhysics) -> None:
+def _add_link(
+    body: mujoco.MjsBody, link: Link, physics: HandPhysics, mass_scale: float = 1.0
+) -> None:
     body.explicitinertial = True
-    body.mass = link.mass_kg
+    body.mass = link.mass_kg * mass_scale
     body.ipos = list(link.com_m)
-    body.inertia = list(link.inertia_kg_m2)
+    body.inertia = [value * mass_scale for value in link.inertia_kg_m2]
     body.iquat = list(link.inertia_quat_wxyz)
     contype, conaffinity = _collision_class(link)
     for k, box in enumerate(link.boxes):
@@ -100,6 +103,7 @@ def add_hand(
     wrist_xyzw: NDArray[np.float64],
     gains: ServoGains,
     physics: HandPhysics,
+    gap: GapConfig | None = None,
 ) -> None:
     """Add palm, fingers, actuators and fingertip sites to a model.
 
@@ -109,9 +113,16 @@ def add_hand(
         wrist_xyzw: palm frame's orientation in the world.
         gains: servo gains, arrays of 16 in motor order.
         physics: friction, damping and armature.
+        gap: gives more friction, and other masses.
     """
+    gap = gap or GapConfig()
+    masses = dict(zip(LINKS, gap.link_mass_scale, strict=True))
+    damping = np.broadcast_to(physics.joint_damping_nms_rad, JOINT_COUNT)
+    armature = np.broadcast_to(physics.armature_kg_m2, JOINT_COUNT)
+    friction = np.add(physics.friction_loss_nm, gap.friction_loss_nm)
+    friction = np.broadcast_to(friction, JOINT_COUNT)
     palm = spec.worldbody.add_body(name="palm", pos=list(position_m), quat=wxyz(wrist_xyzw))
-    _add_link(palm, LINKS["palm"], physics)
+    _add_link(palm, LINKS["palm"], physics, masses["palm"])
     bodies = {"palm": palm}
     remaining = list(JOINTS)
     while remaining:
@@ -121,16 +132,16 @@ def add_hand(
             name=joint.child, pos=list(joint.xyz_m), quat=list(joint.quat_wxyz)
         )
         bodies[joint.child] = body
-        _add_link(body, LINKS[joint.child], physics)
+        _add_link(body, LINKS[joint.child], physics, masses[joint.child])
         body.add_joint(
             name=joint.name,
             type=mujoco.mjtJoint.mjJNT_HINGE,
             axis=[0, 0, -1],
             range=[joint.lower_rad, joint.upper_rad],
             limited=mujoco.mjtLimited.mjLIMITED_TRUE,
-            damping=[physics.joint_damping_nms_rad, 0, 0],
-            frictionloss=physics.friction_loss_nm,
-            armature=physics.armature_kg_m2,
+            damping=[damping[joint.motor_id], 0, 0],
+            frictionloss=friction[joint.motor_id],
+            armature=armature[joint.motor_id],
         )
     for finger, (link_name, offset) in TIP_OFFSETS_M.items():
         bodies[link_name].add_site(name=f"{finger}_tip", pos=list(offset), size=[0.003] * 3)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES, LOWER_RAD, UPPER_RAD
+from dexndm_ros.sim.gap import GapConfig, ServoGap
 
 __all__ = ["JointPlant", "JointPlantConfig", "MujocoPlant", "Plant"]
 
@@ -114,9 +115,12 @@ class MujocoPlant:
     Args:
         model: joints and actuators named as ``JOINT_NAMES``; actuators are position servos.
         data: its state; stepping releases the GIL, readers see copies.
+        gap: what its servos do beyond gains; the model already has the friction and the masses.
     """
 
-    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, data: mujoco.MjData, gap: GapConfig | None = None
+    ) -> None:
         self.model = model
         self.data = data
         self.dt_s = float(model.opt.timestep)
@@ -124,6 +128,10 @@ class MujocoPlant:
         self._qvel = np.array([model.joint(name).dofadr[0] for name in JOINT_NAMES])
         self._actuator = np.array([model.actuator(name).id for name in JOINT_NAMES])
         self._read()
+        self._goal = data.ctrl[self._actuator]
+        gains = model.actuator_gainprm[:, 0], -model.actuator_biasprm[:, 2]
+        self._law = np.stack([*gains, model.actuator_forcerange[:, 1]])[:, None, self._actuator]
+        self._gap = ServoGap([gap or GapConfig()], self.dt_s, self.position_rad[None])
 
     def set_servo(self, kp: Vector, kd: Vector, limit: Vector, bias: Vector) -> None:
         """See `Plant`."""
@@ -134,13 +142,23 @@ class MujocoPlant:
         self.model.actuator_biasprm[ids, 2] = -kd
         self.model.actuator_forcerange[ids, 0] = -limit
         self.model.actuator_forcerange[ids, 1] = limit
+        self._law = np.stack([kp, kd, limit])[:, None]
 
     def set_goal(self, goal_rad: Vector) -> None:
         """See `Plant`."""
+        self._goal = goal_rad
         self.data.ctrl[self._actuator] = goal_rad
 
     def step(self) -> None:
         """See `Plant`."""
+        if self._gap.any:
+            control = self._gap.commands(self._goal[None], 1)[:, 0]
+            if self._gap.bends_torque:
+                limit = self._gap.limit(self._law[2])[0]
+                self.model.actuator_forcerange[self._actuator] = np.stack([-limit, limit], axis=1)
+                q, qd = self.position_rad[None], self.velocity_rad_s[None]
+                control = self._gap.control(control, q, qd, *self._law)
+            self.data.ctrl[self._actuator] = control[0]
         mujoco.mj_step(self.model, self.data)
         self._read()
 

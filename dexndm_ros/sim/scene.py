@@ -79,7 +79,7 @@ def build_model(world: World, visual: bool = False) -> mujoco.MjModel:
         spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_MULTICCD)
     wrist = world.wrist_xyzw()
     palm_m = (0.0, 0.0, _PALM_HEIGHT_M)
-    add_hand(spec, palm_m, wrist, world.servo.gains(), world.hand)
+    add_hand(spec, palm_m, wrist, world.servo.gains(), world.hand, world.gap)
     if world.object.kind != "none":
         centre = np.asarray(palm_m) + Rotation.from_quat(wrist).apply(GRASP_CENTRE_M)
         _add_object(spec, world.object, centre)

@@ -105,7 +105,7 @@ class VirtualHand(Startable):
         mujoco.mj_forward(self.model, data)
         prepare(self.model, data, self.world.box, seed)
         self._balls = BallView(self.model, data)
-        plant = MujocoPlant(self.model, data)
+        plant = MujocoPlant(self.model, data, self.world.gap)
         has_object = self.world.object.kind != "none"
         self._handover = Handover(self.model, data, handover) if has_object else None
         self._rng = np.random.default_rng(seed)

@@ -28,6 +28,7 @@ from dexndm_ros.hand.units import (
 )
 from dexndm_ros.policy.wrist import parse_wrist
 from dexndm_ros.sim.box import BoxConfig, BoxError
+from dexndm_ros.sim.gap import GapConfig, GapError
 from dexndm_ros.sim.hand_model import HandPhysics
 
 __all__ = [
@@ -164,6 +165,7 @@ class World:
         hand: passive joint physics and friction of the links.
         object: what is in the hand.
         box: what the hand is in, or has tied to it; then there is no object.
+        gap: what its servos do that gains cannot say.
     """
 
     name: str = "nominal"
@@ -173,6 +175,7 @@ class World:
     hand: HandPhysics = field(default_factory=HandPhysics)
     object: ObjectConfig = field(default_factory=ObjectConfig)
     box: BoxConfig = field(default_factory=BoxConfig)
+    gap: GapConfig = field(default_factory=GapConfig)
 
     def __post_init__(self) -> None:
         _validate(self)
@@ -284,7 +287,8 @@ def _validate(world: World) -> None:
         raise WorldError(f"wrist: {error}") from error
     try:
         world.box.check()
-    except BoxError as error:
+        world.gap.check()
+    except (BoxError, GapError) as error:
         raise WorldError(str(error)) from error
     if world.box.kind != "none" and world.object.kind != "none":
         raise WorldError(
@@ -306,5 +310,5 @@ def _validate(world: World) -> None:
         if not value > 0:
             raise WorldError(f"{key}: must be above zero, got {value}")
     for key, value in dataclasses.asdict(world.hand).items():
-        if value < 0:
+        if np.min(value) < 0:
             raise WorldError(f"hand.{key}: must not be negative, got {value}")

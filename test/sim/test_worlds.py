@@ -14,7 +14,7 @@ from dexndm_ros.hand.joints import JOINT_NAMES, LOWER_RAD, UPPER_RAD
 from dexndm_ros.sim.scene import build_model
 from dexndm_ros.sim.worlds import PHYSICS_PRESETS, ObjectConfig, World, WorldError
 
-KEYS = {"name", "wrist", "physics", "servo", "hand", "object", "box"}
+KEYS = {"name", "wrist", "physics", "servo", "hand", "object", "box", "gap"}
 
 
 def test_the_shipped_world_is_the_default_one():
