@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from dexndm_ros.hand.joints import JOINT_NAMES
-from dexndm_ros.playback.check_types import CheckResult
+from dexndm_ros.playback.check_types import CheckResult, Verdict
 
 __all__ = ["REPORT_FILE", "as_json", "lines", "write_report"]
 
 REPORT_FILE = "check.json"
 _WORST = 4
-"""Joints named in words; the JSON has all sixteen."""
+"""Joints, and stretches of ticks, that are named in words."""
 
 
 def lines(result: CheckResult) -> list[str]:
@@ -36,6 +36,9 @@ def lines(result: CheckResult) -> list[str]:
     out = [head + (f"; {skipped} not compared" if skipped else "")]
     if result.first is not None:
         out.append(f"  first: {result.first.text}")
+        if stretches := _stretches(result):
+            more = f" and {len(stretches) - _WORST} more" if len(stretches) > _WORST else ""
+            out.append(f"  diverged {what}: {', '.join(stretches[:_WORST])}{more}")
     apart = result.max_difference_rad
     if result.diverged and np.nanmax(apart) > 0:
         order = np.argsort(-apart)[:_WORST]
@@ -44,6 +47,17 @@ def lines(result: CheckResult) -> list[str]:
     out += [f"  not compared, {count}: {reason}" for reason, count in result.unknown.items()]
     out += [f"  note: {note}" for note in result.notes]
     return out
+
+
+def _stretches(result: CheckResult) -> list[str]:
+    """Ticks that diverged one after the other, "296-305"."""
+    trace = result.trace
+    if trace is None:
+        return []
+    rows = np.flatnonzero(trace.verdict == Verdict.DIVERGED)
+    parts = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+    ends = [(int(trace.tick[part[0]]), int(trace.tick[part[-1]])) for part in parts if len(part)]
+    return [str(first) if first == last else f"{first}-{last}" for first, last in ends]
 
 
 def as_json(

@@ -69,6 +69,7 @@ def test_another_policy_diverges_with_a_report_and_pictures(run, here, capsys):
     assert line(run, "--check", "policy", "--policy", str(other)) == DIVERGED
     said = capsys.readouterr().out
     assert "DIVERGED" in said and "first: tick" in said and "rad apart" in said
+    assert "diverged ticks: 18-" in said
     folder = here / f"{run.name}_check"
     assert (folder / "policy.png").read_bytes().startswith(b"\x89PNG")
     told = json.loads((folder / "check.json").read_text(), parse_constant=pytest.fail)
@@ -126,3 +127,14 @@ def test_a_bag_tells_the_columns_that_the_checks_need(run):
     assert commands["position"].shape == (len(commands["seq"]), 16)
     assert recorded.begin_ns <= states["log_ns"].min()
     assert recorded.damage == ()
+
+
+def test_a_topic_of_another_type_or_of_two_hands_is_refused(here, capsys):
+    write_joint_state_bag(here / "type", seconds=0.5, state_topic="/hand/state")
+    assert check(here / "type", ["all"]) == REFUSED
+    assert "/hand/state (sensor_msgs/msg/JointState) cannot be checked" in capsys.readouterr().err
+    write_joint_state_bag(
+        here / "two", seconds=0.5, state_topic="/a/hand/state", command_topic="/b/hand/state"
+    )
+    assert check(here / "two", ["all"]) == REFUSED
+    assert "--hand" in capsys.readouterr().err
