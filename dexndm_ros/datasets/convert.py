@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -197,7 +198,7 @@ class _Work:
         where = building.dataset
         if done.changed:
             tell = f"{where}: {done.episodes} episodes, {done.rows:,} rows"
-            if self._options.report:
+            if self._options.report and not outcome.no_report:
                 tell += f"; what is in it and what was wrong: {where / 'report.html'}"
             self._tell(tell)
         else:
@@ -310,7 +311,17 @@ class _Work:
         return [files[number] for number in range(len(tasks))]
 
     def _report(self, folder: Path) -> None:
-        _report(folder, self._building.dataset.name, self._progress)
+        dataset = self._building.dataset
+        try:
+            _report(folder, dataset.name, self._progress)
+        except DatasetWriteError:
+            raise
+        except Exception as error:  # a night's data does not depend on a picture
+            self._progress.end()
+            self._outcome.no_report = (
+                f"the quality report is missing ({type(error).__name__}: {error}); "
+                f"`dexndm convert --out {shlex.quote(str(dataset))}` writes it"
+            )
 
     def _tell(self, end: str) -> None:
         for line in self._outcome.lines():

@@ -35,7 +35,8 @@ class Outcome:
         parts: of the new bags, in the order of the dataset.
         plan: what of them comes into the dataset.
         bytes: of the new bags.
-        seconds: that converting them took.
+        seconds: that converting them took, without the report.
+        no_report: why there is no quality report; "" = there is one, or none was asked for.
     """
 
     left_out: Sequence[LeftOut] = ()
@@ -47,13 +48,13 @@ class Outcome:
     plan: DatasetPlan = DatasetPlan()  # noqa: RUF009 - frozen
     bytes: int = 0
     seconds: float = 0.0
+    no_report: str = ""
 
     @property
     def warnings(self) -> int:
-        """Bags that failed, and things flagged or dropped."""
-        return len(self.failed) + sum(
-            each.action in ("flagged", "dropped") for _, each in self._findings()
-        )
+        """Bags that failed, things flagged or dropped, and a report that is missing."""
+        found = sum(each.action in ("flagged", "dropped") for _, each in self._findings())
+        return len(self.failed) + found + bool(self.no_report)
 
     def lines(self) -> Iterator[str]:
         """What to tell: of bags, of episodes, of every check that found something."""
@@ -73,6 +74,8 @@ class Outcome:
             f"{len(self.plan.rejected)} dropped; {self.plan.rows:,} transitions"
         )
         yield from self._checks()
+        if self.no_report:
+            yield self.no_report
         if self.seconds > 0 and self.bytes:
             yield (
                 f"{size(self.bytes)} in {duration(self.seconds)}: {size(self.bytes / self.seconds)}/s, "

@@ -279,6 +279,19 @@ def test_two_at_once_are_one_too_many(night, tmp_path):
     assert "in use by process" in said
 
 
+def test_a_report_that_cannot_be_drawn_costs_no_data(tmp_path, monkeypatch):
+    write_night(tmp_path / "bags", 1, state_hz=50.0, steps=STEPS)
+    monkeypatch.setitem(sys.modules, "dexndm_ros.datasets.report", None)  # as if not installed
+    status, said = convert(tmp_path / "bags", "--out", tmp_path / "set", report=True)
+    assert status == 1
+    assert f"`dexndm convert --out {tmp_path}/set` writes it" in said
+    assert rows(tmp_path / "set") == STEPS
+    assert not (tmp_path / "set" / "report.html").exists()
+    monkeypatch.undo()
+    assert convert("--out", tmp_path / "set", report=True)[0] == 0
+    assert (tmp_path / "set" / "report.html").exists()
+
+
 def test_a_full_disk_leaves_the_dataset_and_says_what_to_do(small_disk, night, made):
     dataset = small_disk / "set"
     status, said = convert(night, "--out", dataset, "--jobs", 1)
