@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from dexndm_ros.datasets.data_file import OWN_FEATURES
-from dexndm_ros.datasets.features import FEATURES, RowFlag
+from dexndm_ros.datasets.features import FEATURES, OWN_FEATURES, RowFlag
 from dexndm_ros.datasets.files import new_file
 from dexndm_ros.datasets.provenance import CONVERTER, Existing
 

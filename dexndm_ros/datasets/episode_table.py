@@ -8,7 +8,7 @@ all episodes have and of which type, and every file must have the same columns.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from dexndm_ros.datasets.episode import Episode
 from dexndm_ros.datasets.errors import DatasetError
 from dexndm_ros.datasets.files import new_file
 from dexndm_ros.datasets.part import plain
-from dexndm_ros.datasets.stats import STAT_NAMES, Stats
+from dexndm_ros.datasets.stats import EpisodeStats, stats_table
 
 __all__ = [
     "EpisodeRow",
@@ -68,7 +68,7 @@ class EpisodeRow:
     index: int
     first_row: int
     rows: int
-    stats: Mapping[str, Stats]
+    stats: EpisodeStats
 
 
 def write_rows(path: Path, rows: Sequence[EpisodeRow]) -> None:
@@ -95,15 +95,10 @@ def write_rows(path: Path, rows: Sequence[EpisodeRow]) -> None:
         "findings": pa.array([_findings(row.episode) for row in rows], pa.list_(pa.string())),
         _FACTS: pa.array([json.dumps(dict(row.episode.facts), default=plain) for row in rows]),
     }
-    for feature in rows[0].stats if rows else ():
-        for name in STAT_NAMES:
-            kind = pa.int64() if name == "count" else pa.float64()
-            values = np.concatenate([row.stats[feature][name] for row in rows]).astype(
-                kind.to_pandas_dtype()
-            )
-            width = len(values) // len(rows)
-            ends = pa.array(np.arange(len(rows) + 1, dtype=np.int32) * width)
-            columns[f"stats/{feature}/{name}"] = pa.ListArray.from_arrays(ends, pa.array(values))
+    for name, values in stats_table([row.stats for row in rows]) if rows else ():
+        ends = np.arange(len(rows) + 1, dtype=np.int32) * values.shape[1]
+        numbers = pa.array(np.ascontiguousarray(values).reshape(-1))
+        columns[name] = pa.ListArray.from_arrays(pa.array(ends), numbers)
     table = pa.table(columns)
     with new_file(path) as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES
 
-__all__ = ["FEATURES", "JOINT_FEATURES", "Feature", "RowFlag", "empty_columns"]
+__all__ = ["FEATURES", "JOINT_FEATURES", "OWN_FEATURES", "Feature", "RowFlag", "empty_columns"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,15 @@ FEATURES: tuple[Feature, ...] = (
     _number("flags", "int32", "", "bits of RowFlag"),
 )
 """Every column but LeRobot's own five (timestamp, frame_index, episode_index, index, task_index), in order."""
+
+OWN_FEATURES: Mapping[str, str] = {
+    "timestamp": "float32",
+    "frame_index": "int64",
+    "episode_index": "int64",
+    "index": "int64",
+    "task_index": "int64",
+}
+"""LeRobot's own columns, one number a row, and their types."""
 
 JOINT_FEATURES = tuple(each.name for each in FEATURES if each.width == JOINT_COUNT)
 

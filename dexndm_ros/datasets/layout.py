@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dexndm_ros.datasets.data_file import OWN_FEATURES
-from dexndm_ros.datasets.features import FEATURES
+from dexndm_ros.datasets.features import FEATURES, OWN_FEATURES
 from dexndm_ros.datasets.files import new_file
 from dexndm_ros.datasets.stats import STAT_NAMES, Stats, json_stats, merge_stats
 

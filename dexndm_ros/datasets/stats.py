@@ -7,94 +7,118 @@ the range that a training job scales by. A column without such a row counts 0 an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dexndm_ros.datasets.features import FEATURES
+from dexndm_ros.datasets.features import FEATURES, OWN_FEATURES
 
-__all__ = ["QUANTILES", "STAT_NAMES", "Stats", "episode_stats", "merge_stats"]
+__all__ = [
+    "QUANTILES",
+    "STAT_NAMES",
+    "EpisodeStats",
+    "Stats",
+    "episode_stats",
+    "json_stats",
+    "merge_stats",
+    "stats_table",
+]
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 """LeRobot's names of them."""
 STAT_NAMES = ("min", "max", "mean", "std", "count", *QUANTILES)
 _SHARES = np.array(list(QUANTILES.values()))
+_VALUES = tuple(name for name in STAT_NAMES if name != "count")
+_MOVED = [k for k, name in enumerate(_VALUES) if name != "std"]
 _POINTS = 4  # that stand for what lies between two known quantiles
+
+_FLOATS = sum(each.width or 1 for each in FEATURES if each.dtype == "float32") + sum(
+    dtype == "float32" for dtype in OWN_FEATURES.values()
+)
+_NUMBERS = sum(each.width or 1 for each in FEATURES) + len(OWN_FEATURES)
 
 Stats = dict[str, NDArray[np.float64]]
 """One column's: each of ``STAT_NAMES`` to (numbers in a row,), "count" to (1,)."""
 
 
+@dataclass(frozen=True)
+class EpisodeStats:
+    """Of all columns of one episode, in one array: an episode has 220 of them, and there are thousands of episodes.
+
+    Attributes:
+        values: (all but "count" of ``STAT_NAMES``, numbers in a row of all columns).
+        counts: rows that count, for each column.
+    """
+
+    values: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+    def __getitem__(self, feature: str) -> Stats:
+        """One column's."""
+        number, part = _layout()[feature]
+        found = {"count": self.counts[number : number + 1].astype(np.float64)}
+        return found | {name: self.values[k, part] for k, name in enumerate(_VALUES)}
+
+
 def episode_stats(
     columns: Mapping[str, NDArray[np.generic]], own: Mapping[str, NDArray[np.generic]]
-) -> dict[str, Stats]:
+) -> EpisodeStats:
     """Of one episode.
 
     Args:
         columns: those of ``FEATURES``, (rows,) or (rows, width).
-        own: LeRobot's own, (rows,), always finite.
-
-    Returns:
-        For every column, ``FEATURES`` first.
+        own: LeRobot's own, those of ``OWN_FEATURES``, (rows,), always finite.
     """
     valid = cast(NDArray[np.bool_], columns["valid"])
-    floats = [each for each in FEATURES if each.dtype == "float32"]
-    widths = [each.width or 1 for each in floats]
     # Rows of numbers, not of ticks: one sort for all columns of an episode is several times faster than one for each.
-    block = np.empty((sum(widths), len(valid)), dtype=np.float32)
-    starts = np.concatenate([[0], np.cumsum(widths)])
-    for each, start, width in zip(floats, starts, widths, strict=False):
-        block[start : start + width] = columns[each.name].reshape(-1, width).T
-    found: dict[str, Stats] = {}
-    whole = bool(valid.all()) and bool(np.isfinite(block).all())
-    together = _describe(block) if whole else None
-    for each, start, width in zip(floats, starts, widths, strict=False):
-        part = slice(start, start + width)
-        if together is not None:
-            found[each.name] = {
-                name: value if name == "count" else value[part] for name, value in together.items()
-            }
+    floats = np.empty((_FLOATS, len(valid)), dtype=np.float32)
+    integers = np.empty((_NUMBERS - _FLOATS, len(valid)))
+    firsts = np.zeros(_NUMBERS - _FLOATS)
+    begin = int(np.argmax(valid))
+    for name, (_, part) in _layout().items():
+        values = columns[name] if name in columns else own[name]
+        if part.stop <= _FLOATS:
+            floats[part] = values.reshape(len(valid), -1).T
+        elif len(valid):
+            # Counted from the first: as floats, stamps would lose their last digits.
+            numbers = values.astype(np.int64) if values.dtype != np.int64 else values
+            firsts[part.start - _FLOATS] = numbers[begin]
+            integers[part.start - _FLOATS] = numbers - numbers[begin]
+    counts = np.full(len(_layout()), int(valid.sum()))
+    found = np.zeros((len(_VALUES), _NUMBERS))
+    if counts[0]:
+        whole = counts[0] == len(valid)
+        found[:, _FLOATS:] = _describe(integers if whole else integers[:, valid])
+        found[_MOVED, _FLOATS:] += firsts
+        if whole and np.isfinite(floats).all():
+            found[:, :_FLOATS] = _describe(floats)
         else:
-            rows = valid & np.isfinite(block[part]).all(axis=0)
-            found[each.name] = _describe(block[part][:, rows])
-    others = {each.name: columns[each.name] for each in FEATURES if each.dtype != "float32"}
-    found.update(_integers(others | dict(own), valid))
-    order = [each.name for each in FEATURES] + list(own)
-    return {name: found[name] for name in order}
+            _describe_each(floats, valid, found, counts)
+    return EpisodeStats(found, counts)
 
 
-def _integers(
-    columns: Mapping[str, NDArray[np.generic]], valid: NDArray[np.bool_]
-) -> dict[str, Stats]:
-    """Of columns of one number a row, counted from their first: as floats, stamps would lose their last digits."""
-    block = np.empty((len(columns), int(valid.sum())))
-    firsts = np.zeros(len(columns))
-    for index, values in enumerate(columns.values()):
-        numbers = np.asarray(values[valid] if not valid.all() else values)
-        if numbers.dtype == bool:
-            numbers = numbers.astype(np.int64)
-        if len(numbers):
-            firsts[index] = numbers[0]
-            block[index] = numbers - numbers[0]
-    together = _describe(block)
-    found: dict[str, Stats] = {}
-    for index, name in enumerate(columns):
-        part = slice(index, index + 1)
-        found[name] = {
-            key: value if key == "count" else value[part] + (firsts[part] if key != "std" else 0)
-            for key, value in together.items()
-        }
-    return found
+def _describe_each(
+    floats: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    found: NDArray[np.float64],
+    counts: NDArray[np.int64],
+) -> None:
+    """Column by column: which rows count differs."""
+    for number, part in _layout().values():
+        if part.stop <= _FLOATS:
+            rows = valid & np.isfinite(floats[part]).all(axis=0)
+            counts[number] = rows.sum()
+            if counts[number]:
+                found[:, part] = _describe(floats[part][:, rows])
 
 
-def _describe(block: NDArray[np.floating]) -> Stats:
-    """Of finite numbers, (numbers in a row, rows)."""
-    width, rows = block.shape
-    count = np.array([float(rows)])
-    if not rows:
-        return {name: count if name == "count" else np.zeros(width) for name in STAT_NAMES}
+def _describe(block: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Of finite numbers, (numbers in a row, rows): (``_VALUES``, numbers in a row)."""
+    rows = block.shape[1]
     mean = block.mean(axis=1, dtype=np.float64)
     centred = block - mean[:, None]
     std = np.sqrt(np.einsum("ij,ij->i", centred, centred) / rows)
@@ -104,9 +128,33 @@ def _describe(block: NDArray[np.floating]) -> Stats:
     high = np.minimum(low + 1, rows - 1)
     below = ordered[:, low].astype(np.float64)
     quantiles = below + (ordered[:, high] - below) * (place - low)
-    least, most = ordered[:, 0].astype(np.float64), ordered[:, -1].astype(np.float64)
-    found = {"min": least, "max": most, "mean": mean, "std": std, "count": count}
-    return found | {name: quantiles[:, index] for index, name in enumerate(QUANTILES)}
+    return np.stack([ordered[:, 0], ordered[:, -1], mean, std, *quantiles.T])
+
+
+@functools.cache
+def _layout() -> dict[str, tuple[int, slice]]:
+    """Of each column its number, in the dataset's order, and its place among all numbers of a row, floats first."""
+    dtypes = {each.name: (each.dtype, each.width or 1) for each in FEATURES}
+    dtypes |= {name: (dtype, 1) for name, dtype in OWN_FEATURES.items()}
+    order = list(dtypes)
+    places: dict[str, slice] = {}
+    start = 0
+    for name in sorted(dtypes, key=lambda name: (dtypes[name][0] != "float32", order.index(name))):
+        places[name] = slice(start, start + dtypes[name][1])
+        start += dtypes[name][1]
+    return {name: (number, places[name]) for number, name in enumerate(order)}
+
+
+def stats_table(episodes: Sequence[EpisodeStats]) -> Iterator[tuple[str, NDArray[np.generic]]]:
+    """Columns of ``meta/episodes``: names, and (episodes, numbers in a row) each."""
+    values = np.stack([each.values for each in episodes])
+    counts = np.stack([each.counts for each in episodes])
+    for feature, (number, part) in _layout().items():
+        for name in STAT_NAMES:
+            if name == "count":
+                yield f"stats/{feature}/{name}", counts[:, number : number + 1]
+            else:
+                yield f"stats/{feature}/{name}", values[:, _VALUES.index(name), part]
 
 
 def merge_stats(parts: Iterable[Mapping[str, NDArray[np.float64]]]) -> Stats:
@@ -169,8 +217,3 @@ def json_stats(stats: Mapping[str, Stats]) -> dict[str, dict[str, list[float] | 
         }
         for feature, each in stats.items()
     }
-
-
-def stat_columns(features: Sequence[str]) -> list[str]:
-    """Names of the columns of ``meta/episodes`` that hold them."""
-    return [f"stats/{feature}/{name}" for feature in features for name in STAT_NAMES]

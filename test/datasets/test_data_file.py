@@ -13,14 +13,13 @@ import pytest
 
 from dexndm_ros.datasets.data_file import (
     MAPPED,
-    OWN_FEATURES,
     ROWS_A_GROUP,
     rows_path,
     write_data_file,
 )
 from dexndm_ros.datasets.episode_table import fact_types, finish_rows, retype, types_of_file, unite
 from dexndm_ros.datasets.errors import DatasetError
-from dexndm_ros.datasets.features import FEATURES
+from dexndm_ros.datasets.features import FEATURES, OWN_FEATURES
 from support.dataset_growth import noisy_episode
 
 
