@@ -191,7 +191,7 @@ def _over_time(tally: Tally, hours: NDArray[np.float64]) -> dict[str, Any]:
     if known.sum() < 2 or np.ptp(hours[known]) == 0.0:
         return {"hour": []}
     low, high = hours[known].min(), hours[known].max()
-    bins = min(int(known.sum()), _COLUMNS)
+    bins = min(1 + int(0.7 * known.sum()), _COLUMNS)  # few are left without an episode
     place = np.clip(((hours - low) / (high - low) * bins)[known].astype(int), 0, bins - 1)
     found: dict[str, Any] = {"hour": np.linspace(low, high, bins + 1).tolist()}
     for name, values in (

@@ -19,20 +19,14 @@ from dexndm_ros.datasets.report_nights import (
     joint_axis,
     over_time,
     picture,
+    plain_axes,
 )
+from dexndm_ros.datasets.report_panels import finish, panels
 from dexndm_ros.hand.joints import JOINT_NAMES
 
 __all__ = ["Plot", "report_plots"]
 
 _SIZE, _TALL, _GRID = (5.4, 2.9), (5.4, 4.0), (11.0, 8.2)
-_PLACES = {
-    "left": 0.045,
-    "right": 0.99,
-    "bottom": 0.075,
-    "top": 0.97,
-    "wspace": 0.16,
-    "hspace": 0.3,
-}
 
 
 class Plot(NamedTuple):
@@ -66,8 +60,7 @@ def report_plots(numbers: Numbers) -> Iterator[Plot]:
     style = {"svg.fonttype": "none", "svg.hashsalt": "dexndm", "font.size": 8.5}
     for title, note, size, draw in _PLOTS:
         with mpl.rc_context(style):
-            # Sixteen panels take a second to lay out by the book; their places are known.
-            figure = Figure(figsize=size, layout=None if size == _GRID else "constrained")
+            figure = Figure(figsize=size)
             if not draw(figure, numbers):
                 continue
             file = io.BytesIO()
@@ -78,43 +71,26 @@ def report_plots(numbers: Numbers) -> Iterator[Plot]:
 # --- each joint -----------------------------------------------------------------------------------------
 
 
-def _grid(figure: Any, ticks: list[list[float]]) -> list[Any]:
-    """A panel a joint: a finger is a column.
-
-    Args:
-        figure: to draw in.
-        ticks: of each joint's horizontal axis, rad.
-    """
-    panels = figure.subplots(4, 4, gridspec_kw=_PLACES)
-    ordered = [panels[k % 4][k // 4] for k in range(16)]
-    for name, panel, at in zip(JOINT_NAMES, ordered, ticks, strict=True):
-        panel.set_title(name, fontsize=8.5, pad=3)
-        panel.tick_params(labelsize=7)
-        panel.set_xticks(at, [f"{tick:.1f}" for tick in at])
-    return ordered
-
-
 def _ranges(figure: Any, numbers: Numbers) -> bool:
     coverage = numbers["coverage"]
     states, targets = np.asarray(coverage["state"]), np.asarray(coverage["target"])
     if not states.sum():
         return False
-    panels = _grid(figure, _limits(coverage))
-    for k, panel in enumerate(panels):
-        low, high = coverage["lower_limit_rad"][k], coverage["upper_limit_rad"][k]
-        edges = np.linspace(low, high, coverage["bins"] + 1)
-        shares = [100.0 * counts[k] / counts[k].sum() for counts in (states, targets)]
-        for share, colour, label in zip(shares, (BLUE, ORANGE), ("measured angle", "target"), strict=True):  # fmt: skip
-            panel.stairs(share, edges, color=colour, label=label)
-        top = max(float(share.max()) for share in shares)
-        panel.set(xlim=(low, high), ylim=(0.0, 1.08 * top))
-        panel.set_yticks([0.0, top], ["0", f"{top:.0f} %"])
+    shares = [100.0 * counts / counts.sum(axis=1, keepdims=True) for counts in (states, targets)]
+    tops = np.maximum(shares[0].max(axis=1), shares[1].max(axis=1))
+    limits = _limits(coverage)
+    axes, found = panels(
+        figure, (4, 4), [(limits[k], (0.0, 1.08 * tops[k])) for k in range(16)], (0.42, 0.24, 0.45)
+    )
+    for k, panel in enumerate(found):
+        lines = [panel.stairs(shares[0][k], BLUE), panel.stairs(shares[1][k], ORANGE)]
+        panel.ticks(_ends(limits[k]), [(0.0, "0"), (tops[k], f"{tops[k]:.0f} %")])
         covered = numbers["joints"][k]["range_share"]
-        panel.set_title(f"{JOINT_NAMES[k]}: {100.0 * covered:.0f} % of its range", fontsize=8.5, pad=3)  # fmt: skip
-    for panel in panels[3::4]:
-        panel.set_xlabel("rad, from limit to limit")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=2, frameon=False)
+        panel.title(f"{JOINT_NAMES[k]}: {100.0 * covered:.0f} % of its range")
+        if k % 4 == 3:
+            panel.below("rad, from limit to limit")
+    axes.legend(lines, ["measured angle", "target"], loc="lower center", ncols=2, frameon=False)
+    finish(axes)
     return True
 
 
@@ -123,23 +99,26 @@ def _planes(figure: Any, numbers: Numbers) -> bool:
     planes = np.asarray(coverage["state_and_target_minus_state"], dtype=np.float64)
     if not planes.sum():
         return False
-    panels = _grid(figure, _limits(coverage))
-    edge = coverage["target_minus_state_limit_rad"]
-    for k, panel in enumerate(panels):
-        extent = (coverage["lower_limit_rad"][k], coverage["upper_limit_rad"][k], -edge, edge)
-        _density(panel, planes[k], extent)
-        panel.axhline(0.0, color=QUIET, linewidth=0.6)
-        panel.set_yticks([-edge, 0.0, edge], [f"{-edge:g}", "0", f"{edge:g}"])
-    for panel in panels[3::4]:
-        panel.set_xlabel("angle, rad")
-    for panel in panels[:4]:
-        panel.set_ylabel("target - angle, rad", labelpad=1)
+    edge, limits = coverage["target_minus_state_limit_rad"], _limits(coverage)
+    ranges = [(limits[k], (-edge, edge)) for k in range(16)]
+    axes, found = panels(figure, (4, 4), ranges, (0.42, 0.24, 0.25))
+    for k, panel in enumerate(found):
+        panel.density(planes[k])
+        panel.level(0.0, QUIET)
+        panel.ticks(_ends(limits[k]), [(-edge, f"{-edge:g}"), (0.0, "0"), (edge, f"{edge:g}")])
+        panel.title(JOINT_NAMES[k])
+        if k % 4 == 3:
+            panel.below("angle, rad")
+    finish(axes)
     return True
 
 
-def _limits(coverage: Numbers) -> list[list[float]]:
-    both = zip(coverage["lower_limit_rad"], coverage["upper_limit_rad"], strict=True)
-    return [[low, 0.5 * (low + high), high] for low, high in both]
+def _limits(coverage: Numbers) -> list[tuple[float, float]]:
+    return list(zip(coverage["lower_limit_rad"], coverage["upper_limit_rad"], strict=True))
+
+
+def _ends(limits: tuple[float, float]) -> list[tuple[float, str]]:
+    return [(value, f"{value:.1f}") for value in (limits[0], 0.5 * sum(limits), limits[1])]
 
 
 def _histories(figure: Any, numbers: Numbers) -> bool:
@@ -147,50 +126,29 @@ def _histories(figure: Any, numbers: Numbers) -> bool:
     views = found["views"]
     if not views:
         return False
-    panels = figure.subplots(
-        3, 6, gridspec_kw={**_PLACES, "left": 0.01, "bottom": 0.01, "hspace": 0.12, "wspace": 0.06}
-    ).ravel()
-    for k, view in enumerate(views):
-        _both(panels[k], view)
-        name = JOINT_NAMES[k] if k < 16 else "whole hand"
+    # The fingers' joints below each other as above, and the hand in a column of its own.
+    axes, drawn = panels(figure, (4, 5), [((0.0, 1.0), (0.0, 1.0))] * 17, (0.06, 0.06, 0.02))
+    for k, (view, panel) in enumerate(zip(views, drawn, strict=True)):
+        if view["collected"] is not None:
+            panel.density(np.asarray(view["collected"], dtype=np.float64))
+        if view["task"] is not None:
+            cells = np.asarray(view["task"])
+            x, y = np.nonzero(cells)
+            sizes = 1.0 + 5.0 * np.sqrt(cells[x, y] / cells.max())
+            panel.points((x + 0.5) / cells.shape[0], (y + 0.5) / cells.shape[1], sizes, BLUE)
         reached = "" if view["reached"] is None else f": {100.0 * view['reached']:.0f} %"
-        weight = "normal" if k < 16 else "bold"
-        panels[k].set_title(name + reached, fontsize=8.5, fontweight=weight, pad=3)
-    panels[17].axis("off")
+        panel.title((JOINT_NAMES[k] if k < 16 else "whole hand") + reached, bold=k == 16)
     from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
-    handles: list[Any] = []
-    if found["collected_sample"]:
-        handles.append(Patch(color=ORANGE, label="collected"))
-    if found["task_sample"]:
-        handles.append(Line2D([], [], color=BLUE, marker="s", linestyle="", label="a policy's runs"))  # fmt: skip
-    panels[17].legend(handles=handles, loc="center", frameon=False)
+    kinds = (("collected_sample", ORANGE, "collected"), ("task_sample", BLUE, "a policy's runs"))
+    handles = [
+        Line2D([], [], color=colour, marker="s", linestyle="", label=label)
+        for name, colour, label in kinds
+        if found[name]
+    ]
+    axes.legend(handles=handles, loc="center", bbox_to_anchor=(0.9, 0.6), frameon=False)
+    finish(axes)
     return True
-
-
-def _both(panel: Any, view: Numbers) -> None:
-    panel.set(xticks=[], yticks=[])
-    if view["collected"] is not None:
-        cells = np.asarray(view["collected"], dtype=np.float64)
-        _density(panel, cells, (0, cells.shape[0], 0, cells.shape[1]))
-    if view["task"] is not None:
-        cells = np.asarray(view["task"])
-        x, y = np.nonzero(cells)
-        size = 1.0 + 5.0 * np.sqrt(cells[x, y] / cells.max())
-        panel.scatter(x + 0.5, y + 0.5, s=size, color=BLUE, marker="s", linewidths=0, rasterized=True)  # fmt: skip
-        panel.set(xlim=(0, cells.shape[0]), ylim=(0, cells.shape[1]))
-
-
-def _density(panel: Any, cells: NDArray[np.float64], extent: tuple[float, ...]) -> None:
-    """A picture of counts, (x, y); what no row ever visited stays white."""
-    # The square root shows what is seldom visited, too.
-    seen = np.ma.masked_equal(np.sqrt(cells.T), 0.0)
-    top = float(seen.max()) if seen.count() else 1.0
-    panel.imshow(
-        seen, origin="lower", aspect="auto", interpolation="nearest", cmap="Oranges",
-        vmin=-0.25 * top, vmax=top, extent=extent,
-    )  # fmt: skip
 
 
 def _errors(figure: Any, numbers: Numbers) -> bool:
@@ -198,7 +156,7 @@ def _errors(figure: Any, numbers: Numbers) -> bool:
     rms = _column(joints, "error_rms_rad")
     if not np.isfinite(rms).any():
         return False
-    axes = figure.add_subplot()
+    axes = plain_axes(figure, names=True)
     places = np.arange(16)
     axes.barh(places, rms, color=ORANGE, height=0.7, label="root mean square")
     median = _column(joints, "error_median_rad")
@@ -206,7 +164,7 @@ def _errors(figure: Any, numbers: Numbers) -> bool:
     axes.plot(_column(joints, "error_p99_rad"), places, ".", color=BLUE, markersize=5, label="99 %")
     joint_axis(axes)
     axes.set(xlabel="target in force - angle, rad")
-    figure.legend(loc="outside upper center", ncols=3, fontsize=7, frameon=False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=7, frameon=False)
     axes.grid(axis="x", alpha=0.3)
     return True
 
@@ -216,7 +174,7 @@ def _lags(figure: Any, numbers: Numbers) -> bool:
     table = np.array(lag["joint_correlation"], dtype=np.float64)
     if not np.isfinite(table).any():
         return False
-    axes = figure.add_subplot()
+    axes = plain_axes(figure, names=True)
     axes.imshow(np.clip(table, 0, None), aspect="auto", cmap="Oranges", vmin=0.0)
     found = _column(numbers["joints"], "lag_ticks")
     known = np.isfinite(found)
@@ -234,7 +192,7 @@ def _period(figure: Any, numbers: Numbers) -> bool:
     period = numbers["period"]
     if not period["ticks"]:
         return False
-    axes = figure.add_subplot()
+    axes = plain_axes(figure)
     step, nominal = period["bin_ms"], period["nominal_ms"]
     off = np.rint(np.abs(np.asarray(period["edge_ms"]) - nominal) / step)
     top = max(off.max() * step, 0.6 * nominal)
@@ -260,7 +218,7 @@ _PLOTS: tuple[tuple[str, str, tuple[float, float], Draw], ...] = (
     ),
     (
         "State and action of each joint",
-        "Each valid row by angle and by what the target asked beyond it. White was never visited.",
+        "Each valid row: across the angle, upwards how far the target is beyond it, rad. White was never visited.",
         _GRID,
         _planes,
     ),

@@ -98,7 +98,7 @@ def test_nights_are_put_together_without_the_day_in_between(dataset) -> None:
     assert of_each["a/0"] == pytest.approx(0.0, abs=1e-6)
     assert of_each["b/0"] == pytest.approx(0.1, abs=1e-4)
     over_time = np.array(numbers["over_time"]["error_rms_rad"], dtype=float)
-    assert over_time.shape == (JOINT_COUNT, 14)
+    assert over_time.shape == (JOINT_COUNT, 10)
     seen = np.isfinite(over_time[3])
     assert over_time[3][seen][0] < 1e-6 and over_time[3][-1] == pytest.approx(0.1, abs=1e-4)
 
