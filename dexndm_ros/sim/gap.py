@@ -20,7 +20,6 @@ from dexndm_ros.hand.joints import JOINT_COUNT
 __all__ = ["GapConfig", "GapError", "ServoGap"]
 
 Array = NDArray[np.float64]
-PerJoint = float | tuple[float, ...]
 _TINY_NM = 1e-9
 """Stands for a torque limit of zero in a quotient."""
 
@@ -48,12 +47,12 @@ class GapConfig:
         link_mass_scale: true over nominal mass (and inertia) of the 17 links, in the order of the link table.
     """
 
-    target_offset_rad: PerJoint = 0.0
-    backlash_rad: PerJoint = 0.0
+    target_offset_rad: float | tuple[float, ...] = 0.0
+    backlash_rad: float | tuple[float, ...] = 0.0
     delay_s: float = 0.0
-    friction_loss_nm: PerJoint = 0.0
-    load_gain: PerJoint = 0.0
-    torque_loss: PerJoint = 0.0
+    friction_loss_nm: float | tuple[float, ...] = 0.0
+    load_gain: float | tuple[float, ...] = 0.0
+    torque_loss: float | tuple[float, ...] = 0.0
     heat_time_s: float = 10.0
     link_mass_scale: tuple[float, ...] = (1.0,) * len(LINKS)
 

@@ -242,14 +242,14 @@ def _from_mapping(cls: Any, data: Any, where: str) -> Any:
             factory = known[key].default_factory
             values[key] = _from_mapping(factory, value, f"{where}: {key}")
         else:
-            values[key] = _scalar(value, default, f"{where}: {key}", known[key].type == "int")
+            values[key] = _scalar(value, default, f"{where}: {key}", str(known[key].type))
     try:
         return cls(**values)
     except WorldError as error:
         raise WorldError(f"{where}: {error}") from error
 
 
-def _scalar(value: Any, default: Any, where: str, whole: bool = False) -> Any:
+def _scalar(value: Any, default: Any, where: str, annotation: str) -> Any:
     if isinstance(default, str):
         if not isinstance(value, str):
             raise WorldError(f"{where}: expected a word, got {value!r}")
@@ -263,12 +263,15 @@ def _scalar(value: Any, default: Any, where: str, whole: bool = False) -> Any:
         ):
             raise WorldError(f"{where}: expected a finite number, got {number!r}")
     if isinstance(value, list):
+        if "tuple" not in annotation:
+            raise WorldError(f"{where}: expected one number, got {len(value)}")
         allowed = {len(default)} if isinstance(default, tuple) else {JOINT_COUNT}
         if len(value) not in allowed:
             raise WorldError(f"{where}: expected {allowed.pop()} numbers, got {len(value)}")
         return tuple(float(v) for v in value)
     if isinstance(default, tuple):
         raise WorldError(f"{where}: expected {len(default)} numbers, got {value!r}")
+    whole = annotation == "int"
     if whole and value != int(value):
         raise WorldError(f"{where}: expected a whole number, got {value!r}")
     return int(value) if whole else float(value)
