@@ -127,7 +127,8 @@ class _Decoder:
         bad: list[int] = []
         why = ""
         tall = batch.size >= 4
-        little = batch.buffer[np.where(tall, batch.begin + 1, 0)] == 1 if len(left) else left == 1
+        little = np.zeros(len(left), bool)
+        little[tall] = batch.buffer[batch.begin[tall] + 1] == 1
         while len(left):
             if len(found) + len(bad) >= _MAX_LAYOUTS:
                 why = self._one_by_one(batch, left, found, bad) or why

@@ -180,6 +180,8 @@ def _read(path: Path, report: Report) -> Information:
 def _sections(text: str) -> dict[str, Any] | None:
     """The short sections only: the topics' QoS are most of the text and rarely asked for. None = another layout."""
     marks = [(mark.start(), mark.group(1)) for mark in _SECTION.finditer(text)]
+    if not marks:
+        return None
     ends = [begin for begin, _ in marks[1:]] + [len(text)]
     cut = {
         name: text[begin:end]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dexndm_ros.bags.mcap_frames import Op, Other, Piece
 
-__all__ = ["HEAD", "Stretch", "unpack"]
+__all__ = ["HEAD", "Stretch", "sound", "unpack"]
 
 HEAD = np.dtype(
     [
@@ -85,6 +85,13 @@ def unpack(pieces: Sequence[Piece], note: Note) -> Stretch:
     stretch = _messages(good, buffer, note)
     stretch.doubtful = doubtful
     return stretch
+
+
+def sound(piece: Piece) -> bool:
+    """Whether a chunk is whole."""
+    wrong: list[str] = []
+    unpack([piece], lambda kind, begin, end, text: wrong.append(text))
+    return not wrong
 
 
 def _size(piece: Piece) -> int:

@@ -38,11 +38,12 @@ _RUN_BYTES = 4 * 1024 * 1024
 _SEARCH_BYTES = 4 * 1024 * 1024
 _COMPRESSIONS = (b"zstd", b"lz4", b"")
 _LENGTHS = {
-    Op.FOOTER: (20, 20),
-    Op.DATA_END: (4, 4),
-    Op.MESSAGE: (22, 1 << 32),
-    Op.HEADER: (8, 1 << 20),
-}
+    Op.HEADER: (8, 1 << 16), Op.FOOTER: (20, 20), Op.SCHEMA: (14, 1 << 24), Op.CHANNEL: (16, 1 << 24),
+    Op.MESSAGE: (22, 1 << 32), Op.CHUNK: (40, 1 << 40), Op.INDEX: (6, 1 << 32), 0x08: (64, 1 << 24),
+    0x09: (48, 1 << 40), 0x0A: (48, 1 << 24), 0x0B: (46, 1 << 24), Op.METADATA: (8, 1 << 28), 0x0D: (20, 1 << 16),
+    0x0E: (17, 17), Op.DATA_END: (4, 4),
+}  # fmt: skip
+"""Of the records by their opcodes: least and most bytes."""
 _CHAIN = 3
 
 Note = Callable[[str, int, int, str], None]
@@ -84,13 +85,16 @@ class Other(NamedTuple):
     end: int = 0
 
 
-def walk(source: Source, hints: Sequence[int], note: Note) -> Iterator[Piece | Other]:
+def walk(
+    source: Source, hints: Sequence[int], note: Note, sound: Callable[[Piece], bool]
+) -> Iterator[Piece | Other]:
     """Pieces and records in the order of the file, up to the end of its data section.
 
     Args:
         source: the file; it begins with ``MAGIC``.
         hints: offsets of all chunks, sorted, where a summary tells them.
         note: is told what was skipped: kind, from which byte, to which, and why.
+        sound: whether a chunk is whole, where what follows it makes one doubt its length.
     """
     at = len(MAGIC)
     while at < source.size:
@@ -105,7 +109,7 @@ def walk(source: Source, hints: Sequence[int], note: Note) -> Iterator[Piece | O
             or (opcode == Op.CHUNK)
             or (opcode >= Op.PRIVATE and _chunk_end(source, at))
         ):
-            behind = yield from _chunk(source, at, hints)
+            behind = yield from _chunk(source, at, hints, sound)
             if behind:
                 at = behind
                 continue
@@ -168,7 +172,9 @@ def _passes(hints: Sequence[int], at: int, end: int) -> bool:
     return place < len(hints) and hints[place] < end
 
 
-def _chunk(source: Source, at: int, hints: Sequence[int]) -> Generator[Piece, None, int]:
+def _chunk(
+    source: Source, at: int, hints: Sequence[int], sound: Callable[[Piece], bool]
+) -> Generator[Piece, None, int]:
     """Yields the chunk at this offset and returns where the record behind its index begins; 0 = there is none."""
     end = _chunk_end(source, at)
     if not end:
@@ -185,6 +191,8 @@ def _chunk(source: Source, at: int, hints: Sequence[int]) -> Generator[Piece, No
     data = source.at(name + letters + 8, end - name - letters - 8)
     entries: list[memoryview] = []
     piece = Piece(at, data, size, crc, compression.decode(), entries)
+    if end < source.size and not plausible(source, end) and not sound(piece):
+        return 0  # bytes were lost in it: the next chunk begins earlier than it says
     at = end
     while at + _INDEX.size <= source.size:
         source.need(at, at + _INDEX.size)
@@ -281,23 +289,30 @@ def _cut_off(source: Source, at: int) -> bool:
 
 def plausible(source: Source, at: int) -> bool:
     """Whether a whole record, of a kind and length that exist, begins at this offset."""
-    head = source.at(at, _HEAD.size)
-    if len(head) < _HEAD.size:
-        return bytes(head) == MAGIC[: len(head)] and at + len(MAGIC) == source.size
-    opcode, length = _HEAD.unpack(head)
-    if at + _HEAD.size + length > source.size or opcode == 0 or Op.DATA_END < opcode < Op.PRIVATE:
-        return False
-    least, most = _LENGTHS.get(opcode, (0, 1 << 40))
-    if not least <= length <= most:
-        return False
+    length = _length(source, at)
+    if length < 0:
+        return bytes(source.at(at, 9)) == MAGIC and at + len(MAGIC) == source.size
+    opcode, end = source.at(at, 1)[0], at + _HEAD.size + length
     if opcode == Op.CHUNK:
-        return _chunk_end(source, at) == at + _HEAD.size + length
+        return _chunk_end(source, at) == end
     if opcode == Op.INDEX:
         content = source.at(at + _HEAD.size, 6)
-        return len(content) == 6 and int.from_bytes(content[2:], "little") == length - 6
+        return int.from_bytes(content[2:], "little") == length - 6
     if opcode in (Op.SCHEMA, Op.CHANNEL, Op.METADATA):
         return _strings_fit(source, at, opcode, length)
-    return True
+    if opcode in (Op.DATA_END, Op.FOOTER):
+        return True
+    return end == source.size or _length(source, end) >= 0 or _cut_off(source, end)
+
+
+def _length(source: Source, at: int) -> int:
+    """Length of the record here; -1 = of no length that its kind can have, or longer than the file."""
+    head = source.at(at, _HEAD.size)
+    if len(head) < _HEAD.size:
+        return -1
+    opcode, length = _HEAD.unpack(head)
+    least, most = _LENGTHS.get(opcode, (0, 1 << 40) if opcode >= Op.PRIVATE else (1, 0))
+    return length if least <= length <= most and at + _HEAD.size + length <= source.size else -1
 
 
 def _strings_fit(source: Source, at: int, opcode: int, length: int) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from dexndm_ros.bags.mcap_chunks import HEAD, Stretch, unpack
+from dexndm_ros.bags.mcap_chunks import HEAD, Stretch, sound, unpack
 from dexndm_ros.bags.mcap_frames import MAGIC, Op, Other, Piece, behind_data, walk
 from dexndm_ros.bags.mcap_records import metadata
 from dexndm_ros.bags.mcap_summary import (
@@ -116,7 +116,7 @@ class McapReader:
     def _stretches(self, max_bytes: int) -> Iterator[Stretch]:
         pieces: list[Piece] = []
         total = 0
-        for item in walk(self._source, self._hints, self._note):
+        for item in walk(self._source, self._hints, self._note, sound):
             if isinstance(item, Other):
                 self._take(item)
                 continue
@@ -163,6 +163,10 @@ class McapReader:
         for offset in summary.metadata:
             if (record := metadata_at(self._source, offset)) is not None:
                 self.metadata[record.name] = record.words
+        if summary.metadata_count > len(self.metadata):  # no index names them
+            for item in walk(self._source, self._hints, self._note, sound):
+                if isinstance(item, Other):
+                    self._take(item)
 
     def _scan(self) -> None:
         """Read all of a file that does not say what is in it."""

@@ -16,7 +16,7 @@ __all__ = ["Channels", "Summary", "metadata_at", "read_summary"]
 
 _FOOTER = struct.Struct("<BQQQI")
 _U32, _U64, _PAIR = struct.Struct("<I"), struct.Struct("<Q"), struct.Struct("<HQ")
-_STATISTICS_BYTES = 42
+_METADATA_COUNT_AT, _STATISTICS_BYTES = 18, 42
 _RECORD = struct.Struct("<BQ")
 _STATISTICS, _CHUNK_INDEX, _METADATA_INDEX = 0x0B, 0x08, 0x0D
 _MAX_SUMMARY_BYTES = 1 << 28
@@ -65,13 +65,15 @@ class Summary:
     Attributes:
         known: schemas and channels.
         chunks: offsets of all chunks, sorted.
-        metadata: offsets of Metadata records.
+        metadata: offsets of Metadata records; those of an index.
+        metadata_count: how many there are.
         counts: messages of each channel id; None = it does not say.
     """
 
     known: Channels = field(default_factory=Channels)
     chunks: list[int] = field(default_factory=list)
     metadata: list[int] = field(default_factory=list)
+    metadata_count: int = 0
     counts: Mapping[int, int] | None = None
 
     @property
@@ -116,6 +118,7 @@ def _parse(content: memoryview) -> Summary:
             found.metadata.append(_U64.unpack_from(record)[0])
         elif opcode == _STATISTICS:
             found.counts = _counts(record)
+            (found.metadata_count,) = _U32.unpack_from(record, _METADATA_COUNT_AT)
     found.chunks.sort()
     return found
 

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import yaml
+
 from dexndm_ros.bags.compressed import decompress_file, inflate
 from dexndm_ros.bags.files import Found, find, kind_of
 from dexndm_ros.bags.mcap_reader import McapReader
@@ -94,7 +96,11 @@ class Bag:
                 f"{path}: none of its {len(self.files)} files could be read: {self.damage[-1]}"
             )
         self.storage: Literal["mcap", "sqlite3"] = "mcap" if "mcap" in kinds else "sqlite3"
-        if self.damage or unseen or any(info.count < 0 for info in topics.values()):
+        if (
+            self.damage
+            or unseen
+            or any(info.count < 0 or not info.type_hash for info in topics.values())
+        ):
             self._complete(topics, unseen)
         self.topics: Mapping[str, TopicInfo] = topics
         self.custom_data: Mapping[str, str] = self._custom(said)
@@ -207,13 +213,24 @@ class Bag:
             said = said if isinstance(said, dict) else {}
             name, count = str(said.get("name", "")), section.get("message_count", -1)
             count = count if isinstance(count, int) else -1
-            info = topics.get(name)
-            if info is None and name:
-                type_hash = str(said.get("type_description_hash", ""))
-                info = TopicInfo(name, str(said.get("type", "")), "", type_hash, "", 0)
-                topics[name] = replace(info, count=count if unseen else 0)
-            elif info is not None and (unseen or info.count < 0):
-                topics[name] = replace(info, count=count)
+            if not name:
+                continue
+            qos = said.get("offered_qos_profiles", "")
+            only_here = TopicInfo(
+                name,
+                str(said.get("type", "")),
+                "",
+                str(said.get("type_description_hash", "")),
+                qos if isinstance(qos, str) else yaml.safe_dump(qos, sort_keys=False),
+                count if unseen else 0,
+            )
+            info = topics.get(name, only_here)
+            topics[name] = replace(
+                info,
+                type_hash=info.type_hash or only_here.type_hash,
+                qos_text=info.qos_text or only_here.qos_text,
+                count=count if unseen or info.count < 0 else info.count,
+            )
 
     def _custom(self, said: dict[str, str]) -> dict[str, str]:
         written = self._found.information.custom_data
