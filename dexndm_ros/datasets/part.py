@@ -5,8 +5,8 @@ An Arrow IPC file, uncompressed: one record batch for each episode with rows, it
 :data:`features.FEATURES`; all else of the :class:`BagResult` is JSON in the schema's metadata. Nothing global is in
 it: a part does not know which place in a dataset its episodes will get.
 
-Parts are not forced to the disk one by one, which would cost more than making them; after a power cut their check
-sums tell which are whole.
+Parts are not forced to the disk one by one, which would cost more than making them. So a power cut can leave holes in
+them; the check sum of every episode tells.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from dexndm_ros.datasets.files import new_file
 __all__ = [
     "PartHead",
     "episode_rows",
-    "is_whole",
     "part_head",
     "part_name",
     "read_part",
@@ -94,7 +93,7 @@ def read_part(path: Path) -> BagResult:
     """
     head, reader = _open(path)
     episodes = tuple(
-        _with_columns(episode, reader, batch)
+        _with_columns(path, episode, reader, batch)
         for episode, batch in zip(head.result.episodes, head.batches, strict=True)
     )
     return BagResult(**{**vars(head.result), "episodes": episodes})
@@ -108,19 +107,6 @@ def part_head(path: Path) -> PartHead:
         OSError: it cannot be read.
     """
     return _open(path)[0]
-
-
-def is_whole(path: Path) -> bool:
-    """Whether there is such a part and its bytes are as they were written."""
-    try:
-        reader = _open(path)[1]
-        for index in range(reader.num_record_batches):
-            found = reader.get_batch_with_custom_metadata(index)
-            if int((found.custom_metadata or {})[_SUM]) != _sum(found.batch):
-                return False
-    except (DatasetError, OSError, pa.ArrowException, KeyError, ValueError):
-        return False
-    return True
 
 
 def _sum(batch: pa.RecordBatch) -> int:
@@ -144,13 +130,24 @@ def episode_rows(path: Path, wanted: tuple[int, ...]) -> Iterator[Episode]:
     """
     head, reader = _open(path)
     for place in wanted:
-        yield _with_columns(head.result.episodes[place], reader, head.batches[place])
+        yield _with_columns(path, head.result.episodes[place], reader, head.batches[place])
 
 
-def _with_columns(episode: Episode, reader: pa.ipc.RecordBatchFileReader, batch: int) -> Episode:
+def _with_columns(
+    path: Path, episode: Episode, reader: pa.ipc.RecordBatchFileReader, batch: int
+) -> Episode:
     if batch < 0:
         return episode
-    found = reader.get_batch(batch)
+    try:
+        found, metadata = reader.get_batch_with_custom_metadata(batch)
+        if int(metadata[_SUM]) != _sum(found):
+            raise ValueError("its check sum is another")
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        path.unlink(missing_ok=True)
+        raise DatasetError(
+            f"{path} was damaged, perhaps by a power cut ({error}). It has been deleted: run the same command again, "
+            "and it is made anew from its bag"
+        ) from error
     columns = {each.name: to_numpy(each, found.column(each.name)) for each in FEATURES}
     return Episode(**{**vars(episode), "columns": columns})
 
