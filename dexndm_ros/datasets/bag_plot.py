@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import numpy as np
 
 from dexndm_ros.datasets.bag_marks import SERIOUS, Mark
 from dexndm_ros.datasets.bag_traces import Traces
-from dexndm_ros.datasets.files import new_file
 
 __all__ = ["ENDINGS", "plot_traces"]
 
@@ -42,7 +42,7 @@ def plot_traces(traces: Traces, joints: list[int], title: str, out: Path) -> Non
         out: file, PNG, SVG or PDF by its ending; whole or not at all.
 
     Raises:
-        DatasetWriteError: the disk refuses.
+        OSError: the disk refuses.
         ImportError: matplotlib is not there.
     """
     from matplotlib.figure import Figure
@@ -90,8 +90,14 @@ def plot_traces(traces: Traces, joints: list[int], title: str, out: Path) -> Non
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     if told:
         figure.supxlabel("\n".join(told), x=0.01, ha="left", fontsize=9, color=_SHADES["gap"])
-    with new_file(out) as file:
-        figure.savefig(file, format=out.suffix[1:], dpi=110)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        figure.savefig(part, format=out.suffix[1:], dpi=110)
+        part.replace(out)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(out)) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _joint(panel: Any, traces: Traces, joint: int) -> None:

@@ -181,6 +181,7 @@ class _Reader:
         self._bag, self._info = bag, bag.topics[topic]
         self._from_s, self._to_s = start_s, start_s + duration_s
         self._zero_ns = -1
+        self._end_s = 0.0
         self._rows: dict[str, list[NDArray[Any]]] = {}
         self._kept = self._seen = 0
         self._stride = 1
@@ -198,6 +199,7 @@ class _Reader:
         if self._zero_ns < 0:
             self._zero_ns = int(log_ns[0])
         time_s = (log_ns - self._zero_ns) / 1e9
+        self._end_s = max(self._end_s, float(time_s[-1]))
         inside = (time_s >= self._from_s) & (time_s <= self._to_s)
         if not inside.any():
             return
@@ -304,8 +306,9 @@ class _Reader:
 
     def finish(self) -> Traces:
         if not self._rows:
+            there = f"they last {self._end_s:.2f} s" if self._zero_ns >= 0 else "there is none"
             raise BagRefusedError(
-                f"{self._bag.name} has no whole message of {self._info.name} in that time"
+                f"{self._bag.name} has no whole message of {self._info.name} in that time; {there}"
             )
         rows: Mapping[str, NDArray[Any]] = {k: np.concatenate(v) for k, v in self._rows.items()}
         heat = self._health

@@ -139,21 +139,19 @@ def open_view(folder: Path) -> DatasetView:
         provenance = json.loads((folder / "meta/provenance.json").read_text(encoding="utf-8"))
         files = sorted((folder / "meta/episodes").glob("chunk-*/file-*.parquet"))
         tables = [pq.read_table(path, columns=_there(path)) for path in files]
-        episodes = [row for table in tables for row in table.to_pylist()]
-    except (OSError, ValueError, pa.ArrowException) as error:
+        return DatasetView(
+            name=folder.name,
+            rate_hz=int(info["fps"]),
+            episodes=[_episode(row) for table in tables for row in table.to_pylist()],
+            bags=provenance["bags"],
+            rejected=provenance["rejected"],
+            converter=str(provenance["converter"]),
+            config_hash=str(provenance["config_hash"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise DatasetError(
             f"{folder} is no dataset of dexndm convert ({error}); give the folder that --out named"
         ) from error
-    bags = provenance["bags"]
-    return DatasetView(
-        name=folder.name,
-        rate_hz=int(info["fps"]),
-        episodes=[_episode(row) for row in episodes],
-        bags=bags,
-        rejected=provenance.get("rejected", []),
-        converter=str(provenance.get("converter", "")),
-        config_hash=str(provenance.get("config_hash", "")),
-    )
 
 
 _WANTED = (

@@ -218,6 +218,14 @@ def test_salvage_never_overwrites(capsys, night, tmp_path) -> None:
     assert status == 2 and "exists already" in err
 
 
+def test_plot_says_how_long_a_bag_is_and_where_it_cannot_write(capsys, night, tmp_path) -> None:
+    status, _, err = run(capsys, "plot", night[0].path, "--start", "100")
+    assert status == 2 and "in that time; they last 3." in err
+    picture = tmp_path / "nowhere" / "p.png"
+    status, _, err = run(capsys, "plot", night[0].path, "--joints", "0", "--out", picture)
+    assert status == 2 and f"{picture}: No such file or directory" in err
+
+
 def test_joints_by_name_beginning_and_number() -> None:
     assert select_joints([], JOINT_NAMES) == list(range(16))
     assert select_joints(["thumb", "3", "index_pip", "3"], JOINT_NAMES) == [12, 13, 14, 15, 3, 2]

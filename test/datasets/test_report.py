@@ -161,3 +161,22 @@ def test_torn_data_file_is_named(dataset, tmp_path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(DatasetError, match=r"file-000\.parquet cannot be read"):
         write_report(tmp_path / "d")
+
+
+@pytest.mark.parametrize("kind", ["policy", "none valid"])
+def test_datasets_of_one_kind_or_of_no_use_get_a_report_too(tmp_path, kind) -> None:
+    episodes = [answering_episode(str(k), seed=k, kind="policy", started_ns=NIGHT_NS) for k in range(2)]  # fmt: skip
+    if kind == "none valid":
+        for each in episodes:
+            each.columns["valid"][...] = False
+            each.columns["flags"][...] = RowFlag.NO_STATE
+            each.columns["observation.state"][...] = np.nan
+    add_bags(tmp_path / "d", [bag_of("runs", episodes)], report=write_report)
+    numbers, page = read(tmp_path / "d"), (tmp_path / "d/report.html").read_text()
+    views = numbers["histories"]["views"]
+    if kind == "policy":
+        assert len(views) == 17 and views[0]["task"] and views[0]["collected"] is None
+        assert "Histories of ten ticks" in page
+    else:
+        assert numbers["totals"]["valid"] == 0 and not views
+        assert numbers["joints"][0]["range_share"] is None and "0 % of the rows are valid" in page
