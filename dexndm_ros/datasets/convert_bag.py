@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,15 @@ __all__ = ["BagRefusedError", "convert_bag"]
 _IDENTITY_FACTS = ("session", "host", "software", "commit", "campaign", "orientation", "hand_load")
 
 
-def convert_bag(path: Path, config: ConvertConfig) -> BagResult:
+def convert_bag(
+    path: Path, config: ConvertConfig, keep: Callable[[Episode], Episode] = lambda episode: episode
+) -> BagResult:
     """Read a bag, whole or torn, and make episodes of it.
 
     Args:
         path: a rosbag2 folder, or a storage file.
         config: how.
+        keep: gets every episode as it is finished, and may put its columns elsewhere; see ``spill``.
 
     Returns:
         Its episodes, dropped ones too (without rows), and everything that was found.
@@ -62,9 +65,11 @@ def convert_bag(path: Path, config: ConvertConfig) -> BagResult:
     for stretch in streams.stretches():
         tables = foreign_tables(stretch, config.mapping, bag.name)
         if pending is not None:
-            episodes += _episodes(assembler.feed(pending, last=False), bag, config, len(episodes))
+            cuts = assembler.feed(pending, last=False)
+            episodes += map(keep, _episodes(cuts, bag, config, len(episodes)))
         pending = tables
-    episodes += _episodes(assembler.feed(pending or {}, last=True), bag, config, len(episodes))
+    cuts = assembler.feed(pending or {}, last=True)
+    episodes += map(keep, _episodes(cuts, bag, config, len(episodes)))
     findings = list(bag_findings(bag, streams.loss, streams.bad))
     if not episodes:
         findings.append(

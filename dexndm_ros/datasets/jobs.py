@@ -14,7 +14,9 @@ from pathlib import Path
 from dexndm_ros.bags.open import open_bag
 from dexndm_ros.datasets.config import ConvertConfig
 from dexndm_ros.datasets.convert_bag import convert_bag
+from dexndm_ros.datasets.errors import DatasetWriteError
 from dexndm_ros.datasets.part import part_name, write_part
+from dexndm_ros.datasets.spill import Spill
 
 __all__ = ["BagDone", "BagTask", "bag_job"]
 
@@ -59,22 +61,29 @@ def bag_job(task: BagTask) -> BagDone:
     Raises:
         DatasetWriteError: the part cannot be written; no other bag's could.
     """
-    try:
-        if task.known:
-            # Reading it as bytes is many times faster than converting it again for nothing.
-            sha256 = open_bag(task.path).sha256()
-            if sha256 in task.known:
-                return BagDone(sha256, known=True)
-        result = convert_bag(task.path, task.config)
-    except MemoryError:
-        return BagDone(failure="it needs more memory than there is; use fewer --jobs")
-    except Exception as error:
-        ours = any(kind.__module__.startswith("dexndm_ros") for kind in type(error).__mro__)
-        if ours or isinstance(error, OSError):
-            return BagDone(failure=str(error))
-        return BagDone(
-            failure=f"a defect of the converter: {type(error).__name__}: {error}",
-            trace="".join(traceback.format_exception(error)),
-        )
-    write_part(task.parts / part_name(result.sha256), result)
+    with Spill(task.parts) as spill:
+        try:
+            if task.known:
+                # Reading it as bytes is many times faster than converting it again for nothing.
+                sha256 = open_bag(task.path).sha256()
+                if sha256 in task.known:
+                    return BagDone(sha256, known=True)
+            result = convert_bag(task.path, task.config, spill.keep)
+        except DatasetWriteError:
+            raise
+        except MemoryError:
+            return BagDone(failure="it needs more memory than there is; use fewer --jobs")
+        except Exception as error:
+            return _failure(error)
+        write_part(task.parts / part_name(result.sha256), result)
     return BagDone(result.sha256)
+
+
+def _failure(error: Exception) -> BagDone:
+    ours = any(kind.__module__.startswith("dexndm_ros") for kind in type(error).__mro__)
+    if ours or isinstance(error, OSError):
+        return BagDone(failure=str(error))
+    return BagDone(
+        failure=f"a defect of the converter: {type(error).__name__}: {error}",
+        trace="".join(traceback.format_exception(error)),
+    )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -267,9 +267,19 @@ class Streams:
         whole = found.rows
         stamps: NDArray[np.int64] = found.pop("header.stamp", batch.publish_ns[whole])
         table: Table = {"stamp_ns": stamps, "log_ns": batch.log_ns[whole], **found}
+        if role == "joints":
+            table = {**table, "name": _each_row(found["name"], len(stamps))}
         if role == "state":
             table = {**table, "publication": batch.sequence[whole]}
         return _sixteen(table) if role == "command" else table
+
+
+def _each_row(names: Sequence[tuple[str, ...]], count: int) -> NDArray[np.object_]:
+    """Names of every message; where all are the same, the reader gives them once."""
+    column = np.empty(count, dtype=object)
+    for k in range(count):
+        column[k] = names[k if len(names) > 1 else 0]
+    return column
 
 
 def _sixteen(commands: Table) -> Table:
