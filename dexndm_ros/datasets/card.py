@@ -101,7 +101,9 @@ def _body(whole: Existing, rate_hz: int) -> Iterator[str]:
     yield "from lerobot.datasets.lerobot_dataset import LeRobotDataset"
     yield 'dataset = LeRobotDataset("local", root="PATH")\n'
     yield "import pyarrow.dataset"
-    yield 'table = pyarrow.dataset.dataset("PATH/data").to_table(columns=["observation.state", "action", "valid"])'
+    yield 'table = pyarrow.dataset.dataset("PATH/data").to_table(columns=["observation.state", "action", "valid"])\n'
+    yield "from dexndm_ros.datasets.windows import WindowDataset  # for training: windows, straight from the files"
+    yield 'batches = WindowDataset("PATH", length=10, episodes="train").batches(4096, epoch=0)'
     yield "```\n"
     yield "Leave rows out whose `valid` is false; `flags` says why they are not."
     yield "`meta/episodes` has campaign, orientation, trajectory, seed and error figures of each episode.\n"
@@ -150,7 +152,7 @@ def _body(whole: Existing, rate_hz: int) -> Iterator[str]:
     yield "## Maintenance\n"
     yield (
         "`dexndm convert BAGS --out PATH` adds recordings: known ones are left out, data files that are there do not "
-        "change. The recordings are the archive; this dataset can be made again from them, byte for byte."
+        "change. The recordings are the archive: this dataset can be made again from them."
     )
 
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from dexndm_ros.datasets import dataset_plan, store
 from dexndm_ros.datasets.config import ConvertConfig, Limits
 from dexndm_ros.datasets.episode import Finding
 from dexndm_ros.datasets.errors import DatasetError, DatasetWriteError
+from dexndm_ros.datasets.features import FEATURES, OWN_FEATURES, RowFlag
 from dexndm_ros.datasets.provenance import read_existing
 from dexndm_ros.datasets.store import Building
 from dexndm_ros.replay.lock import LockedError
@@ -204,6 +206,18 @@ def test_what_people_put_there_stays(tmp_path) -> None:
     card.write_text("mine alone")
     add_bags(dataset, FEW)
     assert card.read_text() == "mine alone"
+
+
+def test_the_card_names_every_column_and_flag(tmp_path) -> None:
+    add_bags(tmp_path / "set", FEW[:1])
+    text = (tmp_path / "set/README.md").read_text()
+    header = yaml.safe_load(text.split("---")[1])
+    assert header["license"] == "unknown" and "LeRobot" in header["tags"]
+    for name in [*(each.name for each in FEATURES), *OWN_FEATURES]:
+        assert f"| `{name}` |" in text
+    for flag in RowFlag:
+        bad = "not valid" in text.split(f"- {flag.value}: ")[1].split("\n")[0]
+        assert bad == bool(flag & RowFlag.INVALID)
 
 
 def test_a_dataset_behind_a_link_grows_in_its_place(tmp_path) -> None:
