@@ -10,7 +10,7 @@ import numpy as np
 
 from dexndm_ros.sim.worlds import World
 
-__all__ = ["Randomisation", "draw_worlds"]
+__all__ = ["OBJECTS_ONLY", "Randomisation", "draw_worlds"]
 
 Range = tuple[float, float]
 
@@ -36,6 +36,10 @@ class Randomisation:
     kp_scale: Range = (0.8, 1.25)
     kd_scale: Range = (0.8, 1.25)
     joint_gain_spread: float = 0.05
+
+
+OBJECTS_ONLY = Randomisation(kp_scale=(1.0, 1.0), kd_scale=(1.0, 1.0), joint_gain_spread=0.0)
+"""Draws the object and leaves the hand as the world file has it: one hand, many objects."""
 
 
 def draw_worlds(base: World, count: int, ranges: Randomisation | None, seed: int) -> list[World]:

@@ -25,15 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dexndm_ros.hand.joints import JOINT_NAMES, LOWER_RAD, UPPER_RAD
-from dexndm_ros.paths import policy_path
+from dexndm_ros.paths import PathError, policy_path
 from dexndm_ros.policy.controller import load_policy
 from dexndm_ros.policy.spec import Seat
 from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.env import EnvConfig, RotationEnv, StepResult
 from dexndm_ros.sim.grasps import GraspConfig, make_grasps
-from dexndm_ros.sim.randomise import Randomisation, draw_worlds
-from dexndm_ros.sim.worlds import World
+from dexndm_ros.sim.randomise import OBJECTS_ONLY, Randomisation, draw_worlds
+from dexndm_ros.sim.worlds import World, WorldError
 from dexndm_ros.training.progress import Progress, commit_id
 
 __all__ = ["Episodes", "evaluate", "main", "open_controller"]
@@ -231,7 +231,7 @@ def survival_by_third(worlds: Sequence[World], episodes: Episodes) -> dict[str, 
             for third in np.array_split(np.argsort(values), 3)
         ]
         for name, values in drawn.items()
-        if len(worlds) >= 3
+        if len(worlds) >= 3 and np.ptp(values) > 0
     }
 
 
@@ -252,12 +252,18 @@ def table(results: Sequence[dict[str, Any]]) -> str:
             f"{cells[0]:>24}{cells[1]:>18}{cells[2]:>18}{cells[3]:>20}"
         )
     first = results[0]
+    world, seeds = first["world"], [row["seed"] for row in first["seeds"]]
     lines.append(
-        f"{first['episodes']} episodes a seed, seeds {[row['seed'] for row in first['seeds']]}, "
-        f"physics {first['world']['physics']}, "
-        f"{'randomised' if first['randomisation'] else 'not randomised'}, {first['machine']}"
+        f"world {world['name']}, {first['episodes']} episodes a seed, seeds {seeds}, "
+        f"physics {world['physics']}, {_drawn(first['randomisation'])}, {first['machine']}"
     )
     return "\n".join(lines)
+
+
+def _drawn(ranges: dict[str, Any] | None) -> str:
+    if ranges is None:
+        return "not randomised"
+    return "objects drawn" if ranges == dataclasses.asdict(OBJECTS_ONLY) else "randomised"
 
 
 def plot(results: Sequence[dict[str, Any]], path: Path) -> None:
@@ -299,7 +305,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--episodes", type=int, default=256)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--physics", default="ref", choices=["fast", "ref"])
-    parser.add_argument("--no-randomise", action="store_true", help="the world file as it is")
+    drawn = parser.add_mutually_exclusive_group()
+    drawn.add_argument("--no-randomise", action="store_true", help="the world file as it is")
+    drawn.add_argument(
+        "--keep-hand", action="store_true", help="draw objects only; the hand is the world file's"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--report", type=Path, help="JSON file to write")
     parser.add_argument("--plot", type=Path, help="PNG file to write")
@@ -312,7 +322,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.episodes < 1:
         print("--episodes must be at least 1", file=sys.stderr)
         return 2
-    base = World.load(arguments.world)
+    try:
+        base = World.load(arguments.world)
+        if base.object.kind == "none":
+            raise WorldError(f"world {base.name!r} has no object to turn; use one with an object")
+    except (WorldError, PathError) as error:
+        print(f"dexndm evaluate: {error}", file=sys.stderr)
+        return 2
+    ranges = OBJECTS_ONLY if arguments.keep_hand else Randomisation()
     results = []
     for wrist in (arguments.wrist or base.wrist).split(","):
         for axis in arguments.axis.split(","):
@@ -324,7 +341,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     axis,
                     arguments.episodes,
                     [int(seed) for seed in arguments.seeds.split(",")],
-                    None if arguments.no_randomise else Randomisation(),
+                    None if arguments.no_randomise else ranges,
                     arguments.residual,
                     threads=arguments.threads,
                 )

@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 
 from dexndm_ros.hand.description import LINKS
 from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, LOWER_RAD, UPPER_RAD
+from dexndm_ros.hand.units import per_joint_gains, rad_from_ticks, ticks_from_rad
 from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.gap import GapConfig, ServoGap
+from dexndm_ros.sim.motors import MotorBankConfig
 from dexndm_ros.sim.plant import MujocoPlant
 from dexndm_ros.sim.scene import build_model
 from dexndm_ros.sim.worlds import ObjectConfig, World, WorldError
+from support.emulated import EmulatedHand
 
 FREE = World(physics="ref", object=ObjectConfig(kind="none"))
 EVERYTHING = GapConfig(
@@ -143,6 +146,29 @@ def test_training_and_the_virtual_hand_are_the_same_hand(gap):
     np.testing.assert_allclose(batch[:, 0], hand, atol=1e-6)
     coarse, _ = in_batch([dataclasses.replace(world, physics="fast")], targets)
     assert np.abs(coarse - batch).mean() < 0.003
+
+
+def test_behind_registers_it_is_still_the_same_hand():
+    """Goals through the bus, gains through true_gains; a hand switched off is limp, gap or not."""
+    world = dataclasses.replace(World.load("twin"), object=FREE.object, wrist="palm_down")
+    model = build_model(world)
+    plant = MujocoPlant(model, mujoco.MjData(model), world.gap)
+    hand = EmulatedHand(plant=plant, bank_options={"true_gains": world.servo.true_gains})
+    hand.switch_on()
+    for gain, value in (("position_p_gain", 800), ("position_d_gain", 200)):
+        hand.sync_write(gain, dict(enumerate(per_joint_gains(value).tolist())))
+    batch = HandBatch([world])
+    batch.set_state(np.array([0]), np.zeros((1, 16)))
+    for target in walk():
+        ticks = ticks_from_rad(0.5 * target)
+        hand.sync_write("goal_position", dict(enumerate(ticks.tolist())))
+        hand.run(0.05)
+        batch.step(rad_from_ticks(ticks)[None])
+        np.testing.assert_allclose(plant.position_rad, batch.q[0], atol=1e-6)
+    hand.sync_write("torque_enable", dict.fromkeys(range(16), 0))
+    hand.run(0.5)
+    assert np.abs(plant.torque_nm).max() <= MotorBankConfig().gear_friction_nm + 1e-12
+    assert np.isfinite(plant.position_rad).all()
 
 
 def test_no_gap_is_the_same_bytes_alone_and_beside_others():
