@@ -107,8 +107,12 @@ def find(path: Path, report: Report) -> Found:
     if path.is_file():
         kind_of(path)
         information = _read(path.parent / FILE_NAME, report)
-        if path.name not in (Path(each).name for each in _named(information)):
+        named = [Path(each).name for each in _named(information)]
+        if path.name not in named:
             information = Information()  # another bag's
+        elif len(named) > 1:  # its counts are of all the files
+            head = {key: information.head.get(key) for key in ("version", _CUSTOM)}
+            information = Information("", head)
         return Found(path.parent, (path,), information)
     if not path.is_dir():
         raise BagError(

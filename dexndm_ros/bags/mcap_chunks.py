@@ -77,7 +77,9 @@ def unpack(pieces: Sequence[Piece], note: Note) -> Stretch:
         try:
             filled = _fill(piece, buffer[at : at + size])
         except (ValueError, RuntimeError, MemoryError, zstandard.ZstdError) as error:
-            note("chunk", piece.offset, piece.offset + len(piece.data), f"a damaged chunk: {error}")
+            count = sum(map(len, piece.entries)) // 16
+            what = f"a damaged chunk of {count} messages" if count else "a damaged chunk"
+            note("chunk", piece.offset, piece.offset + len(piece.data), f"{what}: {error}")
             doubtful += _definitions(piece)
         else:
             good.append((piece, at, at + filled))

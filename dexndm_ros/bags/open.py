@@ -132,8 +132,11 @@ class Bag:
                     if good := {k: v for k, v in plain.items() if self._same_type(v, file.name)}:
                         read.update({topic: len(batch.begin) for topic, batch in good.items()})
                         yield good
-            except (BagError, OSError) as error:
-                self._report(Damage(file.name, "frame", 0, f"it could not be read on: {error}"))
+            except (
+                Exception
+            ) as error:  # whatever bytes provoke: the other files are still to be read
+                words = str(error) if isinstance(error, BagError | OSError) else repr(error)
+                self._report(Damage(file.name, "frame", 0, f"it could not be read on: {words}"))
 
         for topic, info in self.topics.items():
             if (wanted is None or topic in wanted) and read[topic] < info.count:
@@ -177,7 +180,8 @@ class Bag:
             counted = not self._found.information.text
             return SqliteReader(place, file.name, self._report, counted, keep)
         self._source = source = Source(place, peek, keep)
-        return McapReader(source, file.name, self._report, not self._found.information.text)
+        alone = not self._found.information.text
+        return McapReader(source, file.name, self._report, alone)
 
     def _report(self, damage: Damage) -> None:
         if damage not in self.damage:

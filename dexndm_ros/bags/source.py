@@ -48,18 +48,19 @@ class Source:
         if begin >= self.base and end <= self.base + len(self.view):
             return
         length = max(end - begin, min(self._window, self.size - begin))
-        block = bytearray(length)
-        view = memoryview(block)
-        filled = 0
+        parts: list[bytes] = []
+        left = length
         with self.path.open("rb", buffering=0) as file:
             file.seek(begin)
-            while filled < length:
-                count = file.readinto(view[filled:])
-                if not count:
-                    self.size = begin + filled  # the file became shorter while it was read
+            while left:
+                part = file.read(left)
+                if not part:
+                    self.size = begin + length - left  # the file became shorter while it was read
                     break
-                filled += count
-        self.base, self.view = begin, view[:filled].toreadonly()
+                parts.append(part)
+                left -= len(part)
+        block = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.base, self.view = begin, memoryview(block)
 
     def at(self, begin: int, length: int) -> memoryview:
         """Bytes from an offset on; fewer at the end of the file, none behind it."""

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -111,6 +114,8 @@ class SqliteReader:
         mode, left = "mode=ro&immutable=1", True
         if log.exists() and log.stat().st_size:
             mode, left = "mode=ro", memory.exists()
+            if not left and not os.access(self._path.parent, os.W_OK):
+                self._move(log)  # SQLite cannot read a log where it cannot make a file
         where = f"file:{quote(str(self._path.resolve()))}?{mode}"
         try:
             with closing(sqlite3.connect(where, uri=True)) as database:
@@ -119,6 +124,13 @@ class SqliteReader:
             if not left:
                 with suppress(OSError):
                     memory.unlink(missing_ok=True)
+
+    def _move(self, log: Path) -> None:
+        """Read a copy of the file and its log from now on."""
+        self._keep = folder = tempfile.TemporaryDirectory(prefix="dexndm_bag_")
+        for each in (log, self._path):
+            shutil.copyfile(each, Path(folder.name) / each.name)
+        self._path = Path(folder.name) / self._path.name
 
     def _is_bag(self) -> bool:
         with suppress(sqlite3.Error), self._database() as database:

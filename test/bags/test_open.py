@@ -108,6 +108,15 @@ def test_split_bags_in_their_order(tmp_path, information):
     assert bag.sha256() == hashlib.sha256(b"".join(f.read_bytes() for f in bag.files)).hexdigest()
 
 
+def test_one_file_of_a_split_bag(tmp_path):
+    folder, _ = split(tmp_path)
+    bag = open_bag(folder / "night_4.mcap")
+    assert contents(bag) == list(stream(10))
+    assert bag.topics[STATE.name].count == 10
+    assert bag.custom_data["seed"] == "8"
+    assert not any("messages" in damage.text for damage in bag.damage)
+
+
 def test_compressed_splits(tmp_path):
     folder, _ = split(tmp_path)
     for file in folder.glob("*.mcap"):
