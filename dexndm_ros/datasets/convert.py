@@ -214,9 +214,10 @@ class _Work:
                 self._progress.step(bag.bytes)
             else:
                 todo.append(bag)
-        todo.sort(
-            key=lambda bag: -bag.bytes
-        )  # a big one at the end would keep one core busy and the others idle
+        if before := len(plan.bags) - len(todo):
+            self._progress.say(f"{before} of {len(plan.bags)} bags were done by an earlier run")
+        # A big one at the end would keep one core busy and the others idle.
+        todo.sort(key=lambda bag: -bag.bytes)
         by_size: dict[int, list[str]] = {}
         for sha256, count in self._known.items():
             by_size.setdefault(count, []).append(sha256)

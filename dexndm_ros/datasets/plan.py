@@ -202,9 +202,12 @@ class _Found:
         place = path.resolve()
         digest = hashlib.sha256(str(place).encode())
         size = 0
-        for file in [*files, *([path / FILE_NAME] if (path / FILE_NAME).is_file() else [])]:
+        beside = [
+            file.with_name(file.name + "-wal") for file in files
+        ]  # of a database that was not closed
+        for file in [*files, *(each for each in [path / FILE_NAME, *beside] if each.is_file())]:
             stat = file.stat()
-            size += stat.st_size if file.name != FILE_NAME else 0
+            size += stat.st_size if file in files else 0
             digest.update(f"\0{file.name}\0{stat.st_size}\0{stat.st_mtime_ns}".encode())
         self.bags[place] = PlannedBag(place, size, digest.hexdigest(), put_aside)
 

@@ -265,6 +265,7 @@ def test_a_killed_run_leaves_the_dataset_and_the_next_one_goes_on(night, tmp_pat
     assert len(again) <= 1
     status, said = convert(others, night, "--out", dataset)
     assert status == 1, said
+    assert "7 of 7 bags were done by an earlier run" in said
     assert "7 new bags" in said
     assert rows(dataset) == 4 * 400 + 3 * STEPS
     whole = tmp_path / "whole" / "set"
