@@ -8,6 +8,7 @@ import ctypes
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -115,6 +116,8 @@ def sync_tree(folder: Path) -> None:
     """Wait until all files in a folder and below, and their names, are on the disk."""
     for where, _, files in os.walk(folder):
         for name in files:
-            with (Path(where) / name).open("rb") as file:
-                os.fsync(file.fileno())
+            path = Path(where) / name
+            if stat.S_ISREG(path.lstat().st_mode):
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
         sync_folder(Path(where))

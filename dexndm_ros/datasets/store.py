@@ -94,7 +94,7 @@ class Building:
         if not name:
             raise DatasetError(f"{dataset} cannot be the folder of a dataset: give it a name")
         self.folder = beside / f".{name}.building"
-        self._old = beside / f".{name}.old"
+        self._old = self.folder / "old"
         with refused(self.dataset):
             beside.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(beside / f".{name}.lock", str(self.dataset), "dexndm convert")
@@ -225,14 +225,14 @@ class Building:
         """Links to all files of the old dataset that stay, also to those that a person put there."""
         if not self.dataset.is_dir():
             return
-        for where, folders, files in os.walk(self.dataset):
+        for where, folders, files in os.walk(self.dataset, onerror=_raise):
             inside = Path(where).relative_to(self.dataset)
+            (new / inside).mkdir(parents=True, exist_ok=True)
             for name in [each for each in folders if (Path(where) / each).is_symlink()] + files:
                 source = Path(where) / name
                 if (inside / name).as_posix() in _REWRITTEN:
                     continue
                 if source.is_symlink():
-                    (new / inside).mkdir(parents=True, exist_ok=True)
                     (new / inside / name).symlink_to(source.readlink())
                 else:
                     link(source, new / inside / name)
@@ -284,3 +284,8 @@ class Building:
             shutil.rmtree(self._old)
         else:
             self._old.rename(self.dataset)
+
+
+def _raise(error: OSError) -> None:
+    """A folder that cannot be read cannot be carried over either."""
+    raise error

@@ -195,6 +195,8 @@ def test_what_people_put_there_stays(tmp_path) -> None:
     (dataset / "notes").mkdir()
     (dataset / "notes/monday.txt").write_text("warm")
     (dataset / "latest").symlink_to("notes")
+    (dataset / "gone").symlink_to("nowhere")
+    (dataset / "empty").mkdir()
     add_bags(dataset, FEW[:2], report=lambda folder: (folder / "report.html").write_text("two"))
     assert "license: mit" in card.read_text() and "Thumb was loose." in card.read_text()
     assert "2 episodes" in card.read_text()
@@ -202,6 +204,7 @@ def test_what_people_put_there_stays(tmp_path) -> None:
     assert (dataset / "latest/monday.txt").read_text() == "warm" and (
         dataset / "latest"
     ).is_symlink()
+    assert (dataset / "gone").is_symlink() and (dataset / "empty").is_dir()
     assert (dataset / "report.html").read_text() == "two"
     card.write_text("mine alone")
     add_bags(dataset, FEW)
@@ -253,15 +256,17 @@ def test_without_an_exchange_of_names_two_renames_do_it(tmp_path, monkeypatch) -
     add_bags(tmp_path / "set", FEW[:1])
     add_bags(tmp_path / "set", FEW)
     assert read_existing(tmp_path / "set").episodes == 4
-    assert not (tmp_path / ".set.old").exists()
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["set"]
 
 
 def test_a_death_between_the_two_renames_is_put_right(tmp_path) -> None:
-    dataset, aside = tmp_path / "set", tmp_path / ".set.old"
+    dataset, aside = tmp_path / "set", tmp_path / ".set.building/old"
     add_bags(dataset, FEW[:2])
+    aside.parent.mkdir()
     dataset.rename(aside)
     assert add_bags(dataset, FEW[:3]).episodes == 3  # the two were not lost
     assert not aside.exists()
+    aside.parent.mkdir()
     shutil.copytree(dataset, aside)  # the new one has its name already
     add_bags(dataset, FEW)
     assert read_existing(dataset).episodes == 4 and not aside.exists()
@@ -352,4 +357,4 @@ def test_killed_anywhere_the_dataset_is_the_old_or_the_new_one(tmp_path, how) ->
             assert tree(dataset) in (old, new)
         add_bags(dataset, FEW)
         assert tree(dataset) == new
-        assert not (tmp_path / f".{after}.old").exists()
+        assert not (tmp_path / f".{after}.building").exists()
