@@ -16,7 +16,7 @@ __all__ = ["decompress_file", "inflate"]
 
 _BLOCK_BYTES = 1024 * 1024
 _MAX_MESSAGE_BYTES = 1 << 30
-_MAGIC = np.frombuffer(b"\x28\xb5\x2f\xfd", np.uint8)
+_MAGIC = b"\x28\xb5\x2f\xfd"
 
 Report = Callable[[Damage], None]
 
@@ -62,7 +62,7 @@ def decompress_file(path: Path, report: Report) -> tuple[Path, object]:
 
 def inflate(found: Mapping[str, RawBatch], file: str, report: Report) -> dict[str, RawBatch]:
     """Messages that were compressed one by one, decompressed; a stretch without such messages as it is."""
-    if not any(_packed(batch).any() for batch in found.values()):
+    if not any(_packed(batch) for batch in found.values() if len(batch.begin)):
         return dict(found)
     order = sorted(
         (int(begin), topic, row)
@@ -76,7 +76,7 @@ def inflate(found: Mapping[str, RawBatch], file: str, report: Report) -> dict[st
     at = wrong = lost = 0
     for _, topic, row in order:
         data = found[topic].data(row)
-        if data[:4] == _MAGIC.tobytes():
+        if data[:4] == _MAGIC:
             try:
                 data = decoder.decompress(data, max_output_size=_MAX_MESSAGE_BYTES)
             except (zstandard.ZstdError, MemoryError):
@@ -99,10 +99,7 @@ def inflate(found: Mapping[str, RawBatch], file: str, report: Report) -> dict[st
     return plain
 
 
-def _packed(batch: RawBatch) -> np.ndarray:
-    """Whether the first and the last message begin as zstd does; CDR never does."""
-    ends = [row for row in (0, len(batch.begin) - 1) if row >= 0 and batch.size[row] >= 4]
-    return np.array(
-        [(batch.buffer[batch.begin[row] : batch.begin[row] + 4] == _MAGIC).all() for row in ends],
-        bool,
-    )
+def _packed(batch: RawBatch) -> bool:
+    """Whether the first message begins as zstd does; CDR begins with 0."""
+    begin, size = int(batch.begin[0]), int(batch.size[0])
+    return size >= len(_MAGIC) and batch.buffer[begin : begin + len(_MAGIC)].tobytes() == _MAGIC

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,16 @@ from rosbags.typesys import get_types_from_idl, get_types_from_msg
 
 from dexndm_ros.recording.definitions import DefinitionError, definition
 
-__all__ = ["ColumnError", "Layout", "Leaf", "fields_of", "trace", "trace_blank", "types_of"]
+__all__ = [
+    "ColumnError",
+    "Layout",
+    "Leaf",
+    "fields_of",
+    "is_idl",
+    "trace",
+    "trace_blank",
+    "types_of",
+]
 
 _CLOCKS = ("builtin_interfaces/msg/Time", "builtin_interfaces/msg/Duration")
 _DTYPES = {
@@ -23,6 +33,9 @@ _DTYPES = {
     "int32": "i4", "uint32": "u4", "int64": "i8", "uint64": "u8", "float32": "f4", "float64": "f8",
 }  # fmt: skip
 
+_IDL_LINE = "=" * 80 + "\n"
+_IDL_PART = f"{_IDL_LINE}IDL: "
+_IDL_MODULE = re.compile(r"^\s*module\s+\w+\s*\{", re.MULTILINE)
 _BLANK_BYTES = 1 << 20
 
 Fields = list[tuple[str, tuple[Nodetype, Any]]]
@@ -85,10 +98,10 @@ def types_of(text: str, name: str) -> Types:
     try:
         if not text:
             text = definition(name).text
-        if "IDL: " in text[:200] or ("module " in text[:2000] and "struct " in text):
-            types = get_types_from_idl(text)
-        else:
-            types = get_types_from_msg(text, name)
+        types: dict[str, Any] = {}
+        for part in _idl_parts(text) if is_idl(text) else ():
+            types.update(get_types_from_idl(part))
+        types = types or dict(get_types_from_msg(text, name))
     except DefinitionError as error:
         raise ColumnError(f"the bag does not define {name}, and {error}") from error
     except Exception as error:  # its parser raises what it likes
@@ -96,6 +109,18 @@ def types_of(text: str, name: str) -> Types:
     if name not in types:
         raise ColumnError(f"the bag's definition of {name} defines only {', '.join(types)}")
     return types
+
+
+def is_idl(text: str) -> bool:
+    """Whether a definition is IDL ("ros2idl") and not .msg text ("ros2msg")."""
+    return text.startswith(_IDL_PART) or _IDL_MODULE.search(text) is not None
+
+
+def _idl_parts(text: str) -> list[str]:
+    """The files that rosbag2 puts into one text, each behind a line with its name."""
+    if not text.startswith(_IDL_PART):
+        return [text]
+    return [part.partition("\n")[2] for part in text.split(_IDL_LINE)[1:]]
 
 
 def fields_of(types: Types, name: str) -> Fields:

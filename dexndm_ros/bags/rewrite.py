@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mcap.writer import CompressionType, IndexType, Writer
 
+from dexndm_ros.bags.layout import is_idl
 from dexndm_ros.bags.open import Bag
 from dexndm_ros.bags.types import BagError, Damage, RawBatch, TopicInfo
 from dexndm_ros.recording.check import BEGIN_RECORD, END_RECORD
@@ -149,7 +150,9 @@ def _copy(
     for topic, batch in found.items():
         if topic not in channels:
             info = bag.topics.get(topic) or TopicInfo(topic, batch.type)
-            schema = writer.register_schema(info.type, "ros2msg", _definition(info).encode())
+            text = _definition(info)
+            encoding = "ros2idl" if is_idl(text) else "ros2msg"
+            schema = writer.register_schema(info.type, encoding, text.encode())
             words = {
                 "offered_qos_profiles": info.qos_text,
                 "topic_type_hash": info.type_hash,

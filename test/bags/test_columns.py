@@ -224,6 +224,24 @@ def test_definitions_that_cannot_be_had():
         columns(batch, "float64 [x", ["x"])
 
 
+def test_definitions_in_idl():
+    line = "=" * 80 + "\n"
+    inner = "module acme_msgs { module msg { struct Pair { double left; double right; }; }; };\n"
+    outer = (
+        "module acme_msgs { module msg { struct Grip { uint64 seq; acme_msgs::msg::Pair pair; "
+        "double force[3]; sequence<string> names; }; }; };\n"
+    )
+    raw = b"\x00\x01\x00\x00" + np.array([7], "<u8").tobytes() + np.arange(5.0).tobytes() + bytes(4)
+    batch = batch_of("acme_msgs/msg/Grip", [raw])
+    for text in (
+        f"{line}IDL: acme_msgs/msg/Grip\n{outer}{line}IDL: acme_msgs/msg/Pair\n{inner}",
+        inner + outer,
+    ):
+        found = columns(batch, text, ["seq", "pair", "force", "names"])
+        assert (found["seq"].tolist(), found["names"]) == ([7], [()])
+        assert (found["pair"].tolist(), found["force"].tolist()) == ([[0, 1]], [[2, 3, 4]])
+
+
 def test_the_bags_own_definition_counts():
     """Older messages have fewer fields than today's."""
     batch = batch_of("dexndm_msgs/msg/HandCommand", [b"\x00\x01\x00\x00" + np.uint64(5).tobytes()])
