@@ -16,6 +16,7 @@ __all__ = ["GraphWatch"]
 _CURE = "end it, or play in a graph of its own (another ROS_DOMAIN_ID)"
 _UNKNOWN = "_NODE_NAME_UNKNOWN_"
 _PATIENCE_S, _LOOK_S = 0.5, 0.02
+_SETTLED_S = 0.5
 Name = tuple[str, str]
 
 
@@ -33,6 +34,23 @@ class GraphWatch:
         self._names = [publisher.topic_name for publisher in publishers]
         self._commands = commands
         self._me: Name = (node.get_namespace(), node.get_name())
+        self._seen, self._since_s = "", time.monotonic()
+
+    def settled(self) -> bool:
+        """Whether the graph has not changed for a while; ask often. Before that nobody knows who is there."""
+        nodes = sorted(self._node.get_node_names_and_namespaces())
+        seen = repr((nodes, sorted(self._node.get_topic_names_and_types())))
+        now_s = time.monotonic()
+        if seen != self._seen:
+            self._seen, self._since_s = seen, now_s
+        return now_s - self._since_s >= _SETTLED_S
+
+    def newcomer(self) -> str:
+        """As :meth:`trouble`, while somebody has just come: what it is shows only bit by bit."""
+        deadline_s = time.monotonic() + _PATIENCE_S
+        while not (found := self.trouble()) and time.monotonic() < deadline_s:
+            time.sleep(_LOOK_S)
+        return found
 
     def trouble(self) -> str:
         """Why nothing may be played now; '' = it may. A node that just comes is given a moment to say its name."""

@@ -43,11 +43,13 @@ from dexndm_ros.playback.timeline import Entry
 __all__ = ["PARAMETERS", "BagReplayNode", "main"]
 
 _LOOK_S = 0.2
+_UNSETTLED_S = 5.0
+"""A graph in which somebody always comes and goes is not waited for longer."""
 _SHOW_S = 0.1
 _REPORT_S = 1.0
 _SEEK_S = 5.0
-_ACKED_S = 3.0
-_MOVES_WITH_ALL = Duration(seconds=_ACKED_S)
+_ACKED_S = 1.0
+"""Listeners confirm up to 3 s later what they have had at once; a busy one needs less than this."""
 
 
 class BagReplayNode(Node):
@@ -157,7 +159,7 @@ class BagReplayNode(Node):
         listeners = publisher.get_subscription_count()
         if listeners == self._commands[topic]:
             return True
-        if trouble := self._watch.trouble():
+        if trouble := self._watch.newcomer():
             self._stand(trouble)
             return False
         self._commands[topic] = listeners
@@ -171,11 +173,15 @@ class BagReplayNode(Node):
         if runner is None or self._over:
             return
         if not self._started:
-            if time.monotonic() < self._due_s:
+            now_s = time.monotonic()
+            settled = self._watch.settled() or now_s > self._due_s + _UNSETTLED_S
+            if now_s < self._due_s or not settled:
                 return
             if trouble := self._watch.trouble():
                 self._failure = trouble
                 return
+            for topic in self._commands:
+                self._commands[topic] = self._outputs[topic].get_subscription_count()
             self._started = True
             runner.start()
         elif trouble := self._watch.trouble():
@@ -200,9 +206,11 @@ class BagReplayNode(Node):
             self._failure = f"playing ended: {runner.error}"
             return
         # What was published last is still on its way; a publisher that goes takes it along.
+        deadline_s = time.monotonic() + _ACKED_S
         for publisher in self._outputs.values():
+            left_s = max(0.0, deadline_s - time.monotonic())
             with contextlib.suppress(Exception):  # of a best effort publisher it cannot be known
-                publisher.wait_for_all_acked(_MOVES_WITH_ALL)
+                publisher.wait_for_all_acked(Duration(seconds=left_s))
         self._show()
         self._say(self._summary(runner.state()))
         if self.get_parameter("exit_at_end").value:
@@ -259,6 +267,8 @@ class BagReplayNode(Node):
             "commands_withheld": self._withheld,
             "damage": len(self._opened.bag.damage),
         }
+        for publisher in self._outputs.values():
+            values[f"listeners of {publisher.topic_name}"] = publisher.get_subscription_count()
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()
