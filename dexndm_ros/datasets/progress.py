@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from typing import Any, TextIO
 
 __all__ = ["Progress", "duration", "size"]
 
 _PLAIN_PERIOD_S = 10.0
+_COLUMNS = 100
 
 
 class Progress:
@@ -49,7 +51,7 @@ class Progress:
             form = None if unit else "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
             self._bar = tqdm(
                 total=total, unit=unit, unit_scale=True, desc=self._head(), file=self._stream, bar_format=form,
-                mininterval=0.2, smoothing=0.1, leave=True, dynamic_ncols=True,
+                mininterval=0.2, smoothing=0.1, leave=True, **self._width(),
             )  # fmt: skip
 
     def step(self, amount: int) -> None:
@@ -81,6 +83,14 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+    def _width(self) -> dict[str, Any]:
+        """A terminal that does not tell its size (a pipe of ssh, a container) would get no bar at all."""
+        try:
+            known = os.get_terminal_size(self._stream.fileno()).columns > 0
+        except (OSError, ValueError):
+            known = False
+        return {"dynamic_ncols": True} if known else {"ncols": _COLUMNS}
 
     def _head(self) -> str:
         return f"{self._what} {self._done}/{self._count}" if self._unit else self._what
