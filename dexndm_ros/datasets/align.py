@@ -95,6 +95,9 @@ def align(ticks: Ticks, states: Table, limits: Limits) -> Matched:
     unseen = numbered & (first < 0)
     proved = unseen & _passed_over(ticks, states)
     flags[proved] |= RowFlag.PASSED_OVER
+    unseen[-1:] = (
+        False  # a run that ends with its last command: nothing follows that could be missing
+    )
     flags[unseen & ~proved] |= RowFlag.GAP
     flags[first < 0] |= RowFlag.BY_TIME
     seen = _observed(ticks, states)

@@ -29,7 +29,10 @@ def bag_findings(bag: Bag, loss: Loss, bad: Mapping[str, int]) -> Iterator[Findi
         texts = "; ".join(str(each) for each in bag.damage[:3])
         more = f"; and {len(bag.damage) - 3} more" if len(bag.damage) > 3 else ""
         yield finding(
-            "damage", len(bag.damage), "flagged", f"{lost} bytes could not be used: {texts}{more}"
+            "damage",
+            len(bag.damage),
+            "flagged",
+            f"bytes that could not be used: {lost} ({texts}{more})",
         )
     if "session" in bag.custom_data and not all(key in bag.custom_data for key in LOSS_KEYS):
         yield finding(
@@ -37,7 +40,10 @@ def bag_findings(bag: Bag, loss: Loss, bad: Mapping[str, int]) -> Iterator[Findi
         )
     for topic, count in sorted(bad.items()):
         yield finding(
-            "bad_messages", count, "flagged", f"{count} messages of {topic} are none of its type"
+            "bad_messages",
+            count,
+            "flagged",
+            f"messages of {topic} that are none of its type: {count}",
         )
     yield from _lost(bag, loss)
 
@@ -52,14 +58,15 @@ def _lost(bag: Bag, loss: Loss) -> Iterator[Finding]:
             "lost",
             total,
             "flagged",
-            f"{total} messages were published and are not in the bag ({where or 'counted by the recorder'})",
+            f"messages that were published and are not in the bag: {total} ({where or 'counted by the recorder'})",
         )
-    if loss.unknown:
+    if loss.unknown - shared:
         yield finding(
             "loss_unknown",
-            len(loss.unknown),
+            len(loss.unknown - shared),
             "noted",
-            f"no publication numbers on {', '.join(sorted(loss.unknown))}: loss cannot be told",
+            f"no publication numbers, or several publishers, on {', '.join(sorted(loss.unknown - shared))}: loss "
+            "cannot be told",
         )
 
 
@@ -101,7 +108,7 @@ def ordered_states(states: Table) -> tuple[Table, list[Finding]]:
                 "order",
                 count,
                 "repaired",
-                f"{count} states came out of order; sorted by their numbers",
+                f"states that came out of order and were sorted by their numbers: {count}",
             )
         )
     back = np.diff(states["stamp_ns"]) <= 0
@@ -111,7 +118,7 @@ def ordered_states(states: Table) -> tuple[Table, list[Finding]]:
                 "order",
                 count,
                 "flagged",
-                f"{count} states are stamped no later than the one before, first number "
+                f"states that are stamped no later than the one before: {count}, first number "
                 f"{int(states['seq'][1:][back][0])}: the system time was set back",
             )
         )
@@ -125,7 +132,7 @@ def _doubled(states: Table, again: NDArray[np.bool_]) -> Finding:
         "duplicates",
         len(index),
         "repaired" if same else "flagged",
-        f"{len(index)} states are in the bag twice"
+        f"states that are in the bag twice: {len(index)}"
         + ("" if same else ", with other angles than the first time: two drivers on one topic?"),
     )
 
@@ -158,7 +165,7 @@ def clock_findings(states: Table, limits: Limits) -> Iterator[Finding]:
             "clock_jump",
             count,
             "flagged",
-            f"the system time jumped {count} times, at most by {worst / 1e6:+.1f} ms (NTP?)",
+            f"jumps of the system time: {count}, the largest by {worst / 1e6:+.1f} ms (NTP?)",
         )
 
 

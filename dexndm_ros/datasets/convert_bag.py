@@ -127,7 +127,9 @@ def _episode(cut: Cut, bag: Bag, config: ConvertConfig, number: int) -> Episode:
     findings += clock_findings(states, limits)
     if missed := missed_reads(states):
         findings.append(
-            finding("missed_reads", missed, "noted", f"{missed} bus cycles had no complete read")
+            finding(
+                "missed_reads", missed, "noted", f"bus cycles without a complete read: {missed}"
+            )
         )
     if (joints := cut.tables.get("joints")) is not None:
         findings += joint_states_findings(states, joints)
@@ -191,7 +193,10 @@ def _too_little(columns: Mapping[str, Any], config: ConvertConfig) -> Iterator[F
     count, limits = len(columns["valid"]), config.limits
     if count < limits.min_steps:
         yield finding(
-            "short", 1, "dropped", f"{count} rows; below {limits.min_steps} nothing can be learned"
+            "short",
+            1,
+            "dropped",
+            f"rows: {count}; from fewer than {limits.min_steps} nothing can be learned",
         )
         return
     invalid = int((~columns["valid"]).sum())
@@ -200,7 +205,7 @@ def _too_little(columns: Mapping[str, Any], config: ConvertConfig) -> Iterator[F
             "invalid_rows",
             invalid,
             "dropped",
-            f"{invalid} of {count} rows are not valid (at most {limits.max_invalid_share:.0%} may be)",
+            f"rows that are not valid: {invalid} of {count} (at most {limits.max_invalid_share:.0%} may be)",
         )
 
 

@@ -26,7 +26,7 @@ def tick_findings(cut: Cut, columns: Mapping[str, Any], config: ConvertConfig) -
     ticks, limits = cut.ticks, config.limits
     if cut.doubled:
         yield finding(
-            "duplicates", cut.doubled, "repaired", f"{cut.doubled} steps are in the bag twice"
+            "duplicates", cut.doubled, "repaired", f"steps that are in the bag twice: {cut.doubled}"
         )
     missing = int((np.diff(ticks.number) - 1).sum()) if len(ticks) > 1 else 0
     if missing > 0:
@@ -35,7 +35,7 @@ def tick_findings(cut: Cut, columns: Mapping[str, Any], config: ConvertConfig) -
             "missing_ticks",
             missing,
             "flagged",
-            f"{missing} steps are missing, the first after step {at}",
+            f"steps that are missing: {missing}, the first after step {at}",
         )
     if cut.kind == "replay":
         cut_off = max(0, int(ticks.number[0])) + max(0, STEPS - 1 - int(ticks.number[-1]))
@@ -54,7 +54,7 @@ def tick_findings(cut: Cut, columns: Mapping[str, Any], config: ConvertConfig) -
             "late_ticks",
             late,
             "noted",
-            f"{late} control periods were over {limits.late_share:g} nominal ones",
+            f"control periods of over {limits.late_share:g} nominal ones: {late}",
         )
     passed = int(((columns["flags"] & RowFlag.PASSED_OVER) != 0).sum())
     if passed:
@@ -63,7 +63,7 @@ def tick_findings(cut: Cut, columns: Mapping[str, Any], config: ConvertConfig) -
             "passed_over",
             passed,
             "dropped" if serious else "flagged",
-            f"{passed} commands were never in force: "
+            f"commands that were never in force: {passed}; "
             + (
                 "the driver did not keep up"
                 if serious

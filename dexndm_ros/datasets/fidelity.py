@@ -113,4 +113,6 @@ def _tell(wrong: NDArray[np.bool_], rows: NDArray[np.intp] | None, what: str) ->
     if count := int(wrong.sum()):
         first = int(np.argmax(wrong))
         row = first if rows is None else int(rows[first])
-        yield finding("fidelity", count, "dropped", f"{count} rows: {what}; the first is row {row}")
+        yield finding(
+            "fidelity", count, "dropped", f"{what}: in {count} of the rows, first in row {row}"
+        )

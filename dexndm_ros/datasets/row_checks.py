@@ -47,17 +47,17 @@ def _told_by_flags(columns: Columns) -> Iterator[Finding]:
     """What matching of states found."""
     flags = columns["flags"]
     for flag, check, text in (
-        (RowFlag.NO_STATE, "no_state", "ticks have no state"),
-        (RowFlag.STALE_STATE, "stale_state", "ticks have a state that is too old"),
-        (RowFlag.NO_COMMAND, "no_command", "ticks have no command in the bag"),
-        (RowFlag.GAP, "gap", "rows are followed by a gap"),
+        (RowFlag.NO_STATE, "no_state", "ticks without a state"),
+        (RowFlag.STALE_STATE, "stale_state", "ticks whose state is too old"),
+        (RowFlag.NO_COMMAND, "no_command", "ticks whose command is not in the bag"),
+        (RowFlag.GAP, "gap", "rows before a gap"),
     ):
         if count := int(((flags & flag) != 0).sum()):
             first = int(np.argmax((flags & flag) != 0))
-            yield finding(check, count, "flagged", f"{count} {text}; the first is row {first}")
-    for flag, check, text in ((RowFlag.LIMITED, "limited", "commands were changed by the guard"),):
+            yield finding(check, count, "flagged", f"{text}: {count}, first in row {first}")
+    for flag, check, text in ((RowFlag.LIMITED, "limited", "commands that the guard changed"),):
         if count := int(((flags & flag) != 0).sum()):
-            yield finding(check, count, "noted", f"{count} {text}")
+            yield finding(check, count, "noted", f"{text}: {count}")
 
 
 def _mark(columns: Columns, mask: NDArray[np.bool_], flag: RowFlag) -> int:
@@ -79,7 +79,7 @@ def _not_finite(columns: Columns) -> Iterator[Finding]:
         "not_finite",
         count,
         "flagged",
-        f"{count} rows hold NaN or infinity, first {joint} in row {row}",
+        f"rows with NaN or infinity: {count}, first {joint} in row {row}",
     )
 
 
@@ -105,8 +105,9 @@ def _impossible(columns: Columns, limits: Limits) -> Iterator[Finding]:
         "impossible",
         count,
         "flagged",
-        f"{count} rows cannot be: first {JOINT_NAMES[joint]} (motor {joint}) at {float(state[row, joint]):.3f} rad in "
-        f"row {row}; limits [{LOWER_RAD[joint]:.2f}, {UPPER_RAD[joint]:.2f}], at most {limits.max_speed_rad_s:g} rad/s",
+        f"rows that cannot be: {count}, first {JOINT_NAMES[joint]} (motor {joint}) at "
+        f"{float(state[row, joint]):.3f} rad in row {row}; limits [{LOWER_RAD[joint]:.2f}, "
+        f"{UPPER_RAD[joint]:.2f}], at most {limits.max_speed_rad_s:g} rad/s",
     )
 
 
@@ -155,7 +156,7 @@ def _saturated(columns: Columns, limits: Limits) -> Iterator[Finding]:
         "saturated",
         count,
         "flagged" if serious else "noted",
-        f"{count} rows have a current of {limits.saturated_a:g} A or more, most often {JOINT_NAMES[joint]} (motor "
+        f"rows with a current of {limits.saturated_a:g} A or more: {count}, most often {JOINT_NAMES[joint]} (motor "
         f"{joint}): the joint pushes against something",
     )
 

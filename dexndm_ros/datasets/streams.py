@@ -89,6 +89,8 @@ _FIELDS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 }
 _FEW = 64
 _FAR = 100_000
+_FALLS = 8
+"""So often one publisher's numbers may fall in a bag: messages that came late, or its restarts."""
 _JOINT_STATE = "sensor_msgs/msg/JointState"
 _ARRAY = "std_msgs/msg/Float64MultiArray"
 _FOREIGN = {
@@ -179,13 +181,14 @@ class Loss:
     Attributes:
         messages: counted, by topic.
         lost: numbers that are missing, by topic.
-        unknown: topics whose messages have no numbers.
+        unknown: topics whose messages have no numbers, or those of several publishers.
     """
 
     messages: dict[str, int] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     _last: dict[str, int] = field(default_factory=dict)
+    _falls: dict[str, int] = field(default_factory=dict)
 
     def observe(self, batch: RawBatch) -> None:
         """Messages of one topic, in order."""
@@ -198,6 +201,11 @@ class Loss:
             return
         before = self._last.get(topic)
         steps = np.diff(numbers, prepend=numbers[0] if before is None else before)
+        self._falls[topic] = self._falls.get(topic, 0) + int((steps < 0).sum())
+        if self._falls[topic] > _FALLS:  # several publishers take turns: their numbers tell nothing
+            self.unknown.add(topic)
+            self.lost.pop(topic, None)
+            return
         # Started anew: the count begins at 1 again, or it is another publisher's, far away.
         anew = (np.abs(steps) > _FAR) | ((steps < 0) & (numbers == 1))
         bounds = [0, *np.flatnonzero(anew).tolist(), len(numbers)]

@@ -72,7 +72,7 @@ def test_loss_is_told_by_info_and_check(capsys, night) -> None:
     assert json.loads(out)[0]["topics"]["/hand/state"]["lost"] == 7 and status == 0
     status, out, _ = run(capsys, "check", bad.path)
     assert status == 1 and "WARNINGS" in out
-    assert "lost messages: 7 messages" in out and "clock jumps" in out and "missed reads" in out
+    assert "not in the bag: 7" in out and "clock jumps" in out and "missed reads" in out
 
 
 def test_check_of_a_sound_bag_and_of_folders(capsys, night) -> None:
