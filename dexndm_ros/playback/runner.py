@@ -19,7 +19,8 @@ _JOIN_S = 5.0
 class PlayerThread:
     """A player in a thread. Every method may be called from any thread; the player only through here.
 
-    What the player publishes it publishes in this thread, or in that of a caller of ``step``.
+    What the player publishes it publishes in this thread, or in that of a caller of ``step`` or ``tick``. It may
+    ask this object back there, but must not wait for somebody who does.
 
     Args:
         player: from now on only used by this object.

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import io
-import os
-import queue
-import termios
+import sys
 
 import pytest
 from hypothesis import given
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 
 from dexndm_ros.playback.console import Console, Key, next_rate, read_keys, status_text
 from dexndm_ros.playback.player import PlayerState, State
+from support.terminal import Terminal
 
 
 def state(**changes) -> PlayerState:
@@ -77,40 +76,26 @@ def test_without_a_terminal_there_are_plain_lines_now_and_then_and_no_keys() -> 
     assert stream.getvalue() == "at 0\nat 6\n"
 
 
+AT_THE_TERMINAL = """
+import queue, sys, termios
+from dexndm_ros.playback.console import Console
+keys = queue.Queue()
+before = termios.tcgetattr(0)
+console = Console(keys.put)
+console.start()
+during = termios.tcgetattr(0)
+console.show("ready", 0.0)
+got = [keys.get(timeout=60.0).value for _ in range(2)]
+console.close()
+console.close()
+print(got, not during[3] & termios.ICANON, bool(during[3] & termios.ISIG), termios.tcgetattr(0) == before)
+"""
+
+
 def test_at_a_terminal_keys_come_one_by_one_and_it_is_left_as_it_was() -> None:
-    """In a session of its own, for a terminal in the background gives no keys."""
-    child, master = os.forkpty()
-    if child == 0:  # pragma: no cover - the other side of the terminal
-        status = 1
-        try:
-            status = _at_the_terminal()
-        finally:
-            os._exit(status)
-    said = b""
-    while b"ready" not in said:
-        said += os.read(master, 1024)
-    os.write(master, b"n")
-    os.write(master, b"q")
-    _, status = os.waitpid(child, 0)
-    os.close(master)
-    assert os.waitstatus_to_exitcode(status) == 0
-
-
-def _at_the_terminal() -> int:
-    keys: queue.Queue[Key] = queue.Queue()
-    with open(0, closefd=False) as typed, open(1, "w", closefd=False) as stream:
-        before = termios.tcgetattr(0)
-        console = Console(keys.put, typed, stream)
-        console.start()
-        during = termios.tcgetattr(0)
-        console.show("ready", 0.0)
-        got = [keys.get(timeout=30.0), keys.get(timeout=30.0)]
-        console.close()
-        console.close()
-        right = (
-            got == [Key.STEP, Key.QUIT]
-            and not during[3] & termios.ICANON
-            and during[3] & termios.ISIG  # Ctrl-C still interrupts
-            and termios.tcgetattr(0) == before
-        )
-    return 0 if right else 2
+    with Terminal([sys.executable, "-c", AT_THE_TERMINAL]) as terminal:
+        terminal.until("ready")
+        terminal.type("n")
+        terminal.type("q")
+        terminal.until("['step', 'quit'] True True True")
+        assert terminal.wait() == 0

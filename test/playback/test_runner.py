@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -38,10 +39,11 @@ class Run:
             self.changed.notify_all()
 
     def wait(self, condition) -> None:
-        with self.changed:
-            while not condition():
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline_s, self.heard
+            with self.changed:
                 self.changed.wait(0.01)
-        assert condition()
 
 
 @pytest.fixture
