@@ -11,7 +11,7 @@ from typing import Any, TextIO
 __all__ = ["Progress", "duration", "size"]
 
 _PLAIN_PERIOD_S = 10.0
-_COLUMNS = 100
+_COLUMNS, _ROWS = 100, 20
 
 
 class Progress:
@@ -50,8 +50,8 @@ class Progress:
 
             form = None if unit else "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
             self._bar = tqdm(
-                total=total, unit=unit, unit_scale=True, desc=self._head(), file=self._stream, bar_format=form,
-                mininterval=0.2, smoothing=0.1, leave=True, **self._width(),
+                total=total, unit=unit if unit == "B" else f" {unit}", unit_scale=True, bar_format=form,
+                desc=self._head(), file=self._stream, mininterval=0.2, smoothing=0.1, **self._width(),
             )  # fmt: skip
 
     def step(self, amount: int) -> None:
@@ -90,7 +90,7 @@ class Progress:
             known = os.get_terminal_size(self._stream.fileno()).columns > 0
         except (OSError, ValueError):
             known = False
-        return {"dynamic_ncols": True} if known else {"ncols": _COLUMNS}
+        return {"dynamic_ncols": True} if known else {"ncols": _COLUMNS, "nrows": _ROWS}
 
     def _head(self) -> str:
         return f"{self._what} {self._done}/{self._count}" if self._unit else self._what
