@@ -249,21 +249,29 @@ def _numbers(buffer: NDArray[np.uint8], begin: Ints, leaf: Leaf) -> NDArray[Any]
 def _texts(buffer: NDArray[np.uint8], begin: Ints, size: int) -> NDArray[np.str_]:
     if not size:
         return np.zeros(len(begin), "U1")
-    raw = take(buffer, begin, size).view(f"S{size}")
-    if (raw == raw[0]).all():
-        return np.full(len(raw), raw[0].decode("utf-8", "replace"))
+    block = take(buffer, begin, size)
+    raw = block.view(f"S{size}")
+    if _alike(block):
+        return np.full(len(raw), raw[0].decode("utf-8", "replace") if len(raw) else "")
     try:
         return raw.astype(f"U{size}")
     except UnicodeDecodeError:
         return np.char.decode(raw, "utf-8", "replace")
 
 
+def _alike(block: NDArray[np.void]) -> bool:
+    """Whether all rows have the same bytes."""
+    if not len(block):
+        return True
+    raw = block.view(np.uint8).reshape(len(block), -1)
+    return bool((raw == raw[0]).all())
+
+
 def _lists(buffer: NDArray[np.uint8], begin: Ints, leaf: Leaf) -> list[tuple[str, ...]]:
     if not leaf.parts:
         return [()]
     block = take(buffer, begin, leaf.size)
-    raw = block.view(np.uint8).reshape(len(begin), leaf.size)
-    if (raw == raw[0]).all():
+    if _alike(block):
         block = block[:1]
     known: dict[bytes, tuple[str, ...]] = {}
     found = []

@@ -212,9 +212,13 @@ def _quoted(section: str) -> dict[str, str] | None:
     if title != f"  {_CUSTOM}:" or not _PAIRS.fullmatch(lines):
         return None
     try:
-        return {json.loads(key): json.loads(value) for key, value in _PAIR.findall(lines)}
+        return {_unquoted(key): _unquoted(value) for key, value in _PAIR.findall(lines)}
     except ValueError:
         return None  # an escape that JSON does not know
+
+
+def _unquoted(word: str) -> str:
+    return json.loads(word) if "\\" in word else word[1:-1]
 
 
 def _named(information: Information) -> list[str]:

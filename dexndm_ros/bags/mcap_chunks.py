@@ -8,7 +8,6 @@ another without a gap from the first byte of the chunk to the last; else the chu
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from dexndm_ros.bags.checksum import crc32
 from dexndm_ros.bags.mcap_frames import Op, Other, Piece
 
 __all__ = ["HEAD", "Stretch", "sound", "unpack"]
@@ -123,7 +123,7 @@ def _fill(piece: Piece, out: Bytes) -> int:
         return filled
     if filled != len(out) or (filled != piece.size and not piece.crc):
         raise ValueError(f"{filled} bytes are in it, {piece.size} were expected")
-    if piece.crc and zlib.crc32(out.data) != piece.crc:
+    if piece.crc and crc32(out.data) != piece.crc:
         raise ValueError("its checksum is another")
     return filled
 

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from dexndm_ros.bags.checksum import crc32
 from dexndm_ros.bags.mcap_frames import MAGIC, Op
 from dexndm_ros.bags.mcap_records import Channel, Metadata, Schema, channel, metadata, schema
 from dexndm_ros.bags.source import Source
@@ -99,7 +99,7 @@ def read_summary(source: Source) -> Summary | None:
     if end - begin > _MAX_SUMMARY_BYTES:
         return None
     content = source.at(begin, end - begin + _FOOTER.size - 4)
-    if crc and zlib.crc32(content) != crc:
+    if crc and crc32(content) != crc:
         return None
     try:
         return _parse(content[: end - begin])
