@@ -184,6 +184,8 @@ class BagReplayNode(Node):
                 self._commands[topic] = self._outputs[topic].get_subscription_count()
             self._started = True
             runner.start()
+            if runner.state().state is State.PAUSED:
+                self._say("paused at the start; bag_replay/resume, step and tick go on, as keys do")
         elif trouble := self._watch.trouble():
             self._stand(trouble)
         else:

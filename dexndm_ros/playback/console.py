@@ -140,7 +140,7 @@ class Console:
         self._keys, self._stream = keys, stream
         self._terminal = stream.isatty()
         self._before: list[Any] | None = None
-        self._shown = False
+        self._shown = ""
         self._due_s = -math.inf
         self._wake: tuple[int, int] | None = None
         self._thread: threading.Thread | None = None
@@ -174,9 +174,10 @@ class Console:
         """
         with self._lock:
             if self._terminal:
-                width = shutil.get_terminal_size().columns - 1
-                self._write(_ERASE + text[:width])
-                self._shown = True
+                line = text[: shutil.get_terminal_size().columns - 1]
+                if line != self._shown:
+                    self._write(_ERASE + line)
+                    self._shown = line
             elif now_s >= self._due_s:
                 self._due_s = now_s + _PLAIN_PERIOD_S
                 self._write(text + "\n")
@@ -186,7 +187,7 @@ class Console:
         with self._lock:
             if self._shown:
                 self._write(_ERASE)
-                self._shown = False
+                self._shown = ""
 
     def close(self) -> None:
         """Leave the terminal as it was. May be called twice."""
@@ -202,7 +203,7 @@ class Console:
         with self._lock:
             if self._shown:
                 self._write("\n")
-                self._shown = False
+                self._shown = ""
 
     def _read(self, number: int) -> None:
         assert self._wake is not None

@@ -20,6 +20,7 @@ from dexndm_msgs.msg import HandState, ReplayStatus
 from dexndm_ros.bringup import SYSTEMS
 from dexndm_ros.processes import node_environment
 from dexndm_ros.respawn import REFUSED, RespawnRule
+from support.replayed import write_run
 from support.ros import PATIENCE_S, Graph
 from support.tiny_policy import leap_spec, write_tiny_policy
 
@@ -157,6 +158,18 @@ def test_the_chaos_box_comes_up_and_replays_again_after_a_kill(tmp_path):
     assert text.count("process has finished cleanly") == 4, text
     assert "could not be switched off" not in text
     assert (out / "campaign.sqlite").is_file()
+
+
+def test_a_bag_is_played_and_the_launch_ends_with_it(tmp_path):
+    write_run(tmp_path)
+    words = command("bag_replay", bag=tmp_path / "e1", rate=5, clock=50)
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=PATIENCE_S, env=node_environment()
+    )
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    assert "played 71 messages" in text
+    assert "process has finished cleanly" in text
 
 
 def node_pid(name, parent):

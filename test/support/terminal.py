@@ -51,15 +51,17 @@ class Terminal:
         """Wait until it has said something that was not waited for before."""
         deadline_s = time.monotonic() + PATIENCE_S
         while text not in self.said:
-            assert time.monotonic() < deadline_s, f"waited for {text!r}; it said:\n{self.said}"
-            assert self._hear(), f"ended before {text!r}; it said:\n{self.said}"
+            assert time.monotonic() < deadline_s, (
+                f"waited for {text!r}; it said:\n{self.said[-3000:]}"
+            )
+            assert self._hear(), f"ended before {text!r}; it said:\n{self.said[-3000:]}"
         self.said = self.said.partition(text)[2]
 
     def wait(self) -> int:
         """Wait for its end; returns the exit status."""
         deadline_s = time.monotonic() + PATIENCE_S
         while self._hear():
-            assert time.monotonic() < deadline_s, f"did not end; it said:\n{self.said}"
+            assert time.monotonic() < deadline_s, f"did not end; it said:\n{self.said[-3000:]}"
         _, status = os.waitpid(self._pid, 0)
         self._status = os.waitstatus_to_exitcode(status)
         return self._status
