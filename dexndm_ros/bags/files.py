@@ -15,7 +15,16 @@ import yaml
 from dexndm_ros.bags.types import BagError, Damage
 from dexndm_ros.recording.metadata import FILE_NAME, parse_metadata
 
-__all__ = ["NEWEST_VERSION", "Found", "Information", "find", "kind_of"]
+__all__ = [
+    "NEWEST_VERSION",
+    "STOCK_KEY",
+    "STOCK_RECORD",
+    "Found",
+    "Information",
+    "find",
+    "kind_of",
+    "stock_custom_data",
+]
 
 NEWEST_VERSION = 9
 """The newest ``metadata.yaml`` that is understood: Jazzy's."""
@@ -27,8 +36,14 @@ _MAGICS = (
 _ENDINGS = {".mcap": "mcap", ".db3": "sqlite3", ".zstd": "zstd"}
 _NAMES = re.compile(r".+\.(mcap|db3)(\.zstd)?")
 _SECTION = re.compile(r"^  ([a-z_]+):", re.MULTILINE)
+STOCK_RECORD, STOCK_KEY = "rosbag2", "serialized_metadata"
+"""Where rosbag2 itself keeps a copy of ``metadata.yaml`` in an MCAP file."""
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CUSTOM = "custom_data"
 _PAIR = re.compile(r'    ("(?:[^"\\\n]|\\.)*"): ("(?:[^"\\\n]|\\.)*")\n')
+_NUMBER = re.compile(r"  \w+: (\d{1,18})\n")
+_WORD = re.compile(r"""  \w+: (mcap|sqlite3|zstd|file|FILE|message|MESSAGE|)(?:''|"")?\n""")
+_FILES = re.compile(r"  \w+:\n((?: {2,4}- [A-Za-z_][\w.-]*\.(?:mcap|db3)(?:\.zstd)?\n)+)")
 _PAIRS = re.compile(f"(?:{_PAIR.pattern})+")
 _NEEDED = (
     "version", "storage_identifier", "message_count", "relative_file_paths", "compression_format",
@@ -133,6 +148,15 @@ def find(path: Path, report: Report) -> Found:
     return Found(path, tuple(files), information)
 
 
+def stock_custom_data(text: str) -> dict[str, str]:
+    """Custom data out of the copy of ``metadata.yaml`` that rosbag2 puts into the file itself."""
+    try:
+        content = yaml.load(text, Loader=_LOADER) if "custom_data" in text else None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    return Information("", content).custom_data if isinstance(content, dict) else {}
+
+
 def kind_of(path: Path) -> str:
     """One of "mcap", "sqlite3" and "zstd": by the first bytes of a file, else by its ending.
 
@@ -196,14 +220,27 @@ def _sections(text: str) -> dict[str, Any] | None:
     if custom is not None:
         del cut[_CUSTOM]
     try:
-        head = yaml.load(
-            "".join(cut.values()), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        )
+        head = _plain(cut) or yaml.load("".join(cut.values()), Loader=_LOADER)
     except (yaml.YAMLError, ValueError):
         return None
     if not isinstance(head, dict) or not {"version", "relative_file_paths"} <= head.keys():
         return None
     return head if custom is None else {**head, _CUSTOM: custom}
+
+
+def _plain(sections: dict[str, str]) -> dict[str, Any] | None:
+    """Numbers, names and the list of files as every writer writes them; None = something is written another way."""
+    head: dict[str, Any] = {}
+    for name, section in sections.items():
+        if (number := _NUMBER.fullmatch(section)) is not None:
+            head[name] = int(number[1])
+        elif (word := _WORD.fullmatch(section)) is not None:
+            head[name] = word[1]
+        elif (files := _FILES.fullmatch(section)) is not None:
+            head[name] = [line.strip(" -") for line in files[1].splitlines()]
+        else:
+            return None
+    return head
 
 
 def _quoted(section: str) -> dict[str, str] | None:

@@ -13,7 +13,14 @@ from typing import Literal
 import yaml
 
 from dexndm_ros.bags.compressed import decompress_file, inflate
-from dexndm_ros.bags.files import Found, find, kind_of
+from dexndm_ros.bags.files import (
+    STOCK_KEY,
+    STOCK_RECORD,
+    Found,
+    find,
+    kind_of,
+    stock_custom_data,
+)
 from dexndm_ros.bags.mcap_reader import McapReader
 from dexndm_ros.bags.source import Source
 from dexndm_ros.bags.sqlite_reader import SqliteReader
@@ -85,6 +92,8 @@ class Bag:
                 continue
             self._usable.append(file)
             kinds.add(reader.storage)
+            stock = reader.metadata.get(STOCK_RECORD, {}).get(STOCK_KEY, "")
+            said.update(stock_custom_data(stock))
             for record in (BEGIN_RECORD, END_RECORD):
                 said.update(reader.metadata.get(record, {}))
             for info in reader.topics:

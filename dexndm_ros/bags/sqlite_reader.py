@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from dexndm_ros.bags.files import STOCK_KEY, STOCK_RECORD
 from dexndm_ros.bags.source import Source
 from dexndm_ros.bags.sqlite_pages import Pages, Row
 from dexndm_ros.bags.types import BagError, Damage, RawBatch, TopicInfo
@@ -49,7 +50,7 @@ class SqliteReader:
         self, path: Path, name: str, report: Report, counted: bool = False, keep: object = None
     ) -> None:
         self._path, self._name, self._report, self._keep = path, name, report, keep
-        self.metadata: Mapping[str, Mapping[str, str]] = {}
+        self.metadata: dict[str, Mapping[str, str]] = {}
         self._topics: dict[int, TopicInfo] = {}
         self._foreign: set[int] = set()
         if path.with_name(path.name + "-journal").exists():
@@ -142,6 +143,9 @@ class SqliteReader:
         tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
         if not {"topics", "messages"} <= tables:
             return
+        if "metadata" in tables:
+            for (text,) in database.execute("SELECT metadata FROM metadata ORDER BY id"):
+                self.metadata[STOCK_RECORD] = {STOCK_KEY: str(text)}
         texts: dict[str, str] = {}
         if "message_definitions" in tables:
             query = "SELECT topic_type, encoded_message_definition FROM message_definitions"

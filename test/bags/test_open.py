@@ -7,6 +7,7 @@ import sqlite3
 
 import pytest
 import zstandard
+from mcap.writer import Writer
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from dexndm_ros.bags import mcap_reader, source
@@ -151,6 +152,25 @@ def test_metadata_that_is_missing_or_damaged(tmp_path):
     bag = open_bag(tmp_path / "b")
     assert bag.topics[STATE.name].count == 60
     assert (bag.version, bag.damage) == (0, [])
+
+
+def test_the_copy_of_the_metadata_in_the_file_itself(tmp_path):
+    """rosbag2 writes it, and after a crash nothing else tells the custom data."""
+    text = "version: 9\nstorage_identifier: mcap\ncustom_data:\n  operator: Ada\n  night: 3\n"
+    with (tmp_path / "x.mcap").open("wb") as file:
+        writer = Writer(file)
+        writer.start(profile="ros2")
+        writer.add_metadata("rosbag2", {"serialized_metadata": text})
+        writer.finish()
+    assert open_bag(tmp_path / "x.mcap").custom_data == {"operator": "Ada", "night": "3"}
+    write_rosbags(tmp_path / "b", StoragePlugin.SQLITE3)
+    (tmp_path / "b/metadata.yaml").unlink()
+    database = sqlite3.connect(tmp_path / "b/b.db3")
+    database.execute("DELETE FROM metadata")
+    database.execute("INSERT INTO metadata (metadata_version, metadata) VALUES (9, ?)", (text,))
+    database.commit()
+    database.close()
+    assert open_bag(tmp_path / "b").custom_data == {"operator": "Ada", "night": "3"}
 
 
 def test_a_newer_version_is_refused(tmp_path):
