@@ -10,7 +10,7 @@ import contextlib
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -160,6 +160,13 @@ def _report(folder: Path, name: str, progress: Progress) -> Path:
     return folder / REPORT_FILE
 
 
+def _unreadable(failed: Sequence[LeftOut]) -> dict[str, str]:
+    """Names and reasons without the folders that the bags are in: equal bags give equal datasets."""
+    return {
+        each.path.name: each.reason.replace(f"{each.path.parent}{os.sep}", "") for each in failed
+    }
+
+
 class _Work:
     """One run."""
 
@@ -194,7 +201,8 @@ class _Work:
                 return _REFUSED
             files = self._write_files(engine)
         outcome.seconds = time.monotonic() - start_s
-        done = building.commit(outcome.plan, files, self._report if self._options.report else None)
+        report = self._report if self._options.report else None
+        done = building.commit(outcome.plan, files, report, _unreadable(outcome.failed))
         where = building.dataset
         if done.changed:
             tell = f"{where}: {done.episodes} episodes, {done.rows:,} rows"

@@ -48,6 +48,7 @@ class Existing:
         files: its data files, in order.
         tasks: in the order of their indices.
         identities: of its episodes.
+        unreadable: bags that gave nothing, each its name and the reason.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class Existing:
     files: tuple[DataFileSummary, ...] = ()
     tasks: tuple[str, ...] = ()
     identities: frozenset[str] = frozenset()
+    unreadable: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def episodes(self) -> int:
@@ -123,6 +125,7 @@ def write_provenance(folder: Path, whole: Existing) -> None:
         "rows": whole.rows,
         "flagged": sum(each["flagged"] for each in whole.bags),
         "rejected": len(whole.rejected),
+        "unreadable": len(whole.unreadable),
         "bytes": sum(each["bytes"] for each in whole.bags),
         "messages": sum(sum(each["messages"].values()) for each in whole.bags),
     }
@@ -137,7 +140,12 @@ def write_provenance(folder: Path, whole: Existing) -> None:
     files = [
         {"path": data_path(number), **each.to_dict()} for number, each in enumerate(whole.files)
     ]
-    lists = {"files": files, "rejected": whole.rejected, "bags": whole.bags}
+    lists = {
+        "files": files,
+        "unreadable": whole.unreadable,
+        "rejected": whole.rejected,
+        "bags": whole.bags,
+    }
     with new_file(folder / FILE) as file:
         file.write(b"{\n")
         for name, value in head.items():
@@ -202,6 +210,7 @@ def read_existing(folder: Path) -> Existing:
             files=files,
             tasks=tuple(found["tasks"]),
             identities=frozenset(_identities(folder, len(files))),
+            unreadable=tuple(found["unreadable"]),
         )
     except (ValueError, KeyError, TypeError, FileNotFoundError, pa.ArrowException) as error:
         raise DatasetError(_damaged(folder, str(error))) from error

@@ -41,6 +41,7 @@ def page(name: str, numbers: Numbers, plots: Sequence[Plot]) -> str:
 {_checks(numbers)}
 <h2>Dropped</h2>
 {_rejected(numbers)}
+{_unreadable(numbers)}
 <h2>Flagged</h2>
 {_flagged(numbers)}
 <h2>Pictures</h2>
@@ -178,6 +179,17 @@ def _rejected(numbers: Numbers) -> str:
         ((row["identity"], row["bag"], "\n".join(row["reasons"])) for row in rows[:_MOST_ROWS]),
     )
     return _folded(table + _more(len(rows)), len(rows))
+
+
+def _unreadable(numbers: Numbers) -> str:
+    """Bags that gave nothing at all."""
+    rows = numbers["unreadable"]
+    if not rows:
+        return ""
+    table = _table(("bag", "why"), ((row["bag"], row["reason"]) for row in rows[:_MOST_ROWS]))
+    return "<h2>Bags that could not be converted</h2>" + _folded(
+        table + _more(len(rows)), len(rows)
+    )
 
 
 def _flagged(numbers: Numbers) -> str:

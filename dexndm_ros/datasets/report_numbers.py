@@ -88,6 +88,7 @@ def report_numbers(view: DatasetView, tally: Tally) -> dict[str, Any]:
         "episodes": of_each,
         "over_time": _over_time(tally, np.array(hours)),
         "rejected": view.rejected,
+        "unreadable": view.unreadable,
         "bags": _bags(view),
     }  # fmt: skip
 

@@ -60,6 +60,7 @@ class DatasetView:
         episodes: in the order of their numbers.
         bags: of its provenance.
         rejected: episodes that are not in it: identity, bag, reasons.
+        unreadable: bags that gave nothing: bag, reason.
         converter: name and version.
         config_hash: of the configuration that the bags were converted with.
     """
@@ -69,6 +70,7 @@ class DatasetView:
     episodes: Sequence[EpisodeRow]
     bags: Sequence[Mapping[str, Any]]
     rejected: Sequence[Mapping[str, Any]]
+    unreadable: Sequence[Mapping[str, Any]]
     converter: str
     config_hash: str
 
@@ -145,6 +147,7 @@ def open_view(folder: Path) -> DatasetView:
             episodes=[_episode(row) for table in tables for row in table.to_pylist()],
             bags=provenance["bags"],
             rejected=provenance["rejected"],
+            unreadable=provenance["unreadable"],
             converter=str(provenance["converter"]),
             config_hash=str(provenance["config_hash"]),
         )

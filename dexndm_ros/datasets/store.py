@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -130,6 +130,7 @@ class Building:
         plan: DatasetPlan,
         files: Sequence[DataFileSummary],
         report: Callable[[Path], object] | None = None,
+        unreadable: Mapping[str, str] | None = None,
     ) -> Committed:
         """Put the new dataset in the place of the old one, and clear the building folder away.
 
@@ -137,6 +138,8 @@ class Building:
             plan: what is added.
             files: of its tasks, in their order.
             report: writes more files into the folder that it is given, which is whole otherwise.
+            unreadable: name and reason of each bag that gave nothing; one that did so before and is added now is
+                forgotten.
 
         Raises:
             DatasetWriteError: the disk refuses; the old dataset is as it was.
@@ -153,6 +156,7 @@ class Building:
             rejected=(*old.rejected, *plan.rejected),
             files=(*old.files, *files),
             tasks=plan.tasks,
+            unreadable=_still_unreadable(old, plan, unreadable or {}),
         )
         if not whole.episodes:
             raise DatasetError(
@@ -284,6 +288,15 @@ class Building:
             shutil.rmtree(self._old)
         else:
             self._old.rename(self.dataset)
+
+
+def _still_unreadable(
+    old: Existing, plan: DatasetPlan, new: Mapping[str, str]
+) -> tuple[Mapping[str, str], ...]:
+    reasons = {str(each["bag"]): str(each["reason"]) for each in old.unreadable} | dict(new)
+    for bag in plan.bags:
+        reasons.pop(str(bag["name"]), None)
+    return tuple({"bag": name, "reason": reasons[name]} for name in sorted(reasons))
 
 
 def _raise(error: OSError) -> None:

@@ -158,6 +158,18 @@ def test_a_bad_bag_is_named_and_the_others_are_taken_but_not_with_strict(night, 
         status, said = convert(bags, "--out", tmp_path / "set")
     assert status == 1, said
     assert rows(tmp_path / "set") == 3 * 400
+    told = json.loads((tmp_path / "set" / "meta/provenance.json").read_text())["unreadable"]
+    assert [each["bag"] for each in told] == ["e000001_a1", "e000009_a1"]
+    assert "99" in told[0]["reason"] and str(tmp_path) not in json.dumps(told)
+    if not strict:
+        return
+    # Mended, it is taken, and nothing is said of it any more.
+    shutil.rmtree(bad)
+    shutil.copytree(night / "e000001_a1", bad)
+    convert(bags, "--out", tmp_path / "set")
+    assert rows(tmp_path / "set") == 4 * 400
+    told = json.loads((tmp_path / "set" / "meta/provenance.json").read_text())["unreadable"]
+    assert [each["bag"] for each in told] == ["e000009_a1"]
 
 
 def test_only_bad_bags_are_refused_and_nothing_is_left(tmp_path):
