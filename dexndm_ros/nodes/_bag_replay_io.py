@@ -24,7 +24,6 @@ from dexndm_ros.bags.types import TopicInfo
 from dexndm_ros.playback.opening import ReplayOptions
 from dexndm_ros.playback.player import PlaybackError
 from dexndm_ros.playback.select import Played
-from dexndm_ros.recording.definitions import DefinitionError, definition
 
 __all__ = ["PARAMETERS", "make_publisher", "message_class", "publisher_qos", "read_options"]
 
@@ -86,7 +85,7 @@ def message_class(info: TopicInfo) -> Any:
     """The class of a topic's messages.
 
     Raises:
-        PlaybackError: it is not installed, or another definition of it is.
+        PlaybackError: it is not installed.
     """
     package, _, rest = info.type.partition("/")
     kind, _, name = rest.partition("/")
@@ -96,18 +95,6 @@ def message_class(info: TopicInfo) -> Any:
         found = getattr(importlib.import_module(f"{package}.msg"), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise PlaybackError(f"its type {info.type} is not installed here ({error})") from error
-    try:
-        installed = definition(info.type).type_hash
-    except DefinitionError as error:
-        raise PlaybackError(
-            f"its type cannot be compared with the installed one ({error})"
-        ) from error
-    if info.type_hash and info.type_hash != installed:
-        raise PlaybackError(
-            f"it was recorded with another definition of {info.type} than the one installed, and nobody here could "
-            f"read it (recorded {info.type_hash[:15]}, installed {installed[:15]}); play it with the software that "
-            "recorded it"
-        )
     return found
 
 

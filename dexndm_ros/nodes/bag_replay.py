@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """``bag_replay``: plays a bag's topics back into the graph, as they were: bytes, pace, order, quality of service.
 
-Nothing is decoded. What makes something move is withheld unless ``publish_commands`` is set, and then no driver may
-be in the graph; while another node publishes a topic of the bag, nothing is played at all.
+Nothing is decoded, unless a type has got new fields since. What makes something move is withheld unless
+``publish_commands`` is set, and then no driver may be in the graph; while another node publishes a topic of the bag,
+nothing is played at all.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from dexndm_ros.nodes._bag_replay_watch import GraphWatch
 from dexndm_ros.nodes._run import NodeRefusedError, run_node
 from dexndm_ros.nodes._time import fill_stamp
 from dexndm_ros.playback.console import HELP, Console, Key, next_rate, status_text
+from dexndm_ros.playback.evolve import Evolution, evolution
 from dexndm_ros.playback.opening import Opened, open_for_playing
 from dexndm_ros.playback.player import PlaybackError, Player, PlayerState, State
 from dexndm_ros.playback.runner import PlayerThread
@@ -65,6 +67,7 @@ class BagReplayNode(Node):
         self._console: Console | None = None
         self._outputs: dict[str, Publisher] = {}
         self._commands: dict[str, int] = {}
+        self._evolved: dict[str, Evolution] = {}
 
     # --- what run_node asks of a node -----------------------------------------------------------
 
@@ -78,6 +81,8 @@ class BagReplayNode(Node):
             raise NodeRefusedError(str(error)) from error
         for played in opened.selection.played:
             self._outputs[played.info.name] = make_publisher(self, played)
+            if evolved := evolution(played.info):
+                self._evolved[played.info.name] = evolved
             if played.command:
                 self._commands[played.info.name] = -1
         self._watch = GraphWatch(self, list(self._outputs.values()), bool(self._commands))
@@ -119,6 +124,8 @@ class BagReplayNode(Node):
         )
         for each in opened.selection.left_out:
             self._warn(f"{each.name} is left out: {each.why}")
+        for name, evolved in self._evolved.items():
+            self._warn(f"{name}: {evolved.text}")
         for damage in bag.damage:
             self._warn(f"the bag is not whole, what is whole is played: {damage}")
 
@@ -152,7 +159,8 @@ class BagReplayNode(Node):
         if entry.topic in self._commands and not self._may_command(entry.topic, publisher):
             self._withheld += 1
             return
-        publisher.publish(entry.data)
+        evolved = self._evolved.get(entry.topic)
+        publisher.publish(entry.data if evolved is None else evolved.convert(entry.data))
 
     def _may_command(self, topic: str, publisher: Publisher) -> bool:
         """Whether a command may go out: whoever has begun to listen is looked at before."""
@@ -373,6 +381,7 @@ def _unusable(info: TopicInfo) -> str:
     """Why a topic cannot be published here; '' = it can."""
     try:
         message_class(info)
+        evolution(info)
     except PlaybackError as error:
         return str(error)
     return ""
