@@ -7,7 +7,7 @@ Everything the outside sees is in motor order and in the palm frame; quaternions
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import mujoco
 import numpy as np
@@ -22,9 +22,11 @@ from dexndm_ros.sim.hand_model import xyzw
 from dexndm_ros.sim.scene import OBJECT_JOINT, build_model
 from dexndm_ros.sim.worlds import World
 
-__all__ = ["HandBatch"]
+__all__ = ["HandBatch", "JointLoad"]
 
 Array = NDArray[np.float64]
+JointLoad = Callable[[Array, Array], Array]
+"""Torques on the joints (N, 16) N·m from angles (N, 16) rad and velocities (N, 16) rad/s."""
 
 
 class HandBatch:
@@ -85,7 +87,8 @@ class HandBatch:
     def _layout(self, model: mujoco.MjModel) -> None:
         nq = model.nq
         self._q_slots = 1 + np.array([model.joint(n).qposadr[0] for n in JOINT_NAMES])
-        self._v_slots = 1 + nq + np.array([model.joint(n).dofadr[0] for n in JOINT_NAMES])
+        self._dofs = np.array([model.joint(n).dofadr[0] for n in JOINT_NAMES])
+        self._v_slots = 1 + nq + self._dofs
         self._velocities = slice(1 + nq, 1 + nq + model.nv)
         self._has_object = self.worlds[0].object.kind != "none"
         if not self._has_object:
@@ -135,15 +138,23 @@ class HandBatch:
         self._gap.reset(rows, q if target is None else target)
         self._unpack()
 
-    def step(self, target: Array) -> None:
-        """Hold joint targets (N, 16) rad for one control period."""
+    def step(self, target: Array, load: JointLoad | None = None) -> None:
+        """Hold joint targets for one control period.
+
+        Args:
+            target: (N, 16) rad.
+            load: what else turns the joints, asked before every physics step; None = nothing.
+        """
         if self._gap.any:
             control = self._gap.commands(target, self._substeps)
         else:
             control = np.broadcast_to(target[:, None, :], (self.count, self._substeps, JOINT_COUNT))
-        if self._gap.bends_torque:
+        if self._gap.bends_torque or load is not None:
             for k in range(self._substeps):
-                self._advance(self._soften(control[:, k])[:, None])
+                command = control[:, k]
+                if self._gap.bends_torque:
+                    command = self._soften(command)
+                self._advance(command[:, None], None if load is None else load(self.q, self.qd))
                 self._see_joints()
         else:
             self._advance(control)
@@ -156,15 +167,22 @@ class HandBatch:
             self.models[k].actuator_forcerange = np.stack([-limit[k], limit[k]], axis=1)
         return self._gap.control(target, self.q, self.qd, self.kp, self.kd, self.torque_limit)
 
-    def _advance(self, control: Array) -> None:
-        """Physics steps under given controls, (N, steps, 16)."""
+    def _advance(self, control: Array, torque: Array | None = None) -> None:
+        """Physics steps under given controls, (N, steps, 16), and joint torques, (N, 16)."""
         steps = control.shape[1]
         states, sensors = self._buffers[steps]
+        given = mujoco.mjtState.mjSTATE_CTRL.value
+        if torque is not None:
+            given |= mujoco.mjtState.mjSTATE_QFRC_APPLIED.value
+            applied = np.zeros((self.count, steps, self._warmstart.shape[1]))
+            applied[:, :, self._dofs] = torque[:, None]
+            control = np.concatenate([control, applied], axis=2)
         self._rollout.rollout(
             self.models,
             self._data,
             self._state,
             np.ascontiguousarray(control),
+            control_spec=given,
             nstep=steps,
             initial_warmstart=self._warmstart,
             state=states,
