@@ -31,6 +31,7 @@ __all__ = ["ColumnError", "Columns", "columns"]
 
 _MAX_LAYOUTS = 32
 _FEW_WORDS = 3
+_LONG_TEXT = 1024  # beyond that one long text would make every row as wide
 
 Ints = NDArray[np.int64]
 Group = tuple[Ints, Layout]
@@ -62,7 +63,7 @@ def columns(batch: RawBatch, definition: TopicInfo | str, fields: Sequence[str])
     Returns:
         For each field, without its "?", of the rows that are whole messages:
         a number: (n,); an array or a sequence: (n, length); a structure of equal numbers, as Vector3 (xyz) or
-        Quaternion (xyzw): (n, members); time or duration: int64 ns (n,); a string: unicode array (n,); strings: a list
+        Quaternion (xyzw): (n, members); time or duration: int64 ns (n,); a string: unicode array (n,), object array where texts are long; strings: a list
         of tuples, one entry when all rows are equal. Where a sequence's length differs between messages: an object
         array (n,) of arrays.
 
@@ -246,13 +247,16 @@ def _numbers(buffer: NDArray[np.uint8], begin: Ints, leaf: Leaf) -> NDArray[Any]
     return values if dtype.isnative else values.astype(dtype.newbyteorder("="))
 
 
-def _texts(buffer: NDArray[np.uint8], begin: Ints, size: int) -> NDArray[np.str_]:
+def _texts(buffer: NDArray[np.uint8], begin: Ints, size: int) -> NDArray[Any]:
     if not size:
         return np.zeros(len(begin), "U1")
     block = take(buffer, begin, size)
     raw = block.view(f"S{size}")
     if _alike(block):
-        return np.full(len(raw), raw[0].decode("utf-8", "replace") if len(raw) else "")
+        text = raw[0].decode("utf-8", "replace") if len(raw) else ""
+        return np.full(len(raw), text, object if size > _LONG_TEXT else None)
+    if size > _LONG_TEXT:
+        return np.array([one.decode("utf-8", "replace") for one in raw.tolist()], object)
     try:
         return raw.astype(f"U{size}")
     except UnicodeDecodeError:

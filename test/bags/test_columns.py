@@ -168,6 +168,16 @@ def test_hundreds_of_layouts():
     assert found["name"] == [tuple(names) for names, _ in rows]
 
 
+def test_long_texts():
+    store = typestore()
+    cls = store.types["std_msgs/msg/String"]
+    texts = ["a", "b" * 5000, "c" * 5000, "b" * 5000]
+    raw = [bytes(store.serialize_cdr(cls(text), "std_msgs/msg/String")) for text in texts]
+    assert columns(batch_of("std_msgs/msg/String", raw), "", ["data"])["data"].tolist() == texts
+    same_twice = columns(batch_of("std_msgs/msg/String", [raw[1], raw[3]]), "", ["data"])["data"]
+    assert same_twice.tolist() == [texts[1]] * 2
+
+
 def test_bytes_that_are_no_such_message_are_left_out_and_told():
     good = joint_states([(["a"], 1)] * 6)
     raw = [
