@@ -63,9 +63,9 @@ def columns(batch: RawBatch, definition: TopicInfo | str, fields: Sequence[str])
     Returns:
         For each field, without its "?", of the rows that are whole messages:
         a number: (n,); an array or a sequence: (n, length); a structure of equal numbers, as Vector3 (xyz) or
-        Quaternion (xyzw): (n, members); time or duration: int64 ns (n,); a string: unicode array (n,), object array where texts are long; strings: a list
-        of tuples, one entry when all rows are equal. Where a sequence's length differs between messages: an object
-        array (n,) of arrays.
+        Quaternion (xyzw): (n, members); time or duration: int64 ns (n,); a string: unicode array (n,), an object array
+        where texts are long; strings: a list of tuples, one entry when all rows are equal. Where a sequence's length
+        differs between messages: an object array (n,) of arrays.
 
     Raises:
         ColumnError: the type has no such field, or one that no column can be made of; or the definition is unreadable.
