@@ -12,7 +12,7 @@ from pathlib import Path
 from dexndm_ros.paths import share_dir
 from dexndm_ros.playback.check_cli import add_arguments, check_from
 from dexndm_ros.playback.console import HELP
-from dexndm_ros.playback.opening import ReplayOptions, open_for_playing
+from dexndm_ros.playback.opening import ReplayOptions, choose
 from dexndm_ros.process_spec import ParameterValue, ProcessSpec
 from dexndm_ros.processes import node_environment
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.check:
         return check_from(options)
     replay = _options(options)
-    open_for_playing(replay)  # what is wrong is said here, in one sentence, before ROS is started
+    choose(replay)  # what is wrong is said here, in one sentence, before ROS is started
     spec = replay_process(replay, options.delay)
     environment = node_environment({"RCUTILS_CONSOLE_OUTPUT_FORMAT": _LOG_FORMAT, **os.environ})
     sys.stdout.flush()

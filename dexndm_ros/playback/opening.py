@@ -13,7 +13,7 @@ from dexndm_ros.playback.player import PlaybackError, PlayConfig, check_rate
 from dexndm_ros.playback.select import Selection, parse_remaps, select
 from dexndm_ros.playback.timeline import Order, Span, Timeline, scan
 
-__all__ = ["Opened", "ReplayOptions", "open_for_playing"]
+__all__ = ["Opened", "ReplayOptions", "choose", "open_for_playing"]
 
 _ORDERS = ("log", "publish")
 
@@ -96,6 +96,30 @@ class Opened:
         return {each.info.name: each.name for each in self.selection.played}
 
 
+def choose(
+    options: ReplayOptions, unusable: Callable[[TopicInfo], str] = lambda info: ""
+) -> tuple[Bag, Selection]:
+    """Open a bag and choose what is played of it; its messages are not read.
+
+    Args:
+        options: what to play.
+        unusable: why a topic cannot be published here; '' = it can.
+
+    Raises:
+        PlaybackError: there is nothing to play as asked.
+        BagError: it is no bag.
+    """
+    bag = open_bag(options.bag)
+    return bag, select(
+        bag.topics,
+        options.topics.split(),
+        parse_remaps(options.remap.split()),
+        options.publish_commands,
+        options.clock_hz > 0,
+        unusable,
+    )
+
+
 def open_for_playing(
     options: ReplayOptions, unusable: Callable[[TopicInfo], str] = lambda info: ""
 ) -> Opened:
@@ -109,15 +133,7 @@ def open_for_playing(
         PlaybackError: there is nothing to play as asked.
         BagError: it is no bag.
     """
-    bag = open_bag(options.bag)
-    selection = select(
-        bag.topics,
-        options.topics.split(),
-        parse_remaps(options.remap.split()),
-        options.publish_commands,
-        options.clock_hz > 0,
-        unusable,
-    )
+    bag, selection = choose(options, unusable)
     order: Order = "publish" if options.order == "publish" else "log"
     names = [each.info.name for each in selection.played]
     span = scan(bag, names, order)
