@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``dexndm train oracle|generalist``: a job from a YAML file, the command line, or both."""
+"""``dexndm train oracle|generalist|dynamics``: a job from a YAML file, the command line, or both."""
 
 from __future__ import annotations
 
@@ -38,9 +38,17 @@ def _generalist() -> tuple[Any, Callable[[Any], Path]]:
     return GeneralistConfig, train_generalist
 
 
+def _dynamics() -> tuple[Any, Callable[[Any], Path]]:
+    from dexndm_ros.training.dynamics.config import DynamicsConfig
+    from dexndm_ros.training.dynamics.train import train_dynamics
+
+    return DynamicsConfig, train_dynamics
+
+
 JOBS = {
     "oracle": _Job(_oracle, "PPO on the privileged observation, one wrist and axis"),
     "generalist": _Job(_generalist, "behaviour cloning of oracles from proprioception"),
+    "dynamics": _Job(_dynamics, "what each joint does next, from a dataset of recorded motion"),
 }
 
 
