@@ -8,6 +8,7 @@ import math
 import os
 import select
 import shutil
+import signal
 import sys
 import termios
 import threading
@@ -159,6 +160,9 @@ class Console:
                 return  # in the background reading would stop the process
             self._before = termios.tcgetattr(number)
             tty.setcbreak(number, termios.TCSANOW)
+            if threading.current_thread() is threading.main_thread():
+                # After Ctrl-Z and fg the shell has put the terminal back as it likes it.
+                signal.signal(signal.SIGCONT, lambda *_: self._again(number))
         except (OSError, ValueError, termios.error):
             return
         self._wake = os.pipe()
@@ -204,6 +208,11 @@ class Console:
             if self._shown:
                 self._write("\n")
                 self._shown = ""
+
+    def _again(self, number: int) -> None:
+        with contextlib.suppress(OSError, termios.error):
+            if self._before is not None and os.tcgetpgrp(number) == os.getpgrp():
+                tty.setcbreak(number, termios.TCSANOW)
 
     def _read(self, number: int) -> None:
         assert self._wake is not None

@@ -14,6 +14,8 @@ __all__ = ["PlayerThread"]
 
 _NS = 1_000_000_000
 _JOIN_S = 5.0
+_NAP_S = 3600.0
+"""The longest wait at once: a clock that was set wrong may put centuries between two messages."""
 
 
 class PlayerThread:
@@ -135,7 +137,7 @@ class PlayerThread:
                     deadline_ns = self._player.advance(self._now_ns())
                     wait_s = None
                     if deadline_ns is not None:
-                        wait_s = max(0.0, (deadline_ns - self._now_ns()) / _NS)
+                        wait_s = min(max(0.0, (deadline_ns - self._now_ns()) / _NS), _NAP_S)
                     # Waiting lets the others in; also for no time at all, when many messages are due.
                     self._changed.wait(wait_s)
         except Exception as error:

@@ -127,7 +127,11 @@ def select(
             continue
         command, target = is_command(name, info.type), remaps.get(name, name)
         if command and not commands:
-            left_out.append(LeftOut(name, "a command: it is played with publish_commands only"))
+            left_out.append(
+                LeftOut(
+                    name, "a command: it is played with publish_commands (--publish-commands) only"
+                )
+            )
             continue
         if why := unusable(info):
             left_out.append(LeftOut(name, why))

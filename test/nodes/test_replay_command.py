@@ -56,11 +56,12 @@ def test_a_bag_is_stepped_through_with_keys(tmp_path) -> None:
         assert terminal.wait() == 0
 
 
-def test_q_ends_it(tmp_path) -> None:
+@pytest.mark.parametrize("key", ["q", "\x03"], ids=["q", "ctrl-c"])
+def test_a_loop_ends_when_asked_to(tmp_path, key) -> None:
     write_run(tmp_path)
     with Terminal([*COMMAND, str(tmp_path / "e1"), "--loop"], environment(tmp_path)) as terminal:
         terminal.until("round 2")
-        terminal.type("q")
+        terminal.type(key)
         assert terminal.wait() == 0
 
 

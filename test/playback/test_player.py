@@ -257,3 +257,13 @@ def test_a_position_that_is_no_number_is_refused() -> None:
     stage = Stage()
     with pytest.raises(PlaybackError, match="seconds"):
         stage.player.seek(float("nan"), stage.now)
+
+
+def test_after_a_leap_of_the_clock_the_next_message_can_be_stepped_to() -> None:
+    messages = [Message("/state", 1, b"before"), Message("/state", 60 * 365 * 86400 * S, b"after")]
+    stage = Stage(messages, end=60 * 365 * 86400 * S, rate=0.001)
+    deadline = stage.player.advance(stage.now)
+    stage.now = deadline
+    assert stage.player.advance(stage.now) > stage.now + 10**9 * S
+    assert stage.state().next_s > 1e9
+    assert stage.player.step(stage.now).data == b"after"

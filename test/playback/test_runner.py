@@ -20,14 +20,14 @@ MS = 1_000_000
 class Run:
     """A short recording, played."""
 
-    def __init__(self, count: int = 20, fails_at: int = -1, **config) -> None:
+    def __init__(self, count: int = 20, fails_at: int = -1, gap_ns: int = MS, **config) -> None:
         self.heard: list[bytes] = []
         self.changed = threading.Condition()
         self.fails_at = fails_at
-        messages = [Message("/a", k * MS, str(k).encode()) for k in range(count)]
+        messages = [Message("/a", k * gap_ns, str(k).encode()) for k in range(count)]
         timeline = Timeline(Stretches(messages), ["/a"])
         player = Player(
-            timeline.entries, 0, (count - 1) * MS, self.publish, PlayConfig(**config), ["/a"]
+            timeline.entries, 0, (count - 1) * gap_ns, self.publish, PlayConfig(**config), ["/a"]
         )
         self.thread = PlayerThread(player)
 
@@ -104,3 +104,10 @@ def test_closing_ends_a_loop_and_may_be_done_twice(run) -> None:
     each.thread.close()
     each.thread.close()
     assert each.thread.state().state is State.ENDED
+
+
+def test_centuries_between_two_messages_do_not_end_it(run) -> None:
+    each = run(count=2, rate=0.001, gap_ns=2**60)
+    each.wait(lambda: each.heard)
+    assert each.thread.step().data == b"1"
+    assert each.thread.error is None
