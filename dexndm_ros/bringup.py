@@ -18,7 +18,14 @@ from pathlib import Path
 
 from dexndm_ros.bringup_parts import Argument, BringupError, System, flag, node_process, number
 from dexndm_ros.campaign_head import CampaignHead, CampaignHeadError
-from dexndm_ros.paths import PathError, campaign_path, policy_path, share_dir, world_path
+from dexndm_ros.paths import (
+    WORLD_OF_LOAD,
+    PathError,
+    campaign_path,
+    policy_path,
+    share_dir,
+    world_path,
+)
 from dexndm_ros.process_spec import ParameterValue, ProcessSpec
 
 __all__ = [
@@ -51,12 +58,6 @@ _RELAX_AFTER_S = 5.0
 """A hand that nobody has commanded for so long, because the replay died, is switched off."""
 _PORT_WAIT_S = 600.0
 """A driver that is started again may find the cable out; it waits for it to come back."""
-_WORLD_OF_LOAD = {
-    "full": "chaos_box",
-    "half": "chaos_box_half",
-    "free": "free_hand",
-    "tied": "tied_ball",
-}
 
 
 def default_virtual_port() -> str:
@@ -148,8 +149,8 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
     share = share_dir()
     campaign = campaign_path(values["campaign"].strip())
     head = CampaignHead.read(campaign)
-    if head.hand_load not in _WORLD_OF_LOAD:
-        allowed = ", ".join(_WORLD_OF_LOAD)
+    if head.hand_load not in WORLD_OF_LOAD:
+        allowed = ", ".join(WORLD_OF_LOAD)
         raise BringupError(f"{campaign}: hand_load is {head.hand_load!r}; allowed: {allowed}")
     out = Path(values["out"].strip() or f"campaigns/{campaign.stem}").expanduser().absolute()
     speed = number("speed", values["speed"], 0.05, 100.0, "times real time")
@@ -160,7 +161,7 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
         raise BringupError(
             f"port {port} does not exist: plug the U2D2 in, or leave port out for the virtual hand"
         )
-    world = values["world"].strip() or _WORLD_OF_LOAD[head.hand_load]
+    world = values["world"].strip() or WORLD_OF_LOAD[head.hand_load]
     *virtual, driver = _hand({**values, "world": world}, enable=False)
     rate_hz = float(driver.parameters["rate_hz"])
     # At its real pace the virtual hand needs no clock of its own: everything runs as with a hand of metal.
@@ -179,6 +180,7 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
     hand: dict[str, ParameterValue] = {
         "speed": speed,
         "wrist": values["wrist"].strip() or head.orientation,
+        "load": head.hand_load,
     }
     # The campaign pauses at its own limit; the recorder's is the last resort below it.
     recorder: dict[str, ParameterValue] = {

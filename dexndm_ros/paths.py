@@ -11,9 +11,24 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["PathError", "campaign_path", "library_path", "policy_path", "share_dir", "world_path"]
+__all__ = [
+    "WORLD_OF_LOAD",
+    "PathError",
+    "campaign_path",
+    "library_path",
+    "policy_path",
+    "share_dir",
+    "world_path",
+]
 
 PACKAGE = "dexndm_ros"
+WORLD_OF_LOAD = {
+    "full": "chaos_box",
+    "half": "chaos_box_half",
+    "free": "free_hand",
+    "tied": "tied_ball",
+}
+"""The shipped world of each load that a hand can collect against."""
 
 
 class PathError(FileNotFoundError):

@@ -180,6 +180,7 @@ def test_the_chaos_box_starts_in_the_order_of_need_and_everything_comes_back(
     hand = named["virtual_leap_hand"].parameters
     assert hand["wrist"] == "palm_down" and hand["speed"] == 1.0
     assert str(hand["world"]).endswith("chaos_box_half.yaml")
+    assert hand["load"] == "half"
     assert named["chaos_box_replay"].parameters["campaign"] == campaign
     assert named["chaos_box_replay"].parameters["directory"] == str(tmp_path / "out")
     assert named["episode_recorder"].parameters["directory"] == str(tmp_path / "out" / "bags")

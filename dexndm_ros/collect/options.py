@@ -26,7 +26,7 @@ class CollectOptions:
         orientation: palm orientation the hand is mounted in.
         load: what the hand works against.
         seed: of the selection and the noise.
-        world: world of the virtual hand; empty = the one that fits the load.
+        world: world of the virtual hand, whose object gives way to the load; empty = the one that fits the load.
         port: serial port of a real hand; empty = the virtual hand.
         speed: how much faster than real time the virtual hand lives, as text.
         rate_hz: bus cycles a second, as text.
@@ -114,7 +114,11 @@ def parse_options(argv: Sequence[str]) -> CollectOptions:
     add("--load", choices=LOADS, default=d.load,
         help="what the hand works against, instead of the campaign's; chooses the virtual world")  # fmt: skip
     add("--seed", type=_seed, metavar="N", help="of selection and noise, instead of the campaign's")
-    add("--world", default=d.world, help="world of the virtual hand: a name or a YAML file")
+    add(
+        "--world",
+        default=d.world,
+        help="world of the virtual hand, a name or a YAML file; the load takes the place of its object",
+    )
     add("--port", default=d.port, help="serial port of a real hand, such as /dev/leap_hand")
     add("--speed", default=d.speed, metavar="X", help="the virtual hand lives X times faster")
     add("--rate", dest="rate_hz", default=d.rate_hz, metavar="HZ", help="bus cycles a second")

@@ -45,6 +45,11 @@ PARAMETERS = (
     ("link", "", "path of the serial port; empty = the pseudo-terminal's own name, see the log"),
     ("world", "nominal", "a name in config/worlds or a YAML file"),
     ("wrist", "", "palm orientation, a name or x,y,z,w; empty = the world's"),
+    (
+        "load",
+        "",
+        "full, half, free or tied in place of the world's object; empty = as the world is",
+    ),
     ("seed", 0, "of the object's places, of where balls fall and of random faults"),
     ("axis", "+z", "rotation counted until rotation/command says otherwise, palm frame"),
     ("publish_hz", 20.0, "rotation/progress and sim/object messages a (real) second"),
@@ -78,9 +83,9 @@ class VirtualLeapHand(Node):
             if link:
                 Path(link).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             seed = self.get_parameter("seed").value
-            world = World.load(self.get_parameter("world").value).with_wrist(
-                str(self.get_parameter("wrist").value).strip()
-            )
+            world = World.load(self.get_parameter("world").value)
+            world = world.with_wrist(str(self.get_parameter("wrist").value).strip())
+            world = world.with_load(str(self.get_parameter("load").value).strip())
             config = RigConfig(
                 model_number=world.servo.motor_model.model_number,
                 fault_seed=seed,

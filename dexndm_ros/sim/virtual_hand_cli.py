@@ -13,7 +13,7 @@ from types import FrameType
 import numpy as np
 
 from dexndm_ros.hand.control_table import BAUD_CODES
-from dexndm_ros.paths import PathError
+from dexndm_ros.paths import WORLD_OF_LOAD, PathError
 from dexndm_ros.policy.wrist import AxisError, parse_axis
 from dexndm_ros.sim.faults import FAULTS, Fault, FaultError
 from dexndm_ros.sim.pty_port import PortLinkError
@@ -68,7 +68,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> None:
     """Build the hand and serve it until stopped."""
     axis = parse_axis(arguments.axis)
     faults = [Fault(*_fault(words)) for words in arguments.fault]
-    world = World.load(arguments.world).with_wrist(arguments.wrist)
+    world = World.load(arguments.world).with_wrist(arguments.wrist).with_load(arguments.load)
     config = RigConfig(
         model_number=world.servo.motor_model.model_number,
         baud=arguments.baud,
@@ -98,6 +98,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--wrist", default="", metavar="NAME", help="palm orientation (default: the world's)"
     )
+    parser.add_argument(
+        "--load", default="", choices=list(WORLD_OF_LOAD),
+        help="balls, a tied ball or nothing in place of the world's object",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of the object's or the balls' places")
     parser.add_argument("--axis", default="+z", help="axis whose rotation is shown (default +z)")
     parser.add_argument(

@@ -197,6 +197,30 @@ class World:
         """
         return dataclasses.replace(self, wrist=wrist) if wrist else self
 
+    def with_load(self, load: str) -> World:
+        """The same hand with a load in place of its object, as it collects; without object, or "": as it is.
+
+        Args:
+            load: full, half, free or tied, see ``paths.WORLD_OF_LOAD``.
+
+        Raises:
+            WorldError: no load.
+        """
+        from dexndm_ros.paths import WORLD_OF_LOAD
+
+        if load and load not in WORLD_OF_LOAD:
+            raise WorldError(f"load: {load!r} is none of {', '.join(WORLD_OF_LOAD)}")
+        if not load or self.object.kind == "none":
+            return self
+        other = World.load(WORLD_OF_LOAD[load])
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}_{load}",
+            physics=other.physics,
+            object=other.object,
+            box=other.box,
+        )
+
     @classmethod
     def from_dict(cls, data: dict[str, Any], where: str = "world") -> World:
         """Build a world from nested mappings; unknown keys are refused.
