@@ -117,6 +117,11 @@ CHECKS: Mapping[str, CheckInfo] = {
         "target, clean targets that are not the library's",
         "episode dropped",
     ),
+    "fell": CheckInfo(
+        "object lost",
+        "a simulated rollout whose object left the hand before the time was up",
+        "cut there, flagged; dropped where only survivors are asked for",
+    ),
     "repeated": CheckInfo(
         "repeated episode", "the same row of a campaign's plan twice", "the later one is dropped"
     ),
