@@ -85,6 +85,12 @@ COMMANDS: tuple[Command, ...] = (
         requirements="requirements-training.txt",  # for checkpoints; a policy file needs none
     ),
     Command(
+        "rollouts",
+        "dexndm_ros.training.simulate.cli:main",
+        "simulate a policy, or replays of a library, in any world, as a dataset",
+        requirements="requirements-training.txt",
+    ),
+    Command(
         "train",
         "dexndm_ros.training.cli:main",
         "train an oracle or a generalist",
