@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import json
 import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dexndm_ros.playback.check_report import as_json, lines, write_report
+from dexndm_ros.playback.check_report import as_json, lines, percent, write_report
 from dexndm_ros.playback.check_types import CheckError, CheckResult
 from dexndm_ros.playback.recorded import Recorded, read_recorded
 from dexndm_ros.recording.read import BagError
@@ -20,6 +22,8 @@ __all__ = ["CHECKS", "DIVERGED", "EQUAL", "REFUSED", "add_arguments", "check", "
 
 CHECKS = ("policy", "guard", "driver", "replay")
 EQUAL, DIVERGED, REFUSED = 0, 1, 2
+MIN_SHARE = 0.9
+"""Of less than this nobody can say that it is equal."""
 
 Progress = Callable[[int, int], None]
 
@@ -40,9 +44,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--hand", metavar="NAMESPACE", default="", help="of several hands in a bag")
     group.add_argument(
         "--report", metavar="DIR", type=Path,
-        help="write check.json and plots; default: BAG_check here, when something diverges",
+        help="write check.json and plots there, in the place of earlier ones; default: when something diverges, "
+        "into a new folder BAG_check here",
+    )  # fmt: skip
+    group.add_argument(
+        "--min-share", metavar="PERCENT", type=_share, default=MIN_SHARE,
+        help="of which less could be compared is not called equal (default 90): exit status 2",
     )  # fmt: skip
     group.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _share(word: str) -> float:
+    """A share out of a percentage."""
+    try:
+        value = float(word.rstrip(" %"))
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 100.0:
+        raise argparse.ArgumentTypeError(f"it is {word}; allowed: 0 to 100 percent")
+    return value / 100.0
 
 
 def check_from(options: argparse.Namespace) -> int:
@@ -56,6 +76,7 @@ def check_from(options: argparse.Namespace) -> int:
         hand=options.hand,
         report=options.report,
         json_out=options.json,
+        min_share=options.min_share,
     )
 
 
@@ -69,6 +90,7 @@ def check(
     hand: str = "",
     report: Path | None = None,
     json_out: bool = False,
+    min_share: float = MIN_SHARE,
 ) -> int:
     """Compute decisions in a bag again, and say where they part from what was recorded.
 
@@ -79,8 +101,9 @@ def check(
         residual: residual file; None = the bag's.
         library: library to compare clean targets with; None = they are taken as recorded.
         hand: namespace, of several hands in the bag.
-        report: folder for JSON and plots; None = ``<bag>_check`` here if something diverges, else none.
+        report: folder for JSON and plots; None = a new folder ``<bag>_check`` here if something diverges, else none.
         json_out: print JSON, not words.
+        min_share: 0 to 1; where less of what should be compared could be, it is not called equal.
 
     Returns:
         0 everything is equal; 1 something diverged; 2 something could not be checked, and nothing diverged.
@@ -100,8 +123,13 @@ def check(
             except ValueError as error:  # CheckError, PolicySpecError, LibraryError
                 refused[name] = str(error)
     for result in results:
-        if not result.equal and not result.diverged:
+        if not result.compared:
             refused[result.check] = "; ".join(result.unknown) or "there is nothing to compare"
+        elif not result.diverged and result.share < min_share:
+            refused[result.check] = (
+                f"only {percent(result.share)} of the {result.comparable} {result.what} could be compared; with less "
+                f"than {percent(min_share)} (--min-share) nobody can say that the others were right"
+            )
     status = EQUAL
     if any(result.diverged for result in results):
         status = DIVERGED
@@ -115,16 +143,26 @@ def check(
         _say(recorded, results, refused)
         if status == DIVERGED:
             print("; ".join(f"{key} {', '.join(each.values())}" for key, each in made.items()))
-    if report is None and status == DIVERGED:
-        report = Path(f"{recorded.name}_check")
-    if report is not None:
+    if report is not None or status == DIVERGED:
         try:
+            report = report or _new_folder(f"{recorded.name}_check")
             files = write_report(report, told, results)
         except (OSError, ImportError) as error:
-            print(f"dexndm replay --check: no report in {report}: {error}", file=sys.stderr)
+            where = report or Path.cwd()
+            print(f"dexndm replay --check: no report in {where}: {error}", file=sys.stderr)
             return status or REFUSED
         print(f"report: {', '.join(map(str, files))}", file=sys.stderr if json_out else sys.stdout)
     return status
+
+
+def _new_folder(name: str) -> Path:
+    """A folder here that was not there before: bags of all campaigns are called the same."""
+    for number in itertools.count(1):
+        folder = Path(name if number == 1 else f"{name}_{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError("numbers do not end")
 
 
 def _software(recorded: Recorded) -> dict[str, dict[str, str]]:
@@ -185,7 +223,7 @@ def _say(recorded: Recorded, results: Sequence[CheckResult], refused: dict[str, 
         print(f"{recorded.name} is not whole: {text}")
     for result in results:
         print("\n".join(lines(result)))
-    ran = {result.check for result in results}
+    ran = {result.check for result in results if not result.compared}
     for name, reason in refused.items():
         if name not in ran:
             print(f"{name}: cannot be checked: {reason}")

@@ -15,7 +15,7 @@ import numpy as np
 from dexndm_ros.hand.joints import JOINT_NAMES
 from dexndm_ros.playback.check_types import CheckResult, Verdict
 
-__all__ = ["REPORT_FILE", "as_json", "lines", "write_report"]
+__all__ = ["REPORT_FILE", "as_json", "lines", "percent", "write_report"]
 
 REPORT_FILE = "check.json"
 _WORST = 4
@@ -24,7 +24,7 @@ _WORST = 4
 
 def lines(result: CheckResult) -> list[str]:
     """A check in words, the first line the verdict."""
-    judged = result.equal + result.diverged
+    judged = result.compared
     what, skipped = result.what, sum(result.unknown.values())
     if not judged:
         head = f"{result.check}: nothing could be compared"
@@ -33,6 +33,8 @@ def lines(result: CheckResult) -> list[str]:
     else:
         same = "as they should be" if result.check == "driver" else "equal to the last bit"
         head = f"{result.check}: {judged} of {judged} {what} are {same}"
+    if judged and judged < result.comparable:
+        head += f" ({percent(result.share)} of {result.comparable} could be compared)"
     out = [head + (f"; {skipped} not compared" if skipped else "")]
     if result.first is not None:
         out.append(f"  first: {result.first.text}")
@@ -47,6 +49,11 @@ def lines(result: CheckResult) -> list[str]:
     out += [f"  not compared, {count}: {reason}" for reason, count in result.unknown.items()]
     out += [f"  note: {note}" for note in result.notes]
     return out
+
+
+def percent(share: float) -> str:
+    """Rounded down: what is not all is not "100 %"."""
+    return f"{math.floor(share * 1000) / 10:g} %"
 
 
 def _stretches(result: CheckResult) -> list[str]:
@@ -82,6 +89,7 @@ def as_json(
             "equal": each.equal,
             "diverged": each.diverged,
             "not_compared": dict(each.unknown),
+            "share_compared": each.share,
             "max_difference_rad": dict(
                 zip(JOINT_NAMES, map(_plain, each.max_difference_rad.tolist()), strict=True)
             ),

@@ -86,7 +86,8 @@ class CheckResult:
         what: what is counted, in the plural: "ticks", "cycles", "states", "steps".
         equal: of them that are equal to the last bit.
         diverged: of them that are not.
-        unknown: of them about which the recording tells too little, by reason.
+        unknown: of them that were not compared, by reason.
+        idle: of the unknown ones, those in which there was nothing to compare.
         divergences: the first of them.
         max_difference_rad: (16,), largest difference of each joint.
         facts: with what it was computed, for the report.
@@ -99,6 +100,7 @@ class CheckResult:
     equal: int
     diverged: int
     unknown: Mapping[str, int] = field(default_factory=dict)
+    idle: int = 0
     divergences: tuple[Divergence, ...] = ()
     max_difference_rad: Vector = field(default_factory=lambda: np.zeros(JOINT_COUNT))
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -109,6 +111,21 @@ class CheckResult:
     def first(self) -> Divergence | None:
         """Where it went wrong; None = nowhere."""
         return self.divergences[0] if self.divergences else None
+
+    @property
+    def compared(self) -> int:
+        """How many were compared."""
+        return self.equal + self.diverged
+
+    @property
+    def comparable(self) -> int:
+        """How many would have been, of a recording in which nothing is missing."""
+        return self.compared + sum(self.unknown.values()) - self.idle
+
+    @property
+    def share(self) -> float:
+        """Compared of comparable, 0 to 1."""
+        return self.compared / self.comparable if self.comparable else 0.0
 
 
 class Tracer:
@@ -126,7 +143,7 @@ class Tracer:
         self._begin_ns = begin_ns
         self._unknown: dict[str, int] = {}
         self._divergences: list[Divergence] = []
-        self._diverged = 0
+        self._diverged = self._idle = 0
         self._max = np.zeros(JOINT_COUNT)
         self._rows: list[tuple[int, float, Vector, Vector, int]] = []
 
@@ -138,8 +155,11 @@ class Tracer:
         """The same to the last bit."""
         self._row(tick, log_ns, recorded, computed, Verdict.EQUAL)
 
-    def unknown(self, tick: int, log_ns: int, recorded: Vector, reason: str) -> None:
-        """Nothing can be said of this tick."""
+    def unknown(
+        self, tick: int, log_ns: int, recorded: Vector, reason: str, idle: bool = False
+    ) -> None:
+        """Nothing can be said of this tick; ``idle``: there is nothing to be said, whatever was recorded."""
+        self._idle += idle
         self._unknown[reason] = self._unknown.get(reason, 0) + 1
         self._row(tick, log_ns, recorded, np.full(JOINT_COUNT, np.nan), Verdict.UNKNOWN)
 
@@ -201,6 +221,7 @@ class Tracer:
             equal=int(np.count_nonzero(trace.verdict == Verdict.EQUAL)),
             diverged=self._diverged,
             unknown=dict(self._unknown),
+            idle=self._idle,
             divergences=tuple(self._divergences),
             max_difference_rad=self._max,
             facts=dict(facts),

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dexndm_ros.bags.types import BagError
 from dexndm_ros.paths import share_dir
-from dexndm_ros.playback.check_cli import add_arguments, check_from
+from dexndm_ros.playback.check_cli import REFUSED, add_arguments, check_from
 from dexndm_ros.playback.console import HELP
 from dexndm_ros.playback.opening import ReplayOptions, choose
+from dexndm_ros.playback.player import PlaybackError
 from dexndm_ros.process_spec import ParameterValue, ProcessSpec
 from dexndm_ros.processes import node_environment
 
@@ -32,8 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(sys.argv[1:] if argv is None else argv)
     if options.check:
         return check_from(options)
-    replay = _options(options)
-    choose(replay)  # what is wrong is said here, in one sentence, before ROS is started
+    try:
+        replay = _options(options)
+        choose(replay)  # what is wrong is said here, in one sentence, before ROS is started
+    except (PlaybackError, BagError, OSError) as error:
+        print(f"dexndm replay: {error}", file=sys.stderr)
+        return REFUSED
     spec = replay_process(replay, options.delay)
     environment = node_environment({"RCUTILS_CONSOLE_OUTPUT_FORMAT": _LOG_FORMAT, **os.environ})
     sys.stdout.flush()

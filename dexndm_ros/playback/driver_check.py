@@ -98,7 +98,8 @@ class _Look:
             context = f"({now.mode.name})"
             self.tracer.diverged(now.seq, now.log_ns, now.command, now.command, found, context)
         elif gap:
-            self.tracer.unknown(now.seq, now.log_ns, now.command, FIRST if before is None else GAP)
+            reason = FIRST if before is None else GAP
+            self.tracer.unknown(now.seq, now.log_ns, now.command, reason, idle=before is None)
         elif now.source and self._book.position(now) is None:
             self.tracer.unknown(now.seq, now.log_ns, now.command, NO_COMMAND)
         else:

@@ -111,7 +111,7 @@ class _Rerun:
         if reason or before is None:
             if reason == RESTARTED:
                 self._guard = Guard(self._config)
-            self.tracer.unknown(now.seq, now.log_ns, now.command, reason)
+            self.tracer.unknown(now.seq, now.log_ns, now.command, reason, idle=before is None)
             self._take_over(now, all_anew=True)
             return
         near = self._book.near(now.log_ns)

@@ -51,8 +51,9 @@ def find_policy(
         Policy file, residual file or None, and what a reader should know about them.
 
     Raises:
-        CheckError: no file, or not the one that was recorded; the message says what to give.
+        CheckError: no ticks to check; no file, or not the one that was recorded; the message says what to give.
     """
+    _refuse_without_ticks(recorded)
     told = recorded.policy
     if policy is None and not told.get("policy"):
         raise CheckError(
@@ -79,6 +80,15 @@ def find_policy(
                 f"{_short(was)} ({told.get(what) or 'none'}) in the bag"
             )
     return base, correction, tuple(notes)
+
+
+def _refuse_without_ticks(recorded: Recorded) -> None:
+    if not recorded.policy_steps:
+        raise CheckError(
+            f"{recorded.name} holds no policy/step: no policy ran, or it was not recorded"
+        )
+    if not recorded.states:
+        raise CheckError(f"{recorded.name} holds no hand/state, and so not what the policy saw")
 
 
 def _short(sha256: str) -> str:
@@ -119,12 +129,7 @@ def check_policy(
         PolicySpecError: a file that is no policy for this hand.
         CheckError: the bag holds no policy steps, or no states.
     """
-    if not recorded.policy_steps:
-        raise CheckError(
-            f"{recorded.name} holds no policy/step: no policy ran, or it was not recorded"
-        )
-    if not recorded.states:
-        raise CheckError(f"{recorded.name} holds no hand/state, and so not what the policy saw")
+    _refuse_without_ticks(recorded)
     rate_hz = open_model(policy).spec.rate_hz
     seat = Seat(JOINT_NAMES, LOWER_RAD.tolist(), UPPER_RAD.tolist(), rate_hz)
     run = _Run(recorded, load_policy(policy, seat, residual), residual is not None)
@@ -195,7 +200,7 @@ class _Run:
         target, base = steps["target"][row], steps["base_action"][row]
         if not np.any(steps["axis"][row]):
             self._rest(bool(steps["stopped"][row]), target)
-            self.tracer.unknown(seq, log_ns, target, NOT_RUN)
+            self.tracer.unknown(seq, log_ns, target, NOT_RUN, idle=True)
             return
         found = self._states.find(int(steps["observation_seq"][row]), log_ns)
         if found is None:

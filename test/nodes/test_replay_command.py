@@ -13,7 +13,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("dexndm_msgs")
 
 from dexndm_ros.playback.cli import main
-from dexndm_ros.playback.player import PlaybackError
+from dexndm_ros.respawn import REFUSED
 from support.replayed import write_run
 from support.terminal import Terminal
 
@@ -77,9 +77,17 @@ def test_without_a_terminal_it_plays_and_ends(tmp_path) -> None:
     assert "\x1b" not in done.stdout
 
 
-def test_what_cannot_be_played_is_said_before_anything_is_started(tmp_path) -> None:
+def test_what_cannot_be_played_is_said_before_anything_is_started(tmp_path, capsys) -> None:
     write_run(tmp_path)
-    with pytest.raises(PlaybackError, match="did you mean /hand/state"):
-        main([str(tmp_path / "e1"), "--topics", "hand/stat"])
-    with pytest.raises(PlaybackError, match="rate is 0"):
-        main([str(tmp_path / "e1"), "--rate", "0"])
+    bag, text = str(tmp_path / "e1"), tmp_path / "notes.txt"
+    text.write_text("no bag")
+    for words, told in (
+        ([bag, "--topics", "hand/stat"], "did you mean /hand/state"),
+        ([bag, "--rate", "0"], "rate is 0"),
+        ([str(text)], "notes.txt is no bag"),
+        ([str(tmp_path / "nowhere")], "nowhere"),
+        ([""], "bag is empty"),
+    ):
+        assert main(words) == REFUSED
+        said = capsys.readouterr().err
+        assert said.startswith("dexndm replay: ") and told in said

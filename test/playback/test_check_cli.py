@@ -7,6 +7,8 @@ import shutil
 
 import numpy as np
 import pytest
+from rosbags.highlevel import AnyReader
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 from bench.night_policy import PolicyRunConfig
 from dexndm_ros.playback.check_cli import (
@@ -18,6 +20,7 @@ from dexndm_ros.playback.check_cli import (
     check_from,
 )
 from dexndm_ros.playback.recorded import read_recorded
+from dexndm_ros.recording.definitions import typestore
 from support.nights import write_joint_state_bag, write_night, write_policy_run
 from support.tiny_policy import write_tiny_policy
 
@@ -47,6 +50,24 @@ def line(run, *words):
     parser.add_argument("bag")
     add_arguments(parser)
     return check_from(parser.parse_args([str(run), *words]))
+
+
+def thinned(source, out, keep):
+    """A copy of a bag with the messages that ``keep(topic, number of it on its topic)`` is true for."""
+    store, seen = typestore(), {}
+    with AnyReader([source]) as reader:
+        writer = Writer(out, version=9, storage_plugin=StoragePlugin.MCAP)
+        with writer:
+            made = {}
+            for connection, log_ns, data in reader.messages():
+                topic = connection.topic
+                seen[topic] = seen.get(topic, -1) + 1
+                if not keep(topic, seen[topic]):
+                    continue
+                if topic not in made:
+                    made[topic] = writer.add_connection(topic, connection.msgtype, typestore=store)
+                writer.write(made[topic], log_ns, data)
+    return out
 
 
 def test_all_is_equal_and_nothing_is_written(run, here, capsys):
@@ -80,6 +101,44 @@ def test_another_policy_diverges_with_a_report_and_pictures(run, here, capsys):
     assert first["text"] in said
 
 
+def test_a_report_never_takes_the_place_of_another_bags(run, here, capsys):
+    other = write_tiny_policy(here / "other.onnx", bias=np.full(16, 0.5))
+    first = here / f"{run.name}_check"
+    first.mkdir()
+    (first / "check.json").write_text("of another campaign's bag of this name")
+    for number in (2, 3):
+        assert check(run, ["policy"], policy=other) == DIVERGED
+        assert f"{run.name}_check_{number}/check.json" in capsys.readouterr().out
+    assert (first / "check.json").read_text() == "of another campaign's bag of this name"
+
+
+def test_what_can_hardly_be_compared_is_not_called_equal(run, here, capsys):
+    """Every seventh state is missing: hardly ever are ten ticks in a row known."""
+    gaps = thinned(run, here / "gaps", lambda topic, k: topic != "/hand/state" or k % 7 != 6)
+    assert check(gaps, ["policy"], policy=POLICY) == REFUSED
+    said = capsys.readouterr().out
+    assert "could be compared" in said and "policy: cannot be checked: only " in said
+    assert check(gaps, ["policy"], policy=POLICY, min_share=0.0) == EQUAL
+    assert (
+        line(gaps, "--check", "policy", "--policy", POLICY, "--min-share", "0", "--json") == EQUAL
+    )
+    share = json.loads(capsys.readouterr().out.split("\n", 4)[-1])["checks"]["policy"][
+        "share_compared"
+    ]
+    assert 0.0 < share < 0.1
+    other = write_tiny_policy(here / "other.onnx", bias=np.full(16, 0.5))
+    assert check(gaps, ["policy"], policy=other) == DIVERGED
+
+
+def test_after_a_gap_the_check_goes_on_as_soon_as_the_history_is_known(run, here, capsys):
+    states = range(500, 505)  # those between two ticks, one of which the policy saw
+    gap = thinned(run, here / "gap", lambda topic, k: topic != "/hand/state" or k not in states)
+    assert check(gap, ["policy"], policy=POLICY) == EQUAL
+    said = capsys.readouterr().out
+    assert "not compared, 1: the state it saw" in said
+    assert "not compared, 9: fewer than ten ticks" in said
+
+
 def test_json_goes_to_the_output_and_the_report_where_it_is_asked_for(run, here, capsys):
     words = ["--check", "guard", "--check", "driver", "--json", "--report", "out/report"]
     assert line(run, *words) == EQUAL
@@ -101,10 +160,13 @@ def test_a_torn_bag_is_checked_as_far_as_it_goes_and_says_so(run, here, capsys):
 def test_what_cannot_be_checked_says_why_and_what_would_help(run, night, here, capsys):
     assert check(here / "nothing", ["all"]) == REFUSED
     assert "nothing" in capsys.readouterr().err
-    assert check(night, ["policy"]) == REFUSED
-    assert "--policy" in capsys.readouterr().out
-    assert check(night, ["policy"], policy=POLICY) == REFUSED
-    assert "policy/step" in capsys.readouterr().out
+    for policy in (None, POLICY):
+        assert check(night, ["policy"], policy=policy) == REFUSED
+        said = capsys.readouterr().out
+        assert "holds no policy/step" in said and "--policy" not in said
+    nameless = thinned(run, here / "nameless", lambda topic, _: topic != "/diagnostics")
+    assert check(nameless, ["policy"]) == REFUSED
+    assert "give --policy" in capsys.readouterr().out
     assert check(run, ["policy"], policy="nonsense") == REFUSED
     assert "no policy 'nonsense'" in capsys.readouterr().out
     write_joint_state_bag(here / "other", seconds=1.0)
