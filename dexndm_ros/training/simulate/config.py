@@ -56,7 +56,7 @@ class SimulateConfig:
         ranges = {
             "episodes": (1, _MOST_EPISODES),
             "seed": (0, 2**63 - 1),
-            "block": (1, 4096),
+            "block": (1, 1024),
             "jobs": (0, 4096),
         }
         for name, (least, most) in ranges.items():

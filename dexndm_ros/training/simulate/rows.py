@@ -133,7 +133,7 @@ class Rows:
     def episode(
         self, row: int, length: int, about: About, findings: Sequence[Finding] = ()
     ) -> Episode:
-        """The first ``length`` steps of a hand as an episode."""
+        """The first ``length`` steps of a hand as an episode; one that is dropped has its figures and no rows."""
         columns = empty_columns(length)
         for name, column in _JOINTS.items():
             columns[column][...] = self.values[name][row, :length]
@@ -148,8 +148,10 @@ class Rows:
         found = [*findings, *_not_finite(columns)]
         if length < Limits.min_steps:
             found.append(finding("short", length, "dropped", f"it has {length} rows"))
-        facts = _facts(columns, about)
-        return Episode(about.identity, about.task, columns, facts, tuple(found), verdict(found))
+        facts, judged = _facts(columns, about), verdict(found)
+        if judged == "drop":
+            columns = empty_columns(0)
+        return Episode(about.identity, about.task, columns, facts, tuple(found), judged)
 
 
 def _not_finite(columns: Mapping[str, NDArray[Any]]) -> list[Finding]:

@@ -17,6 +17,7 @@ from dexndm_ros.datasets.dataset_plan import DatasetPlan, write_file_job
 from dexndm_ros.datasets.engine import Engine, open_engine
 from dexndm_ros.datasets.errors import DatasetError, DatasetWriteError
 from dexndm_ros.datasets.progress import Progress, duration
+from dexndm_ros.datasets.provenance import Existing
 from dexndm_ros.datasets.store import Building
 from dexndm_ros.hand.joints import JOINT_NAMES, LOWER_RAD, UPPER_RAD
 from dexndm_ros.policy.controller import load_policy
@@ -55,9 +56,10 @@ def simulate(
     """
     world = World.load(config.world)
     begin_s = time.monotonic()
+    known: dict[str, int] = {}
+    tasks = _tasks(config, world, known)
     with Building(config.out, ConvertConfig()) as building:
-        known = {str(bag["sha256"]): int(bag["episodes"]) for bag in building.existing.bags}
-        tasks = _tasks(config, world, known)
+        known.update(_known(building.existing))
         building.parts.mkdir(exist_ok=True)
         made_by = f"dexndm_ros {__version__}, commit {commit_id()}"
         with open_engine("local", config.processes) as engine:
@@ -80,6 +82,15 @@ def simulate(
             f"{building.dataset} has {done.episodes} episodes now"
         )
         return plan.episodes
+
+
+def _known(existing: Existing) -> dict[str, int]:
+    """Blocks that the dataset has, with their episodes of use: also those that it had from a shorter one before."""
+    return {
+        str(bag["sha256"]): int(bag["provenance"]["of_use"])
+        for bag in existing.bags
+        if "of_use" in bag["provenance"]
+    }
 
 
 def _tasks(config: RolloutConfig | ReplayConfig, world: World, known: dict[str, int]) -> list[Task]:

@@ -107,6 +107,7 @@ def _write(
             "made_by": made_by,
             "campaign": block.world.name,
             "rows": rows,
+            "of_use": sum(each.verdict != "drop" for each in episodes),
             "recipe": dict(block.recipe),
         },
     )
