@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from dexndm_ros.bags.names import group_name, readable, splits
 from dexndm_ros.bags.types import BagError, Damage
 from dexndm_ros.recording.metadata import FILE_NAME, parse_metadata
 
@@ -100,18 +101,21 @@ class Found:
         folder: where it lies.
         files: of its messages, in order.
         information: what its ``metadata.yaml`` says.
+        name: of the bag.
     """
 
     folder: Path
     files: tuple[Path, ...]
     information: Information
+    name: str
 
 
 def find(path: Path, report: Report) -> Found:
     """The files of a bag.
 
     Args:
-        path: a folder, one of its files, or its ``metadata.yaml``.
+        path: a folder, one of its files, its ``metadata.yaml``, or ``FOLDER/NAME_*.mcap`` (also ``.db3``) for the
+            numbered files of one recording without it.
         report: is told of files that are missing and of a damaged ``metadata.yaml``.
 
     Raises:
@@ -128,7 +132,9 @@ def find(path: Path, report: Report) -> Found:
         elif len(named) > 1:  # its counts are of all the files
             head = {key: information.head.get(key) for key in ("version", _CUSTOM)}
             information = Information("", head)
-        return Found(path.parent, (path,), information)
+        return Found(path.parent, (path,), information, readable(path.name))
+    if not path.exists() and (files := splits(path)):
+        return Found(path.parent, tuple(files), Information(), readable(group_name(path)))
     if not path.is_dir():
         raise BagError(
             f"there is no bag {path}: give the folder of a bag, or its .mcap or .db3 file"
@@ -145,7 +151,7 @@ def find(path: Path, report: Report) -> Found:
             f"{path} is no bag: it holds no .mcap or .db3 file"
             f"{', but ' + ', '.join(inside) if inside else '; it is empty'}"
         )
-    return Found(path, tuple(files), information)
+    return Found(path, tuple(files), information, readable(path.resolve().name))
 
 
 def stock_custom_data(text: str) -> dict[str, str]:

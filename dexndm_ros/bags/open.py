@@ -38,7 +38,8 @@ def open_bag(path: Path | str) -> Bag:
     """Open a bag; nothing on the disk is changed, now or later.
 
     Args:
-        path: folder with or without ``metadata.yaml``; or a ``.mcap`` or ``.db3`` file, also with ``.zstd``.
+        path: folder with or without ``metadata.yaml``; or a ``.mcap`` or ``.db3`` file, also with ``.zstd``; or
+            ``FOLDER/NAME_*.mcap``, the numbered files of one recording.
 
     Raises:
         BagError: it is none, or of a version that is not understood; the message says what it is.
@@ -51,7 +52,7 @@ class Bag:
 
     Attributes:
         path: as given.
-        name: of its folder, or of the file that was given.
+        name: of its folder, or of the file that was given; bytes in it that are no UTF-8 are escaped.
         files: of its messages, in order.
         storage: "mcap" or "sqlite3".
         topics: by their full names. Of a file without a summary they were found by reading all of it.
@@ -67,7 +68,7 @@ class Bag:
         self.path = path
         self.damage: list[Damage] = []
         self._found: Found = find(path, self._report)
-        self.name = path.name if path.is_file() else self._found.folder.resolve().name
+        self.name = self._found.name
         self.files = self._found.files
         self.version = self._found.information.version
         self._kept: Reader | None = None

@@ -5,23 +5,25 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dexndm_ros.bags.files import find
+from dexndm_ros.bags.names import ENDINGS, group_name, group_of, splits
+from dexndm_ros.bags.types import BagError
+from dexndm_ros.datasets.plan_ledger import read_ledger
 from dexndm_ros.recording.metadata import FILE_NAME
 from dexndm_ros.recording.partial import PART, PARTIAL, reason_of
-from dexndm_ros.replay.ledger import Attempt, Ledger, LedgerError
+from dexndm_ros.replay.ledger import Attempt, LedgerError
 from dexndm_ros.replay.ledger_rows import parse_episode
 from dexndm_ros.replay.lock import CampaignLock, LockedError
 from dexndm_ros.replay.prepare import BAGS, LEDGER_FILE
 
-__all__ = ["STORAGE", "LeftOut", "Plan", "PlanError", "PlannedBag", "find_bags", "natural"]
+__all__ = ["LeftOut", "Plan", "PlanError", "PlannedBag", "find_bags", "natural"]
 
-STORAGE = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
-"""How the files of a bag end."""
-_SPLIT = re.compile(r"_[0-9]+$")
 _NUMBER = re.compile(r"([0-9]+)")
 
 
@@ -38,17 +40,19 @@ class PlannedBag:
         bytes: size of its files.
         key: changes when path, names, sizes or times of its files do: tells cheaply that it is the same as before.
         put_aside: it was not finished by its recorder.
+        campaign: whose ledger it was found by; "" = none.
     """
 
     path: Path
     bytes: int
     key: str
     put_aside: bool = False
+    campaign: str = ""
 
     @property
     def name(self) -> str:
-        """Folder or file name."""
-        return self.path.name
+        """Folder or file name; of several files the part that they share."""
+        return group_name(self.path) or self.path.name
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,12 @@ class LeftOut:
     Attributes:
         path: its folder or file.
         reason: why, in words.
+        campaign: that it is of; "" = none, or not known.
     """
 
     path: Path
     reason: str
+    campaign: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,8 +98,8 @@ def find_bags(words: Iterable[Path | str], salvage: bool = False) -> Plan:
     """Find the bags.
 
     Args:
-        words: bag folders, storage files, folders of bags (any depth), campaign folders (of these, the bags of the
-            rows that are done), or globs of all of them.
+        words: bag folders, storage files (one of several splits stands for all of them), folders of bags (any depth),
+            campaign folders (of these, the bags of the rows that are done), or globs of all of them.
         salvage: take also what was put aside or left unfinished.
 
     Raises:
@@ -104,7 +110,7 @@ def find_bags(words: Iterable[Path | str], salvage: bool = False) -> Plan:
     for word in words:
         for path in _expand(str(word)):
             before = found.seen
-            found.add(path)
+            found.word(path)
             if found.seen == before:
                 raise PlanError(_no_bag(path))
     bags = sorted(found.bags.values(), key=lambda bag: [natural(p) for p in bag.path.parts])
@@ -112,6 +118,10 @@ def find_bags(words: Iterable[Path | str], salvage: bool = False) -> Plan:
 
 
 def _expand(word: str) -> list[Path]:
+    if not word:
+        raise PlanError(
+            "an empty word names no bag (a variable of the shell that is not set?); for the folder you are in give ."
+        )
     path = Path(word).expanduser()
     if path.exists():
         return [path]
@@ -126,7 +136,7 @@ def _expand(word: str) -> list[Path]:
 def _no_bag(path: Path) -> str:
     if path.is_dir():
         return f"{path} holds no bag: neither a {FILE_NAME} nor .mcap or .db3 files are in it or below it"
-    return f"{path} is no bag: a bag is a folder with {FILE_NAME}, or a file ending in {', '.join(STORAGE)}"
+    return f"{path} is no bag: a bag is a folder with {FILE_NAME}, or a file ending in {', '.join(ENDINGS)}"
 
 
 class _Found:
@@ -137,41 +147,81 @@ class _Found:
         self.bags: dict[Path, PlannedBag] = {}
         self.left_out: dict[Path, LeftOut] = {}
         self.seen = 0
+        self._visited: set[Path] = set()
+        self._in = ""  # campaign
 
-    def add(self, path: Path) -> None:
-        if path.is_file():
-            if path.name.endswith(STORAGE):
-                self._take(path, [path])
+    def word(self, path: Path) -> None:
+        """All that a word of the command line leads to."""
+        self._visited.clear()
+        if path.is_dir():
+            self._folder(path)
+        elif path.name == FILE_NAME:
+            self._folder(path.parent)
+        elif path.name.endswith(ENDINGS):
+            self._file(path)
+
+    def _file(self, path: Path) -> None:
+        """A storage file: of a bag's folder, one of the splits of a recording, or a bag by itself."""
+        folder = path.parent
+        if folder.suffix in (PART, PARTIAL) or _is_named(path):
+            self._bag(folder, _storage_files(folder))
+        else:
+            place, files = _groups([path])[0]
+            self._take(place, files)
+
+    def _folder(self, path: Path) -> None:
+        """A folder and all that is below it, each real folder once: links may lead round in circles."""
+        place = path.resolve()
+        if place in self._visited:
             return
+        self._visited.add(place)
         if (path / LEDGER_FILE).is_file():
             self._campaign(path)
+            self._below(path, but=BAGS)
         elif path.name == BAGS and (path.parent / LEDGER_FILE).is_file():
             self._campaign(path.parent)
-        elif files := _storage_files(path):
-            if (path / FILE_NAME).is_file() or _one_bag(path, files):
-                self._bag(path, files)
-            else:
-                for file in files:
-                    self._take(file, [file])
-        elif (path / FILE_NAME).is_file():
-            self._leave(path, f"there is a {FILE_NAME} and no .mcap or .db3 file beside it")
         else:
-            for each in _sorted(path):
-                if each.is_dir() and not each.name.startswith("."):
-                    self.add(each)
+            self._loose(path)
+            self._below(path)
+
+    def _below(self, path: Path, but: str = "") -> None:
+        for each in _sorted(path):
+            if each.name != but and not each.name.startswith(".") and each.is_dir():
+                self._folder(each)
+
+    def _loose(self, path: Path) -> None:
+        """The storage files right in a folder: it is a bag, or they are."""
+        files = _storage_files(path)
+        described = (path / FILE_NAME).is_file()
+        if not files:
+            if described:
+                self._leave(path, f"there is a {FILE_NAME} and no .mcap or .db3 file beside it")
+            return
+        groups = _groups(files)
+        alone = len(groups) == 1 and not any(each.is_dir() for each in path.iterdir())
+        if alone or (described and any(map(_is_named, files))):
+            self._bag(path, files)
+        else:
+            for place, several in groups:
+                self._take(place, several)
 
     def _campaign(self, folder: Path) -> None:
         """Of a campaign only what its ledger calls done; the rest is told with the ledger's words."""
         try:
-            with Ledger.read_only(folder / LEDGER_FILE) as ledger:
-                attempts = {a.claim.episode: a for a in ledger.attempts()}
-        except LedgerError as error:
+            name, attempts = read_ledger(folder / LEDGER_FILE)
+        except (LedgerError, OSError) as error:
             raise PlanError(
                 f"{error}; to take its bags all the same, give {folder / BAGS}/*"
             ) from error
+        self._in = name
         for bag in _sorted(folder / BAGS):
-            files = _storage_files(bag) if bag.is_dir() else []
+            if not bag.is_dir():
+                if bag.name.endswith(ENDINGS):
+                    self._leave(bag, f"a file among the campaign's bags; give {bag} to take it")
+                continue
+            files = _storage_files(bag)
             if not files:
+                self._below(bag)
                 continue
             attempt = _attempt(bag, attempts)
             if bag.suffix in (PART, PARTIAL) or parse_episode(bag.name) is None:
@@ -185,6 +235,7 @@ class _Found:
         for attempt in attempts.values():
             if attempt.state == "done" and not (folder / BAGS / attempt.bag).is_dir():
                 self._leave(folder / BAGS / attempt.bag, "done, and its bag is gone")
+        self._in = ""
 
     def _bag(self, path: Path, files: Sequence[Path], attempt: Attempt | None = None) -> None:
         aside = path.suffix in (PART, PARTIAL)
@@ -200,7 +251,7 @@ class _Found:
     def _take(self, path: Path, files: Sequence[Path], put_aside: bool = False) -> None:
         self.seen += 1
         place = path.resolve()
-        digest = hashlib.sha256(str(place).encode())
+        digest = hashlib.sha256(os.fsencode(place))
         size = 0
         beside = [
             file.with_name(file.name + "-wal") for file in files
@@ -208,12 +259,12 @@ class _Found:
         for file in [*files, *(each for each in [path / FILE_NAME, *beside] if each.is_file())]:
             stat = file.stat()
             size += stat.st_size if file in files else 0
-            digest.update(f"\0{file.name}\0{stat.st_size}\0{stat.st_mtime_ns}".encode())
-        self.bags[place] = PlannedBag(place, size, digest.hexdigest(), put_aside)
+            digest.update(b"\0%b\0%d\0%d" % (os.fsencode(file.name), stat.st_size, stat.st_mtime_ns))  # fmt: skip
+        self.bags[place] = PlannedBag(place, size, digest.hexdigest(), put_aside, self._in)
 
     def _leave(self, path: Path, reason: str) -> None:
         self.seen += 1
-        self.left_out[path.resolve()] = LeftOut(path.resolve(), reason)
+        self.left_out[path.resolve()] = LeftOut(path.resolve(), reason, self._in)
 
 
 def _running(bag: Path) -> bool:
@@ -249,16 +300,27 @@ def _sorted(folder: Path) -> Iterator[Path]:
 
 
 def _storage_files(folder: Path) -> list[Path]:
-    return [p for p in _sorted(folder) if p.name.endswith(STORAGE) and p.is_file()]
+    return [p for p in _sorted(folder) if p.name.endswith(ENDINGS) and p.is_file()]
 
 
-def _one_bag(folder: Path, files: Sequence[Path]) -> bool:
-    """Whether files without metadata.yaml are the splits of one bag: alone, or name_0, name_1 and so on."""
-    if len(files) == 1:
-        return True
-    stems = [_stem(file.name) for file in files]
-    return all(_SPLIT.search(s) for s in stems) and len({_SPLIT.sub("", s) for s in stems}) == 1
+def _is_named(file: Path) -> bool:
+    """Whether a ``metadata.yaml`` beside a storage file is of its bag."""
+    if not (file.parent / FILE_NAME).is_file():
+        return False
+    try:
+        return find(file, lambda _: None).information.version > 0
+    except BagError:
+        return True  # one that is not understood: who opens the bag says why
 
 
-def _stem(name: str) -> str:
-    return next(name.removesuffix(ending) for ending in reversed(STORAGE) if name.endswith(ending))
+def _groups(files: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
+    """Bags of loose files: the splits of one recording are one, every other file is one by itself."""
+    groups: dict[Path, list[Path]] = {}
+    for file in files:
+        place = group_of(file)
+        together = splits(place) if place else []
+        if place is not None and len(together) > 1:
+            groups[place] = together
+        else:
+            groups[file] = [file]
+    return list(groups.items())
