@@ -130,8 +130,9 @@ class _Decoder:
         tall = batch.size >= 4
         little = np.zeros(len(left), bool)
         little[tall] = batch.buffer[batch.begin[tall] + 1] == 1
+        turns = 0
         while len(left):
-            if len(found) + len(bad) >= _MAX_LAYOUTS:
+            if (turns := turns + 1) > _MAX_LAYOUTS:
                 why = self._one_by_one(batch, left, found, bad) or why
                 break
             first = int(left[0])
@@ -148,8 +149,9 @@ class _Decoder:
                     layout = trace(self.types, self.name, batch.data(first))
                 except ColumnError as error:
                     why = why or str(error)
-                    bad.append(first)
-                    left = left[1:]
+                    same = _no_better(batch, left, alike, error.layout)
+                    bad += left[same].tolist()
+                    left = left[~same]
                     continue
                 if len(known) < _MAX_LAYOUTS:
                     known.append(layout)
@@ -159,7 +161,7 @@ class _Decoder:
                 break
             found.append((left[same], layout))
             left = left[~same]
-        return found, np.array(bad, np.int64), why
+        return found, np.array(sorted(bad), np.int64), why
 
     def _one_by_one(self, batch: RawBatch, left: Ints, found: list[Group], bad: list[int]) -> str:
         """Many layouts: walk along every message, and put together those that are alike."""
@@ -201,6 +203,17 @@ def _fits(
     same = alike.copy()
     same[alike] = good
     return same
+
+
+def _no_better(
+    batch: RawBatch, rows: Ints, alike: NDArray[np.bool_], layout: Layout | None
+) -> NDArray[np.bool_]:
+    """(rows,): those that are as bad as the first, since the same words lead along the same way to the same end."""
+    if layout is not None:
+        return _fits(batch, rows, alike, layout)
+    only = np.zeros(len(rows), bool)
+    only[0] = True
+    return only
 
 
 def _words(

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from dexndm_ros.bags.names import group_name, readable, splits
+from dexndm_ros.bags.splits import gaps, missing_split, told_of_files
 from dexndm_ros.bags.types import BagError, Damage
 from dexndm_ros.recording.metadata import FILE_NAME, parse_metadata
 
@@ -142,6 +143,9 @@ def find(path: Path, report: Report) -> Found:
     information = _read(path / FILE_NAME, report)
     there = sorted((each for each in path.iterdir() if _NAMES.fullmatch(each.name)), key=_natural)
     files = _listed(path, information, report) or there
+    if files is there:
+        for gap in gaps(there):
+            report(gap)
     for extra in [each for each in there if each not in files]:
         text = f"lies in the bag's folder, but {FILE_NAME} does not name it: it was not read"
         report(Damage(extra.name, "missing", 0, text))
@@ -278,8 +282,9 @@ def _listed(folder: Path, information: Information, report: Report) -> list[Path
                 files.append(candidate)
                 break
         else:
-            text = f"{FILE_NAME} names it, but it is not in the folder"
-            report(Damage(Path(name).name, "missing", 0, text))
+            why, names = f"{FILE_NAME} names it, but it is not in the folder", _named(information)
+            told = told_of_files(information.text)
+            report(missing_split(Path(name).name, 0, why, told, len(names)))
     return files
 
 

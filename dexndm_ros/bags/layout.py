@@ -43,7 +43,13 @@ Types = Mapping[str, tuple[Any, Any]]
 
 
 class ColumnError(ValueError):
-    """Columns that cannot be had; the message names the field, and says what there is instead."""
+    """Columns that cannot be had; the message names the field, and says what there is instead.
+
+    Attributes:
+        layout: of bytes that are no such message, as far as they could be walked; else None.
+    """
+
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True)
@@ -142,17 +148,22 @@ def trace(types: Types, name: str, data: bytes) -> Layout:
     """Walk along one message.
 
     Raises:
-        ColumnError: the bytes are no such message.
+        ColumnError: the bytes are no such message; with their ``layout`` up to there.
     """
     if len(data) < 4 or data[0] != 0 or data[1] not in (0, 1):
         raise ColumnError(f"{len(data)} bytes that begin with {data[:4]!r} are no CDR message")
     walker = _Walker(types, data, Layout(len(data), data[1] == 1))
     try:
         end = walker.struct(name, 4, "")
+        if not end <= len(data) <= end + 3:
+            raise ColumnError(f"{len(data)} bytes are no {name}, which would be {end} here")
     except (struct.error, IndexError):
-        raise ColumnError(f"{len(data)} bytes are too few for a {name}") from None
-    if not end <= len(data) <= end + 3:
-        raise ColumnError(f"{len(data)} bytes are no {name}, which would be {end} here")
+        wrong = ColumnError(f"{len(data)} bytes are too few for a {name}")
+        wrong.layout = walker.layout
+        raise wrong from None
+    except ColumnError as error:
+        error.layout = walker.layout
+        raise
     return walker.layout
 
 

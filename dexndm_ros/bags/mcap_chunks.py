@@ -292,6 +292,9 @@ def _scan(
             others.append(Other(opcode, view[at + head : behind]))
         at = behind
     if piece.torn:
-        text = f"the file ends inside a chunk; its first {len(found)} messages are given, without a checksum over them"
+        text = (
+            f"the file ends inside a chunk; its first {len(found)} messages are given, without a checksum over them, "
+            "and all that came behind is missing"
+        )
         note("torn", piece.offset, piece.offset, text)
     return np.array(found, np.int64)

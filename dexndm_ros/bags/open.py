@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -23,6 +24,8 @@ from dexndm_ros.bags.files import (
 )
 from dexndm_ros.bags.mcap_reader import McapReader
 from dexndm_ros.bags.source import Source
+from dexndm_ros.bags.splits import missing_split, told_of_files
+from dexndm_ros.bags.sqlite_beside import beside
 from dexndm_ros.bags.sqlite_reader import SqliteReader
 from dexndm_ros.bags.types import BagError, Damage, RawBatch, TopicInfo
 from dexndm_ros.recording.check import BEGIN_RECORD, END_RECORD
@@ -67,6 +70,8 @@ class Bag:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damage: list[Damage] = []
+        # Readers hold this and not the bag: what they hold goes with the bag, and not when a cycle is found.
+        self._report = functools.partial(_told_once, self.damage)
         self._found: Found = find(path, self._report)
         self.name = self._found.name
         self.files = self._found.files
@@ -89,7 +94,9 @@ class Bag:
             except (BagError, OSError) as error:
                 if len(self.files) == 1:
                     raise BagError(f"{path}: {error}") from error
-                self._report(Damage(file.name, "missing", _size(file), str(error)))
+                size, told = _size(file), told_of_files(self._found.information.text)
+                why = str(error) if size else "it is empty"
+                self._report(missing_split(file.name, size, why, told, len(self.files)))
                 continue
             self._usable.append(file)
             kinds.add(reader.storage)
@@ -166,12 +173,14 @@ class Bag:
     def sha256(self) -> str:
         """Of the bytes of all storage files as they lie on the disk, in order; hex digits.
 
+        Behind a database come its write-ahead log and its hot journal: what is read depends on them too.
+
         Raises:
             OSError: they cannot be read.
         """
         if not self._digest:
             digest = hashlib.sha256()
-            for file in self.files:
+            for file in [each for one in self.files for each in (one, *beside(one))]:
                 if self._source is not None and self._source.whole and self._source.path == file:
                     digest.update(self._source.view)
                     continue
@@ -192,10 +201,6 @@ class Bag:
         self._source = source = Source(place, peek, keep)
         alone = not self._found.information.text
         return McapReader(source, file.name, self._report, alone)
-
-    def _report(self, damage: Damage) -> None:
-        if damage not in self.damage:
-            self.damage.append(damage)
 
     def _merge(self, topics: dict[str, TopicInfo], info: TopicInfo, file: str) -> None:
         before = topics.get(info.name)
@@ -266,6 +271,11 @@ class Bag:
         if declared >= 0 and all(count >= 0 for count in counts) and sum(counts) != declared:
             text = f"it says {declared} messages, the files say {sum(counts)}"
             self._report(Damage("metadata.yaml", "metadata", 0, text))
+
+
+def _told_once(damages: list[Damage], damage: Damage) -> None:
+    if damage not in damages:
+        damages.append(damage)
 
 
 def _size(file: Path) -> int:

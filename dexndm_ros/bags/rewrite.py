@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcap.writer import CompressionType, IndexType, Writer
 
+from dexndm_ros.bags.columns import ColumnError, columns
 from dexndm_ros.bags.layout import is_idl
 from dexndm_ros.bags.open import Bag
 from dexndm_ros.bags.types import BagError, Damage, RawBatch, TopicInfo
@@ -41,7 +43,8 @@ class SalvageReport:
         bag: the new one.
         messages: in it, by topic.
         missing: messages that the old one says it had and that are not in it, by topic; only topics that miss some.
-        damage: what was not whole in the old one.
+        damage: what was not whole in the old one, and which messages are none of their type: they are in the new one
+            as they are.
         bytes: size of the new file.
         duration_s: from its first message to its last.
     """
@@ -100,16 +103,19 @@ def _salvage(bag: Bag, part: Path, out: Path) -> SalvageReport:
         begun = dict(bag.custom_data)
         writer.add_metadata(BEGIN_RECORD, begun)
         channels: dict[str, int] = {}
+        checked = _Checked(bag)
         for found in bag.batches():
+            checked.look(found)
             _copy(found, bag, writer, channels, counts)
             for batch in found.values():
                 ends[0] = min(ends[0], int(batch.log_ns.min()))
                 ends[1] = max(ends[1], int(batch.log_ns.max()))
         if not counts:
             raise BagError(f"{bag.path}: no whole message is in it, so no bag was made")
+        damage = (*bag.damage, *checked.damage())
         ended = {
             "salvaged_from": bag.name,
-            "salvage_damage": json.dumps([str(damage) for damage in bag.damage]),
+            "salvage_damage": json.dumps([str(each) for each in damage]),
         }
         writer.add_metadata(END_RECORD, ended)
         writer.finish()
@@ -133,10 +139,44 @@ def _salvage(bag: Bag, part: Path, out: Path) -> SalvageReport:
             for topic, count in told.items()
             if count > counts.get(topic, 0)
         },
-        tuple(bag.damage),
+        damage,
         file.stat().st_size,
         (ends[1] - ends[0]) / 1e9,
     )
+
+
+class _Checked:
+    """Messages whose bytes are whole, but are none of their type: an archive keeps them, and says so."""
+
+    def __init__(self, bag: Bag) -> None:
+        self._bag = bag
+        self._seen: Counter[str] = Counter()
+        self._wrong: Counter[str] = Counter()
+        self._why: dict[str, str] = {}
+
+    def look(self, found: Mapping[str, RawBatch]) -> None:
+        """Walk along all messages of a stretch by their definitions."""
+        for topic, batch in found.items():
+            self._seen[topic] += len(batch.begin)
+            info = self._bag.topics.get(topic) or TopicInfo(topic, batch.type)
+            try:
+                walked = columns(batch, info, ())
+                wrong, why = len(walked.bad), walked.why
+            except ColumnError as error:
+                wrong, why = len(batch.begin), str(error)
+            if wrong:
+                self._wrong[topic] += wrong
+                self._why.setdefault(topic, why)
+
+    def damage(self) -> Iterator[Damage]:
+        """What is to be told, a topic a time."""
+        for topic, count in sorted(self._wrong.items()):
+            kind = self._bag.topics[topic].type if topic in self._bag.topics else "its type"
+            text = (
+                f"{topic}: {count} of {self._seen[topic]} messages cannot be decoded as {kind} "
+                f"({self._why[topic]}); their bytes are kept as they are"
+            )
+            yield Damage(self._bag.name, "content", 0, text)
 
 
 def _copy(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -16,6 +15,7 @@ import numpy as np
 
 from dexndm_ros.bags.files import STOCK_KEY, STOCK_RECORD
 from dexndm_ros.bags.source import Source
+from dexndm_ros.bags.sqlite_beside import copied, hot_journal, rolled_back, write_ahead_log
 from dexndm_ros.bags.sqlite_pages import Pages, Row
 from dexndm_ros.bags.types import BagError, Damage, RawBatch, TopicInfo
 
@@ -53,9 +53,8 @@ class SqliteReader:
         self.metadata: dict[str, Mapping[str, str]] = {}
         self._topics: dict[int, TopicInfo] = {}
         self._foreign: set[int] = set()
-        if path.with_name(path.name + "-journal").exists():
-            text = "a journal lies beside it: its last transaction was cut off, and may be there in part"
-            self._note("unfinished", text)
+        if (journal := hot_journal(path)) is not None:
+            self._roll_back(journal)
         self._compare_size()
         try:
             with self._database() as database:
@@ -110,13 +109,13 @@ class SqliteReader:
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
         """Opened without a lock; when a write-ahead log lies beside it, with that, and again without a trace."""
-        log = self._path.with_name(self._path.name + "-wal")
         memory = self._path.with_name(self._path.name + "-shm")
         mode, left = "mode=ro&immutable=1", True
-        if log.exists() and log.stat().st_size:
+        if (log := write_ahead_log(self._path)) is not None:
             mode, left = "mode=ro", memory.exists()
             if not left and not os.access(self._path.parent, os.W_OK):
-                self._move(log)  # SQLite cannot read a log where it cannot make a file
+                # SQLite cannot read a log where it cannot make a file
+                self._path, self._keep = copied(self._path, [log])
         where = f"file:{quote(str(self._path.resolve()))}?{mode}"
         try:
             with closing(sqlite3.connect(where, uri=True)) as database:
@@ -126,12 +125,21 @@ class SqliteReader:
                 with suppress(OSError):
                     memory.unlink(missing_ok=True)
 
-    def _move(self, log: Path) -> None:
-        """Read a copy of the file and its log from now on."""
-        self._keep = folder = tempfile.TemporaryDirectory(prefix="dexndm_bag_")
-        for each in (log, self._path):
-            shutil.copyfile(each, Path(folder.name) / each.name)
-        self._path = Path(folder.name) / self._path.name
+    def _roll_back(self, journal: Path) -> None:
+        """Read a copy from now on, in which the last transaction, that was cut off, is undone."""
+        size = self._path.stat().st_size + journal.stat().st_size
+        text = (
+            "a journal lies beside it: its last transaction was cut off, and was undone in a temporary copy "
+            f"({size} bytes in {tempfile.gettempdir()}); what that transaction held is not read"
+        )
+        try:
+            self._path, self._keep = rolled_back(self._path, journal)
+        except sqlite3.Error as error:
+            text = (
+                "a journal lies beside it: its last transaction was cut off, may be there in part, and could not be "
+                f"undone ({error})"
+            )
+        self._note("unfinished", text)
 
     def _is_bag(self) -> bool:
         with suppress(sqlite3.Error), self._database() as database:

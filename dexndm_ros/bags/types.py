@@ -102,7 +102,8 @@ class Damage:
         kind: "unfinished" (no end), "torn" (ends in a record), "chunk" (its checksum or compression is wrong),
             "frame" (bytes that are no record), "page" (of a database), "metadata" (metadata.yaml or custom data),
             "count" (messages that are told of and not there), "missing" (a file that should be there), "type" (a topic
-            or channel that cannot be told), "compression".
+            or channel that cannot be told), "compression", "content" (messages that are whole bytes, but none of their
+            type).
         bytes: of the file that could not be used; 0 = nothing was lost by it, or it cannot be told.
         text: a sentence for a person: what, and where.
     """

@@ -12,6 +12,7 @@ from rosbags.rosbag2 import StoragePlugin
 
 from dexndm_ros.bags.open import BagError, open_bag
 from dexndm_ros.bags.rewrite import salvage
+from dexndm_ros.datasets.bag_cli import main
 from dexndm_ros.recording.episode import EpisodeWriter
 from dexndm_ros.recording.mcap_records import MAGIC
 from dexndm_ros.recording.metadata import FILE_NAME
@@ -280,3 +281,36 @@ def test_a_salvage_leaves_nothing_behind_when_it_cannot(tmp_path):
 
 def test_the_kinds_differ(files):
     assert all(left != right for left, right in itertools.combinations(files.values(), 2))
+
+
+def undecodable(tmp_path, rows):
+    """A bag whose states, those of ``rows``, lack their last bytes."""
+    writer = EpisodeWriter(tmp_path, "e000001_a1", {}, TOPICS)
+    for number, (topic, log_ns, publish_ns, sequence, data) in enumerate(ORIGINAL):
+        cut = topic == STATE.name and number in rows
+        writer.add(topic, data[:-4] if cut else data, log_ns, publish_ns, sequence)
+    writer.finish({}, CLOSING)
+    return tmp_path / "e000001_a1"
+
+
+@pytest.mark.parametrize("rows", [range(len(ORIGINAL)), range(0, 100, 7)])
+def test_a_salvage_tells_and_keeps_what_cannot_be_decoded(tmp_path, rows):
+    folder = undecodable(tmp_path, rows)
+    bag = open_bag(folder)
+    cut = sum(topic == STATE.name and k in rows for k, (topic, *_) in enumerate(ORIGINAL))
+    report = salvage(bag, tmp_path / "new")
+    (damage,) = report.damage
+    assert damage.kind == "content"
+    assert damage.text.startswith(f"{STATE.name}: {cut} of {COUNT} messages cannot be decoded")
+    assert STATE.type in damage.text
+    again = open_bag(tmp_path / "new")
+    assert contents(again) == contents(bag)
+    assert STATE.name in again.custom_data["salvage_damage"]
+
+
+def test_the_command_warns_of_what_cannot_be_decoded(tmp_path, capsys):
+    folder = undecodable(tmp_path, range(len(ORIGINAL)))
+    assert main(["salvage", str(folder), "--out", str(tmp_path / "new")]) == 1
+    said = capsys.readouterr().out
+    assert "cannot be decoded" in said
+    assert "whole already" not in said
