@@ -20,7 +20,7 @@ from dexndm_ros.datasets.config import Limits
 from dexndm_ros.datasets.features import RowFlag, empty_columns
 from dexndm_ros.datasets.tables import Table, as_of, size
 
-__all__ = ["Matched", "Ticks", "align", "fill_rows"]
+__all__ = ["Matched", "Ticks", "align", "fill_rows", "steady_ns"]
 
 Ints = NDArray[np.int64]
 Vectors = NDArray[np.float64]
@@ -66,11 +66,13 @@ class Matched:
         state: index of the state before the tick, (n,); -1 = none.
         first: index of the first state under the tick's command, (n,); -1 = it was never seen in force.
         flags: bits of ``RowFlag``, (n,).
+        tick_ns: stamps of the ticks without steps of the system time, (n,).
     """
 
     state: NDArray[np.intp]
     first: NDArray[np.intp]
     flags: NDArray[np.int32]
+    tick_ns: Ints
 
 
 def align(ticks: Ticks, states: Table, limits: Limits) -> Matched:
@@ -78,7 +80,8 @@ def align(ticks: Ticks, states: Table, limits: Limits) -> Matched:
 
     Args:
         ticks: of one episode.
-        states: of the bag or a stretch of it, in the order of the driver; ``stamp_ns`` rising.
+        states: of the bag or a stretch of it, in the order of the driver; ``stamp_ns``, and ``steady_ns`` where the
+            system time was set.
         limits: from where on a state is stale, or states are missing.
     """
     count = len(ticks)
@@ -86,7 +89,7 @@ def align(ticks: Ticks, states: Table, limits: Limits) -> Matched:
     if not size(states):
         flags |= RowFlag.NO_STATE
         nowhere = np.full(count, -1, dtype=np.intp)
-        return Matched(nowhere, nowhere, flags)
+        return Matched(nowhere, nowhere, flags, ticks.stamp_ns)
     stamps = states["stamp_ns"]
     by_time = as_of(stamps, ticks.stamp_ns)
     first = _first_under(ticks, states)
@@ -102,14 +105,15 @@ def align(ticks: Ticks, states: Table, limits: Limits) -> Matched:
     flags[first < 0] |= RowFlag.BY_TIME
     seen = _observed(ticks, states)
     told = ticks.observation_seq >= 0
-    flags[told & (seen < 0)] |= RowFlag.REPAIRED
+    flags[told & (seen < 0)] |= RowFlag.OTHER_STATE
+    flags[_hole_before(states, first)] |= RowFlag.OLDER_STATE
     state = np.where(seen >= 0, seen, state)
-    flags[seen >= 0] &= ~np.int32(RowFlag.BY_TIME)
+    flags[seen >= 0] &= ~np.int32(RowFlag.BY_TIME | RowFlag.OLDER_STATE)
     flags[state < 0] |= RowFlag.NO_STATE
-    age_ns = ticks.stamp_ns - stamps[np.maximum(state, 0)]
-    flags[(np.abs(age_ns) > limits.max_age_s * 1e9) & (state >= 0)] |= RowFlag.STALE_STATE
-    flags[_gaps(ticks, stamps, state, limits)] |= RowFlag.GAP
-    return Matched(state, first, flags)
+    tick_ns, age_ns = _ages(ticks, states, state, first)
+    flags[(age_ns > limits.max_age_s * 1e9) & (state >= 0)] |= RowFlag.STALE_STATE
+    flags[_gaps(ticks, steady_ns(states), state, limits)] |= RowFlag.GAP
+    return Matched(state, first, flags, tick_ns)
 
 
 def _first_under(ticks: Ticks, states: Table) -> NDArray[np.intp]:
@@ -129,6 +133,16 @@ def _first_under(ticks: Ticks, states: Table) -> NDArray[np.intp]:
     place = np.minimum(np.searchsorted(numbers, ticks.command_seq), len(numbers) - 1)
     found = numbers[place] == ticks.command_seq
     return np.where(found, index[place], -1)
+
+
+def _hole_before(states: Table, first: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Whether reads are missing just before the first state under each tick's command."""
+    hole = np.zeros(len(first), dtype=bool)
+    if "seq" in states:
+        known = first > 0
+        number = states["seq"].astype(np.int64)
+        hole[known] = number[first[known]] - number[first[known] - 1] != 1
+    return hole
 
 
 def _passed_over(ticks: Ticks, states: Table) -> NDArray[np.bool_]:
@@ -158,6 +172,29 @@ def _observed(ticks: Ticks, states: Table) -> NDArray[np.intp]:
     place = np.minimum(np.searchsorted(numbers[order], ticks.observation_seq), len(order) - 1)
     found = (numbers[order][place] == ticks.observation_seq) & (ticks.observation_seq >= 0)
     return np.where(found, order[place], -1)
+
+
+def _ages(
+    ticks: Ticks, states: Table, state: NDArray[np.intp], first: NDArray[np.intp]
+) -> tuple[Ints, Ints]:
+    """Steady stamps of the ticks, and how far each is from its state's.
+
+    When the system time is set around a tick, its stamp may be of before or after: of the state before it or of the one
+    under it, the closer clock is its own.
+    """
+    steady, offset = steady_ns(states), states["stamp_ns"] - steady_ns(states)
+    before = np.maximum(state, 0)
+    under = np.where(first >= 0, first, before)
+    candidates = np.stack([ticks.stamp_ns - offset[before], ticks.stamp_ns - offset[under]])
+    ages = np.abs(candidates - steady[before])
+    own = np.argmin(ages, axis=0)
+    row = np.arange(len(ticks))
+    return candidates[own, row], ages[own, row]
+
+
+def steady_ns(states: Table) -> Ints:
+    """Stamps as they would be had the system time never been set: each state's, ns."""
+    return states["steady_ns"] if "steady_ns" in states else states["stamp_ns"]
 
 
 def _gaps(ticks: Ticks, stamps: Ints, state: NDArray[np.intp], limits: Limits) -> NDArray[np.bool_]:

@@ -6,24 +6,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from dexndm_ros.datasets.align import Ticks
 from dexndm_ros.datasets.config import ConvertConfig
 from dexndm_ros.datasets.cut import (
     each_once,
-    foreign_ticks,
     policy_groups,
     policy_ticks,
     replay_groups,
     replay_ticks,
 )
+from dexndm_ros.datasets.episode import Finding
+from dexndm_ros.datasets.foreign_cut import ForeignCutter
 from dexndm_ros.datasets.tables import Table, concat, rows, size
 
 __all__ = ["Assembler", "Cut"]
 
 _MARGIN_NS = 2_000_000_000
 """Kept before the beginning of an episode that is not whole yet."""
+_SILENT_NS = 5_000_000_000
+"""Without a tick for so long a run is over."""
 _SLOW = ("health", "wrist")
 """Topics whose newest message counts, however old."""
 
@@ -38,6 +39,7 @@ class Cut:
         doubled: messages of ticks that were in the bag twice.
         rows: the messages that the ticks are from, each once.
         tables: all streams of the bag around it, by role.
+        findings: of cutting.
     """
 
     kind: str
@@ -45,6 +47,7 @@ class Cut:
     doubled: int
     rows: Table
     tables: Mapping[str, Table]
+    findings: tuple[Finding, ...] = ()
 
 
 class Assembler:
@@ -53,12 +56,14 @@ class Assembler:
     Args:
         config: lengths and rate.
         axis: rotation axis of the bag's trajectories; zeros when not known.
+        foreign: the bag is another driver's.
     """
 
-    def __init__(self, config: ConvertConfig, axis: tuple[float, ...]) -> None:
+    def __init__(self, config: ConvertConfig, axis: tuple[float, ...], foreign: bool) -> None:
         self._config = config
         self._axis = axis
         self._tables: dict[str, Table] = {}
+        self._foreign = ForeignCutter(config) if foreign else None
 
     def feed(self, stretch: Mapping[str, Table], last: bool) -> Iterator[Cut]:
         """One more stretch of the bag.
@@ -67,6 +72,10 @@ class Assembler:
             stretch: tables by role.
             last: nothing follows: what is open is cut off here.
         """
+        if self._foreign is not None:
+            for found in self._foreign.feed(stretch, last):
+                yield Cut("joint_state", found.ticks, 0, {}, found.tables, found.findings)
+            return
         for role, table in stretch.items():
             before = self._tables.get(role)
             self._tables[role] = table if before is None else concat([before, table])
@@ -80,16 +89,16 @@ class Assembler:
                 if kind == "replay"
                 else policy_groups(steps, self._config.max_episode_steps)
             )
-            whole = groups if last else [g for g in groups if g.stop < size(steps)]
+            # One that was left in its middle is not waited for: the hand may stand for the rest of the night.
+            silent = self._newest() - int(steps["log_ns"][-1]) > _SILENT_NS
+            whole = groups if last or silent else [g for g in groups if g.stop < size(steps)]
             for group in whole:
                 yield self._cut(kind, rows(steps, group))
-            done = whole[-1].stop if whole else 0
+            done = size(steps) if last or silent else whole[-1].stop if whole else 0
             self._tables[role] = rows(steps, slice(done, None))
             if done < size(steps):
                 open_from.append(int(steps["log_ns"][done]))
-        if "foreign_command" in self._tables:
-            yield from self._foreign(last)
-        elif not last:
+        if not last:
             self._forget(min(open_from, default=self._newest()))
 
     def _cut(self, kind: str, steps: Table) -> Cut:
@@ -101,39 +110,6 @@ class Assembler:
             else policy_ticks(steps, commands, states)
         )
         return Cut(kind, ticks, doubled, steps, dict(self._tables))
-
-    def _foreign(self, last: bool) -> Iterator[Cut]:
-        mapping = self._config.mapping
-        assert mapping is not None
-        length_ns = int(mapping.episode_s * 1e9)
-        while True:
-            commands, states = (
-                self._tables.get("foreign_command"),
-                self._tables.get("foreign_state"),
-            )
-            if commands is None or states is None or not size(commands) or not size(states):
-                return
-            begin = max(int(commands["stamp_ns"][0]), int(states["stamp_ns"][0]))
-            end = min(int(commands["stamp_ns"][-1]), int(states["stamp_ns"][-1]))
-            whole = end - begin >= length_ns
-            if not whole and not last:
-                return
-            until = begin + length_ns - round(1e9 / self._config.rate_hz)
-            ticks = foreign_ticks(
-                commands, states, self._config.rate_hz, mapping.axis, until if whole else None
-            )
-            if len(ticks):
-                yield Cut("joint_state", ticks, 0, {}, dict(self._tables))
-            if not whole:
-                return
-            for role in ("foreign_command", "foreign_state"):
-                table = self._tables[role]
-                # The command in force at the next episode's beginning is the newest before it.
-                keep = max(0, int(np.searchsorted(table["stamp_ns"], begin + length_ns)) - 1)
-                held = dict(rows(table, slice(keep, None)))
-                if role == "foreign_command" and size(held):
-                    held["stamp_ns"] = np.maximum(held["stamp_ns"], begin + length_ns)
-                self._tables[role] = held
 
     def _newest(self) -> int:
         return max((int(t["log_ns"][-1]) for t in self._tables.values() if size(t)), default=0)

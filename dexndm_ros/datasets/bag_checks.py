@@ -19,7 +19,11 @@ from dexndm_ros.datasets.tables import Table, as_of, rows, size
 from dexndm_ros.hand.joints import JOINT_NAMES
 from dexndm_ros.recording.check import END_RECORD, LOSS_KEYS, SHARED_KEY
 
-__all__ = ["bag_findings", "clock_findings", "joint_states_findings", "ordered_states"]
+__all__ = ["bag_findings", "joint_states_findings", "missed_reads", "ordered_states", "steadied"]
+
+
+_FAR = 100_000
+_MANY_MISSED = 0.05
 
 
 def bag_findings(bag: Bag, loss: Loss, bad: Mapping[str, int]) -> Iterator[Finding]:
@@ -137,36 +141,49 @@ def _doubled(states: Table, again: NDArray[np.bool_]) -> Finding:
     )
 
 
-def missed_reads(states: Table) -> int:
+def missed_reads(states: Table) -> Iterator[Finding]:
     """Bus cycles without a complete read between the first and the last state."""
     if size(states) < 2 or "seq" not in states:
-        return 0
-    steps = np.diff(states["seq"].astype(np.int64))
-    published = np.diff(states["publication"]) if "publication" in states else np.ones_like(steps)
-    # What was published and lost was read: only the rest is a cycle without a complete read.
-    unread = np.where(published > 0, steps - published, 0)
-    return int(unread[(steps > 1) & (unread > 0)].sum())
-
-
-def clock_findings(states: Table, limits: Limits) -> Iterator[Finding]:
-    """Steps of the system time, by the driver's monotonic clock beside it."""
-    if size(states) < 2 or "monotonic_ns" not in states or not states["monotonic_ns"].all():
         return
+    steps = np.diff(states["seq"].astype(np.int64))
+    published = np.diff(states["publication"]) if "publication" in states else np.zeros_like(steps)
+    numbered = published > 0
+    # What was published and lost was read: only the rest is a cycle without a complete read.
+    unread = np.where(numbered, steps - published, steps - 1)[(steps > 1) & (steps < _FAR)]
+    missed = int(unread[unread > 0].sum())
+    if not missed:
+        return
+    cycles = missed + size(states)
+    many = missed > _MANY_MISSED * cycles
+    text = f"bus cycles without a complete read: {missed} of {cycles}"
+    if not numbered.any():
+        text += ", or states that were lost: the recorder kept no numbers that could tell"
+    yield finding(
+        "missed_reads", missed, "flagged" if many or not numbered.any() else "noted", text
+    )
+
+
+def steadied(states: Table, limits: Limits) -> tuple[Table, list[Finding]]:
+    """States with ``steady_ns``, their stamps without the steps of the system time; and what steps there were.
+
+    The driver's monotonic clock beside each stamp tells them.
+    """
+    if size(states) < 2 or "monotonic_ns" not in states or not states["monotonic_ns"].all():
+        return states, []
     wall = np.asarray(np.diff(states["stamp_ns"]), dtype=np.int64)
     difference = wall - np.asarray(np.diff(states["monotonic_ns"].astype(np.int64)))
-    # Under simulated time both differ all the time by the speed; a step stands out of that.
-    odd = np.abs(difference - np.median(difference)) > limits.clock_step_s * 1e9
-    odd &= np.abs(difference) > limits.clock_step_s * 1e9
     if _simulated(wall, difference):
-        return
-    if count := int(odd.sum()):
-        worst = difference[odd][np.argmax(np.abs(difference[odd]))]
-        yield finding(
-            "clock_jump",
-            count,
-            "flagged",
-            f"jumps of the system time: {count}, the largest by {worst / 1e6:+.1f} ms (NTP?)",
-        )
+        return states, []
+    odd = np.abs(difference) > limits.clock_step_s * 1e9
+    count = int(odd.sum())
+    if not count:
+        return states, []
+    worst = difference[odd][np.argmax(np.abs(difference[odd]))]
+    jumps = np.concatenate([[0], np.cumsum(np.where(odd, difference, 0))])
+    text = f"jumps of the system time: {count}, the largest by {worst / 1e6:+.1f} ms (NTP?)"
+    return {**states, "steady_ns": states["stamp_ns"] - jumps}, [
+        finding("clock_jump", count, "flagged", text)
+    ]
 
 
 def _simulated(wall: NDArray[np.int64], difference: NDArray[np.int64]) -> bool:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from dexndm_ros.datasets.features import FEATURES, OWN_FEATURES, RowFlag
+from dexndm_ros.datasets.features import FEATURES, FLAG_TEXTS, OWN_FEATURES, RowFlag
 from dexndm_ros.datasets.files import new_file
 from dexndm_ros.datasets.provenance import CONVERTER, Existing
 
@@ -43,21 +43,6 @@ _OWN_TEXTS = {
     "episode_index": ("", "row of meta/episodes"),
     "index": ("", "in the dataset, from 0"),
     "task_index": ("", "row of meta/tasks.parquet"),
-}
-_FLAG_TEXTS = {
-    RowFlag.NO_STATE: "no state belongs to the tick",
-    RowFlag.STALE_STATE: "the state is too old",
-    RowFlag.NO_COMMAND: "the tick's command is not in the bag",
-    RowFlag.PASSED_OVER: "the command was never in force",
-    RowFlag.LIMITED: "the guard changed the command",
-    RowFlag.BY_TIME: "state and action matched by time, not by number",
-    RowFlag.NOT_FINITE: "NaN or infinity in state or action",
-    RowFlag.IMPOSSIBLE: "faster or further than a joint can move",
-    RowFlag.SATURATED: "a current at its limit",
-    RowFlag.STUCK: "a joint stood still though it was told to move",
-    RowFlag.REPAIRED: "a value was put right by rule",
-    RowFlag.NOT_RUNNING: "the policy was stopped or the hand did not follow",
-    RowFlag.GAP: "states or ticks are missing before the next row",
 }
 
 
@@ -117,7 +102,7 @@ def _body(whole: Existing, rate_hz: int) -> Iterator[str]:
         unit, text = _OWN_TEXTS[name]
         yield f"| `{name}` | {dtype} | {unit} | {text} |"
     yield "\nBits of `flags`:\n"
-    for flag, text in _FLAG_TEXTS.items():
+    for flag, text in FLAG_TEXTS.items():
         bad = " (not valid)" if flag & RowFlag.INVALID else ""
         yield f"- {flag.value}: {text}{bad}"
     yield "\n## Motivation\n"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from dexndm_ros.bags.open import Bag, open_bag
-from dexndm_ros.datasets.align import Matched, align, fill_rows
+from dexndm_ros.datasets.align import Matched, align, fill_rows, steady_ns
 from dexndm_ros.datasets.assemble import Assembler, Cut
 from dexndm_ros.datasets.bag_checks import (
     bag_findings,
-    clock_findings,
     joint_states_findings,
     missed_reads,
     ordered_states,
+    steadied,
 )
 from dexndm_ros.datasets.config import ConvertConfig
 from dexndm_ros.datasets.episode import BagResult, Episode, Finding
@@ -30,11 +31,10 @@ from dexndm_ros.datasets.row_checks import check_rows, lag_ticks
 from dexndm_ros.datasets.slow_streams import fill_temperature, fill_wrist
 from dexndm_ros.datasets.streams import BagRefusedError, Streams, find_roles
 from dexndm_ros.datasets.tables import Table, size
+from dexndm_ros.policy.session import HandMode
 from dexndm_ros.policy.wrist import check_axis
 
 __all__ = ["BagRefusedError", "convert_bag"]
-
-_IDENTITY_FACTS = ("session", "host", "software", "commit", "campaign", "orientation", "hand_load")
 
 
 def convert_bag(
@@ -59,17 +59,17 @@ def convert_bag(
     roles = find_roles(bag, config.mapping)
     streams = Streams(bag, roles)
     custom = bag.custom_data
-    assembler = Assembler(config, _axis(custom))
+    assembler = Assembler(config, _axis(custom), foreign="foreign_state" in roles.topics)
     episodes: list[Episode] = []
     pending: dict[str, Table] | None = None
     for stretch in streams.stretches():
-        tables = foreign_tables(stretch, config.mapping, bag.name)
+        tables = foreign_tables(stretch, config.mapping, bag.name, streams.bad)
         if pending is not None:
             cuts = assembler.feed(pending, last=False)
-            episodes += map(keep, _episodes(cuts, bag, config, len(episodes)))
+            episodes += map(keep, (_episode(cut, bag, config) for cut in cuts))
         pending = tables
     cuts = assembler.feed(pending or {}, last=True)
-    episodes += map(keep, _episodes(cuts, bag, config, len(episodes)))
+    episodes += map(keep, (_episode(cut, bag, config) for cut in cuts))
     findings = list(bag_findings(bag, streams.loss, streams.bad))
     if not episodes:
         findings.append(
@@ -86,7 +86,7 @@ def convert_bag(
         sha256=sha256,
         bytes=sum(file.stat().st_size for file in bag.files),
         messages=dict(sorted(streams.loss.messages.items())),
-        episodes=tuple(_named(episode, sha256) for episode in episodes),
+        episodes=tuple(episodes),
         findings=tuple(findings),
         provenance=dict(sorted(custom.items())),
     )
@@ -100,37 +100,16 @@ def _axis(custom: Mapping[str, str]) -> tuple[float, ...]:
         return (0.0, 0.0, 0.0)
 
 
-def _named(episode: Episode, sha256: str) -> Episode:
-    """Runs and stretches have no name of their own: that of their bag's content and their place in it."""
-    if not episode.identity.startswith("*"):
-        return episode
-    identity = f"{episode.facts['kind']}/{sha256[:16]}/{episode.identity[1:]}"
-    return Episode(
-        identity, episode.task, episode.columns, episode.facts, episode.findings, episode.verdict
-    )
-
-
-def _episodes(
-    cuts: Iterator[Cut], bag: Bag, config: ConvertConfig, already: int
-) -> Iterator[Episode]:
-    for number, cut in enumerate(cuts, start=already):
-        yield _episode(cut, bag, config, number)
-
-
-def _episode(cut: Cut, bag: Bag, config: ConvertConfig, number: int) -> Episode:
+def _episode(cut: Cut, bag: Bag, config: ConvertConfig) -> Episode:
     limits, custom = config.limits, bag.custom_data
     findings: list[Finding] = []
     states = cut.tables.get("foreign_state" if cut.kind == "joint_state" else "state", {})
     around = _around(states, cut.ticks.stamp_ns)
     states, order = ordered_states(around)
     findings += order
-    findings += clock_findings(states, limits)
-    if missed := missed_reads(states):
-        findings.append(
-            finding(
-                "missed_reads", missed, "noted", f"bus cycles without a complete read: {missed}"
-            )
-        )
+    states, jumps = steadied(states, limits)
+    findings += jumps
+    findings += missed_reads(states)
     if (joints := cut.tables.get("joints")) is not None:
         findings += joint_states_findings(states, joints)
     matched = align(cut.ticks, states, limits)
@@ -138,16 +117,18 @@ def _episode(cut: Cut, bag: Bag, config: ConvertConfig, number: int) -> Episode:
     fill_temperature(columns, cut.tables.get("health"))
     wrist = fill_wrist(columns, cut, custom, config.mapping)
     _mark_commands(cut, states, matched, columns)
-    findings += tick_findings(cut, columns, config)
+    findings += _command_findings(cut)
+    findings += tick_findings(cut, columns, config, matched.tick_ns)
     lag = lag_ticks(columns)
-    findings += check_rows(columns, limits, cut.kind == "joint_state", lag)
+    steady = steady_ns(states)[np.maximum(matched.state, 0)] if size(states) else matched.tick_ns
+    findings += check_rows(columns, limits, cut.kind == "joint_state", lag, steady)
     findings += check_fidelity(cut, custom, config.library, config.library_sha256)
     columns["valid"][:] = (columns["flags"] & RowFlag.INVALID) == 0
     findings += _too_little(columns, config)
-    facts = episode_facts(cut, columns, states, bag, wrist, lag)
+    facts = episode_facts(cut, columns, states, bag, wrist, lag, matched.tick_ns)
     decided = verdict(findings)
     return Episode(
-        identity=_identity(cut, facts, number),
+        identity=_identity(cut, facts),
         task=_task(cut, facts, config),
         columns=empty_columns(0) if decided == "drop" else columns,
         facts=facts,
@@ -181,12 +162,27 @@ def _mark_commands(cut: Cut, states: Table, matched: Matched, columns: dict[str,
         columns["flags"][~there] |= RowFlag.NO_COMMAND
     elif "command" in cut.tables:
         columns["flags"][:] |= RowFlag.NO_COMMAND
-    seen = matched.first >= 0
-    in_force = states["command"][matched.first[seen]] if size(states) else None
-    if in_force is not None:
-        changed = np.zeros(len(cut.ticks), dtype=bool)
-        changed[seen] = (in_force != cut.ticks.target[seen]).any(axis=1)
-        columns["flags"][changed] |= RowFlag.LIMITED
+    seen = np.flatnonzero(matched.first >= 0)
+    if len(seen):
+        under = matched.first[seen]
+        changed = (states["command"][under] != cut.ticks.target[seen]).any(axis=1)
+        columns["flags"][seen[changed]] |= RowFlag.LIMITED
+    # In force is one thing, followed another: on its ramp or relaxed the hand goes elsewhere.
+    if size(states):
+        at = np.where(matched.first >= 0, matched.first, np.maximum(matched.state, 0))
+        idle = (states["mode"][at] != HandMode.ACTIVE) & (matched.state >= 0)
+        columns["flags"][idle] |= RowFlag.NOT_RUNNING
+
+
+def _command_findings(cut: Cut) -> Iterator[Finding]:
+    if cut.kind != "joint_state" and "command" not in cut.tables:
+        yield finding(
+            "no_command",
+            len(cut.ticks),
+            "noted",
+            "the bag has no hand/command: targets are those that the steps tell",
+        )
+    yield from cut.findings
 
 
 def _too_little(columns: Mapping[str, Any], config: ConvertConfig) -> Iterator[Finding]:
@@ -209,11 +205,23 @@ def _too_little(columns: Mapping[str, Any], config: ConvertConfig) -> Iterator[F
         )
 
 
-def _identity(cut: Cut, facts: Mapping[str, Any], number: int) -> str:
+def _identity(cut: Cut, facts: Mapping[str, Any]) -> str:
+    """The same for every copy of a recording, torn or whole; another for another recording.
+
+    A replay is named by its row of the plan and by what was replayed, a run by its first tick. What begins in the
+    middle says where: the halves of a split recording are two episodes.
+    """
+    began = f"@{int(cut.ticks.number[0])}" if int(cut.ticks.number[0]) else ""
     if cut.kind == "replay":
-        names = ("campaign", "orientation", "session", "entry")
-        return "/".join(["replay", *(str(facts[name]) for name in names)])
-    return f"*{number}"
+        names = ("campaign", "orientation", "session", "entry", "trajectory", "seed")
+        words = [str(facts[name]) for name in names]
+        if not facts["session"]:  # another recorder's bag: the time tells one night from the next
+            words.append(str(facts["started_ns"]))
+        return "/".join(["replay", *words]) + began
+    if cut.kind == "policy":
+        return f"policy/{facts['session']}/{facts['started_ns']}{began}"
+    digest = hashlib.sha256(cut.ticks.target[0].tobytes()).hexdigest()[:8]
+    return f"joint_state/{facts['started_ns']}/{digest}"
 
 
 def _task(cut: Cut, facts: Mapping[str, Any], config: ConvertConfig) -> str:

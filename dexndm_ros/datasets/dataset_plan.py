@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +77,14 @@ class DatasetPlan:
         bags: an entry for each new bag, as ``provenance`` has it.
         rejected: an entry for each episode of them that is left out.
         tasks: words of all tasks, those of the dataset first.
-        identities: of the new episodes.
+        lengths: rows of each new episode, by identity.
     """
 
     tasks_to_do: tuple[FileTask, ...] = ()
     bags: tuple[Mapping[str, Any], ...] = ()
     rejected: tuple[Mapping[str, Any], ...] = ()
     tasks: tuple[str, ...] = ()
-    identities: frozenset[str] = frozenset()
+    lengths: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def episodes(self) -> int:
@@ -103,7 +103,8 @@ def plan_files(
     """Give every new episode its place.
 
     The order is that of the parts, and of the episodes in them. Bags that are there already, and those that come
-    twice, are left out; of an episode that comes twice the first one is taken, and the other is told as rejected.
+    twice, are left out; of an episode that comes twice the longer recording is taken, else the first, and the other
+    is told as rejected. What the dataset has stays.
 
     Args:
         parts: files, in the order of their bags.
@@ -116,8 +117,10 @@ def plan_files(
     """
     bags, rejected = [], []
     known = set(existing.sha256)
-    owners = dict.fromkeys(existing.identities, "the dataset")
+    owners = _Owners(existing)
     files = _Files(existing, folder, rate_hz)
+    for path in parts:
+        owners.look(part_head(path))
     for path in parts:
         head = part_head(path)
         result = head.result
@@ -131,7 +134,7 @@ def plan_files(
                 rejected.append(rejected_entry(result, episode, reasons))
             else:
                 places.append(at)
-                owners[episode.identity] = f"bag {result.name}"
+                owners.take(episode.identity, head.rows[at], result.name)
         files.add(path, head, places)
         flagged = sum(result.episodes[at].verdict == "flag" for at in places)
         bags.append(bag_entry(result, len(places), flagged))
@@ -140,19 +143,57 @@ def plan_files(
         bags=tuple(bags),
         rejected=tuple(rejected),
         tasks=tuple(files.tasks),
-        identities=frozenset(owners) - existing.identities,
+        lengths=owners.taken,
     )
 
 
-def _reasons(head: PartHead, at: int, owners: Mapping[str, str]) -> tuple[Finding, ...] | None:
+class _Owners:
+    """Who has which episode: the dataset, else the longest of its recordings, else the first one."""
+
+    def __init__(self, existing: Existing) -> None:
+        self._there = existing.lengths
+        self._longest: dict[str, int] = {}
+        self._owner: dict[str, str] = {}
+        self.taken: dict[str, int] = {}
+        """Rows of the new episodes, by identity."""
+
+    def look(self, head: PartHead) -> None:
+        """See how long the episodes of a part are."""
+        for episode, rows in zip(head.result.episodes, head.rows, strict=True):
+            if episode.verdict != "drop":
+                self._longest[episode.identity] = max(rows, self._longest.get(episode.identity, 0))
+
+    def take(self, identity: str, rows: int, bag: str) -> None:
+        """A new episode is in."""
+        self.taken[identity] = rows
+        self._owner[identity] = bag
+
+    def why_not(self, identity: str, rows: int) -> Finding | None:
+        """Why an episode is not wanted; None = it is."""
+        there = self._there.get(identity)
+        if there is not None and rows > there:
+            text = (
+                f"{identity} is in the dataset with {there} rows, and this recording of it has {rows}: to have them, "
+                "convert all bags into a new dataset"
+            )
+            return finding("longer", 1, "dropped", text)
+        if there is not None:
+            return finding("repeated", 1, "dropped", f"{identity} is in the dataset already")
+        if (bag := self._owner.get(identity)) is not None:
+            return finding("repeated", 1, "dropped", f"{identity} is in bag {bag} already")
+        if rows < self._longest.get(identity, 0):
+            text = f"another bag has {self._longest[identity]} rows of {identity}, this one {rows}"
+            return finding("repeated", 1, "dropped", text)
+        return None
+
+
+def _reasons(head: PartHead, at: int, owners: _Owners) -> tuple[Finding, ...] | None:
     """Findings of an episode that is left out; None = it is taken."""
     episode = head.result.episodes[at]
     if episode.verdict == "drop" or not head.rows[at]:
         return episode.findings or (finding("short", 1, "dropped", "it has no rows"),)
-    if episode.identity in owners:
-        text = f"{episode.identity} is in {owners[episode.identity]} already; the first one stays"
-        return (*episode.findings, finding("repeated", 1, "dropped", text))
-    return None
+    repeated = owners.why_not(episode.identity, head.rows[at])
+    return None if repeated is None else (*episode.findings, repeated)
 
 
 class _Files:

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dexndm_ros.bags.open import Bag
+from dexndm_ros.datasets.align import steady_ns
 from dexndm_ros.datasets.assemble import Cut
 from dexndm_ros.datasets.config import ConvertConfig
 from dexndm_ros.datasets.episode import Finding
@@ -21,7 +23,9 @@ from dexndm_ros.replay.trajectory import STEPS
 __all__ = ["episode_facts", "tick_findings"]
 
 
-def tick_findings(cut: Cut, columns: Mapping[str, Any], config: ConvertConfig) -> Iterator[Finding]:
+def tick_findings(
+    cut: Cut, columns: Mapping[str, Any], config: ConvertConfig, tick_ns: NDArray[np.int64]
+) -> Iterator[Finding]:
     """Ticks that are doubled, missing, late, or never came into force."""
     ticks, limits = cut.ticks, config.limits
     if cut.doubled:
@@ -46,7 +50,7 @@ def tick_findings(cut: Cut, columns: Mapping[str, Any], config: ConvertConfig) -
                 "flagged",
                 f"steps {int(ticks.number[0])} to {int(ticks.number[-1])} of 0 to {STEPS - 1}",
             )
-    late = int((np.diff(ticks.stamp_ns) > limits.late_share * 1e9 / config.rate_hz).sum()) - max(
+    late = int((np.diff(tick_ns) > limits.late_share * 1e9 / config.rate_hz).sum()) - max(
         0, int((np.diff(ticks.number) > 1).sum())
     )
     if late > 0 and cut.kind != "joint_state":
@@ -73,7 +77,13 @@ def tick_findings(cut: Cut, columns: Mapping[str, Any], config: ConvertConfig) -
 
 
 def episode_facts(
-    cut: Cut, columns: Mapping[str, Any], states: Table, bag: Bag, wrist: str, lag: int
+    cut: Cut,
+    columns: Mapping[str, Any],
+    states: Table,
+    bag: Bag,
+    wrist: str,
+    lag: int,
+    tick_ns: NDArray[np.int64],
 ) -> dict[str, Any]:
     """Words and numbers for ``meta/episodes``; the same keys whatever the kind.
 
@@ -84,15 +94,15 @@ def episode_facts(
         bag: where it is from.
         wrist: name of the palm's orientation; '' = none of ours.
         lag: rows from target to answer; -1 = cannot be told.
+        tick_ns: stamps of the ticks without steps of the system time.
     """
     custom, ticks, flags = bag.custom_data, cut.ticks, columns["flags"]
-    p50_ms, p99_ms, max_ms = _percentiles(np.diff(ticks.stamp_ns) / 1e6, (50, 99, 100))
+    p50_ms, p99_ms, max_ms = _percentiles(np.diff(tick_ns) / 1e6, (50, 99, 100))
     error = tracking_error(columns)
     error = error[np.isfinite(error)]
     first = {name: int(values[0]) for name, values in cut.rows.items() if _is_number(name)}
-    span_s = (
-        float(states["stamp_ns"][-1] - states["stamp_ns"][0]) / 1e9 if size(states) > 1 else 0.0
-    )
+    steady = steady_ns(states) if size(states) > 1 else np.zeros(2)
+    span_s = float(steady[-1] - steady[0]) / 1e9
     return {
         "kind": cut.kind,
         "bag": bag.name,
@@ -106,7 +116,7 @@ def episode_facts(
         "attempt": first.get("attempt", 0),
         "seed": first.get("seed", -1),
         "started_ns": int(ticks.stamp_ns[0]) if len(ticks) else 0,
-        "duration_s": float(ticks.stamp_ns[-1] - ticks.stamp_ns[0]) / 1e9 if len(ticks) else 0.0,
+        "duration_s": float(tick_ns[-1] - tick_ns[0]) / 1e9 if len(ticks) else 0.0,
         "rows": len(ticks),
         "invalid_rows": int((~columns["valid"]).sum()),
         "limited_rows": int(((flags & RowFlag.LIMITED) != 0).sum()),

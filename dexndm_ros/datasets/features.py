@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES
 
-__all__ = ["FEATURES", "JOINT_FEATURES", "OWN_FEATURES", "Feature", "RowFlag", "empty_columns"]
+__all__ = [
+    "FEATURES",
+    "FLAG_TEXTS",
+    "JOINT_FEATURES",
+    "OWN_FEATURES",
+    "Feature",
+    "RowFlag",
+    "empty_columns",
+]
 
 
 @dataclass(frozen=True)
@@ -50,9 +58,10 @@ class RowFlag(IntFlag):
     IMPOSSIBLE = 128  # faster than a joint can move, or outside what it can reach
     SATURATED = 256  # a current at its limit
     STUCK = 512  # a joint did not move though it was told to
-    REPAIRED = 1024  # a value was put right by rule; the quality report says which
-    NOT_RUNNING = 2048  # the policy was stopped or the hand was not following
+    OTHER_STATE = 1024  # the state that the policy saw is not in the bag: another one stands there
+    NOT_RUNNING = 2048  # the hand was not following commands
     GAP = 4096  # states or ticks are missing between this row and the next
+    OLDER_STATE = 8192  # reads are missing between the state and the tick's command: a newer one may have been
 
     INVALID = (
         NO_STATE
@@ -64,6 +73,25 @@ class RowFlag(IntFlag):
         | NOT_RUNNING
         | GAP
     )
+
+
+FLAG_TEXTS: Mapping[RowFlag, str] = {
+    RowFlag.NO_STATE: "no state belongs to the tick",
+    RowFlag.STALE_STATE: "the state is too old",
+    RowFlag.NO_COMMAND: "the tick's command is not in the bag",
+    RowFlag.PASSED_OVER: "the command was never in force",
+    RowFlag.LIMITED: "the guard changed the command",
+    RowFlag.BY_TIME: "state and action matched by time, not by number",
+    RowFlag.NOT_FINITE: "NaN or infinity in state or action",
+    RowFlag.IMPOSSIBLE: "faster or further than a joint can move",
+    RowFlag.SATURATED: "a current at its limit",
+    RowFlag.STUCK: "a joint stood still though it was told to move",
+    RowFlag.OTHER_STATE: "the state that the policy saw is not in the bag",
+    RowFlag.NOT_RUNNING: "the hand was not following commands",
+    RowFlag.GAP: "states or ticks are missing before the next row",
+    RowFlag.OLDER_STATE: "reads are missing just before the command",
+}
+"""What each flag says, for cards and reports."""
 
 
 def _joints(name: str, unit: str, text: str) -> Feature:

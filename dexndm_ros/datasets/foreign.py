@@ -9,17 +9,23 @@ from typing import Any
 import numpy as np
 
 from dexndm_ros.datasets.mapping import MappingError, TopicMapping
-from dexndm_ros.datasets.streams import BagRefusedError
-from dexndm_ros.datasets.tables import Table
+from dexndm_ros.datasets.streams import BagRefusedError, of_length
+from dexndm_ros.datasets.tables import Table, size
 from dexndm_ros.hand.joints import JOINT_COUNT, permutation
 
 __all__ = ["foreign_tables"]
 
 
 def foreign_tables(
-    stretch: Mapping[str, Table], mapping: TopicMapping | None, bag: str
+    stretch: Mapping[str, Table], mapping: TopicMapping | None, bag: str, bad: dict[str, int]
 ) -> dict[str, Table]:
     """Tables of a stretch, with those of a foreign driver put into our terms.
+
+    Args:
+        stretch: as read.
+        mapping: what its topics mean; None = the bag is our own.
+        bag: its name.
+        bad: messages of another length than the others are counted here, by topic.
 
     Raises:
         BagRefusedError: joints are missing, or change in the middle of the bag.
@@ -29,24 +35,25 @@ def foreign_tables(
         return tables
     for role in ("foreign_state", "foreign_command"):
         if role in tables:
-            tables[role] = _translate(tables[role], mapping, role, bag)
+            tables[role] = _translate(tables[role], mapping, role, bag, bad)
     return tables
 
 
-def _translate(table: Table, mapping: TopicMapping, role: str, bag: str) -> Table:
-    what = f"{bag}: {mapping.state.topic if role == 'foreign_state' else mapping.command.topic}"
-    source: Any = table["data" if "data" in table else "position"]
-    if source.ndim != 2:
-        raise BagRefusedError(f"{what} changes its number of joints in the middle of the bag")
+def _translate(
+    table: Table, mapping: TopicMapping, role: str, bag: str, bad: dict[str, int]
+) -> Table:
+    topic = mapping.state.topic if role == "foreign_state" else mapping.command.topic
+    what, angles = f"{bag}: {topic}", "data" if "data" in table else "position"
+    table = _of_one_length(table, angles, topic, bad)
+    source: Any = table[angles]
     try:
         columns = _columns(table, mapping, what, source.shape[1])
     except MappingError as error:
         raise BagRefusedError(str(error)) from error
-    stamps = table["stamp_ns"] if (table["stamp_ns"] > 0).all() else table["log_ns"]
     out: dict[str, Any] = {
-        # Stamps that fall are put right: the message was there no later than the next one.
-        "stamp_ns": np.maximum.accumulate(stamps),
+        "stamp_ns": table["stamp_ns"],
         "log_ns": table["log_ns"],
+        "place": table["place"],
         "position": source[:, columns] * mapping.scale + np.asarray(mapping.offset_rad),
     }
     if role == "foreign_state":
@@ -61,6 +68,18 @@ def _translate(table: Table, mapping: TopicMapping, role: str, bag: str) -> Tabl
                 )
             out["current"] = effort[:, columns]
     return out
+
+
+def _of_one_length(table: Table, angles: str, topic: str, bad: dict[str, int]) -> Table:
+    """Without the few messages that have another number of joints than the most."""
+    column: Any = table[angles]
+    if column.dtype != object:
+        return table
+    lengths = np.array([len(each) for each in column])
+    usual = int(np.bincount(lengths).argmax())
+    kept = of_length(table, angles, usual)
+    bad[topic] = bad.get(topic, 0) + size(table) - size(kept)
+    return kept
 
 
 def _columns(table: Table, mapping: TopicMapping, what: str, width: int) -> list[int]:

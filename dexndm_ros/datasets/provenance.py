@@ -47,7 +47,7 @@ class Existing:
         rejected: an entry for each episode that is not in it, see :func:`rejected_entry`.
         files: its data files, in order.
         tasks: in the order of their indices.
-        identities: of its episodes.
+        lengths: rows of each of its episodes, by identity.
         unreadable: bags that gave nothing, each its name and the reason.
     """
 
@@ -57,7 +57,7 @@ class Existing:
     rejected: tuple[Mapping[str, Any], ...] = ()
     files: tuple[DataFileSummary, ...] = ()
     tasks: tuple[str, ...] = ()
-    identities: frozenset[str] = frozenset()
+    lengths: Mapping[str, int] = field(default_factory=dict)
     unreadable: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -209,7 +209,7 @@ def read_existing(folder: Path) -> Existing:
             rejected=tuple(found["rejected"]),
             files=files,
             tasks=tuple(found["tasks"]),
-            identities=frozenset(_identities(folder, len(files))),
+            lengths=_lengths(folder, len(files)),
             unreadable=tuple(found["unreadable"]),
         )
     except (ValueError, KeyError, TypeError, FileNotFoundError, pa.ArrowException) as error:
@@ -225,11 +225,13 @@ def _summary(entry: Mapping[str, Any]) -> DataFileSummary:
     return DataFileSummary(**values | {"row_groups": tuple(values["row_groups"])})
 
 
-def _identities(folder: Path, files: int) -> set[str]:
-    found: set[str] = set()
+def _lengths(folder: Path, files: int) -> dict[str, int]:
+    found: dict[str, int] = {}
     for number in range(files):
-        table = pq.read_table(folder / episodes_path(number), columns=["identity"])
-        found.update(table.column("identity").to_pylist())
+        table = pq.read_table(folder / episodes_path(number), columns=["identity", "length"])
+        found.update(
+            zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True)
+        )
     return found
 
 

@@ -41,7 +41,7 @@ CHECKS: Mapping[str, CheckInfo] = {
     "lost": CheckInfo(
         "lost messages",
         "numbers of a publisher that are missing in the bag, or that the recorder counted as lost",
-        "flagged; rows without their state or command are not valid",
+        "flagged; rows without a state or command, or beside a gap, are not valid, those with an older one marked",
     ),
     "loss_unknown": CheckInfo(
         "loss unknown",
@@ -52,7 +52,9 @@ CHECKS: Mapping[str, CheckInfo] = {
         "bad messages", "bytes that are no message of their type", "left out, flagged"
     ),
     "missed_reads": CheckInfo(
-        "missed reads", "bus cycles without a complete read of all motors", "noted"
+        "missed reads",
+        "bus cycles without a complete read of all motors",
+        "noted; more than 5 %, or where a lost state looks the same: flagged",
     ),
     "duplicates": CheckInfo(
         "duplicates", "the same state or step twice", "repaired: the first one is kept"
@@ -65,7 +67,7 @@ CHECKS: Mapping[str, CheckInfo] = {
     "clock_jump": CheckInfo(
         "clock jumps",
         "steps of the system time against the monotonic clock",
-        "flagged; state and action are matched by numbers and not touched by it",
+        "flagged; state and action are matched by numbers whatever the clock does; a foreign bag is cut there",
     ),
     "late_ticks": CheckInfo("late ticks", "control periods of more than 1.5 nominal ones", "noted"),
     "missing_ticks": CheckInfo(
@@ -76,7 +78,32 @@ CHECKS: Mapping[str, CheckInfo] = {
     ),
     "no_state": CheckInfo("no state", "no state belongs to the tick", "row not valid"),
     "stale_state": CheckInfo("stale state", "the tick's state is too old", "row not valid"),
-    "no_command": CheckInfo("no command", "the tick's command is not in the bag", "row not valid"),
+    "older_state": CheckInfo(
+        "older state",
+        "reads are missing just before the tick's command came into force: the state is older than usual, and a newer "
+        "one may have been lost",
+        "row marked, noted",
+    ),
+    "other_state": CheckInfo(
+        "other state",
+        "the state that the policy saw is not in the bag: the last one before its command stands there",
+        "row marked, flagged",
+    ),
+    "by_time": CheckInfo(
+        "matched by time",
+        "state and action were matched by time stamps, not by numbers",
+        "row marked, noted",
+    ),
+    "not_running": CheckInfo(
+        "not following",
+        "the hand was relaxed, holding, in fault or on its ramp",
+        "row not valid, flagged",
+    ),
+    "no_command": CheckInfo(
+        "no command",
+        "the tick's command is not in the bag",
+        "row not valid; where the bag has no commands at all: noted, targets are then those of the steps",
+    ),
     "passed_over": CheckInfo(
         "passed over",
         "commands that were never in force: the next one came before a motor was told",
@@ -123,7 +150,12 @@ CHECKS: Mapping[str, CheckInfo] = {
         "cut there, flagged; dropped where only survivors are asked for",
     ),
     "repeated": CheckInfo(
-        "repeated episode", "the same row of a campaign's plan twice", "the later one is dropped"
+        "repeated episode", "the same recording twice", "the longer one is taken, else the first one"
+    ),
+    "longer": CheckInfo(
+        "longer recording",
+        "more of an episode that the dataset has already, such as the whole of what was torn",
+        "left out; convert the bags into a new dataset to have it",
     ),
 }
 """Every check by its name, in the order of the report."""

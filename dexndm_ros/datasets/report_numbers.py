@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dexndm_ros.datasets.episode import Action
-from dexndm_ros.datasets.features import RowFlag
+from dexndm_ros.datasets.features import FLAG_TEXTS, RowFlag
 from dexndm_ros.datasets.quality import CHECKS, CheckInfo
 from dexndm_ros.datasets.report_histories import compare
 from dexndm_ros.datasets.report_source import DatasetView, EpisodeRow
@@ -34,21 +34,6 @@ _COLUMNS = 400
 _HOUR_NS = 3600 * 10**9
 NIGHT_GAP_NS = 3 * _HOUR_NS
 """A pause as long as this begins another night."""
-_FLAG_TEXTS = {
-    RowFlag.NO_STATE: "no state belongs to the tick",
-    RowFlag.STALE_STATE: "the state is older than allowed",
-    RowFlag.NO_COMMAND: "the tick's command is not in the bag",
-    RowFlag.PASSED_OVER: "the command was never in force",
-    RowFlag.LIMITED: "the guard changed the command before it came into force",
-    RowFlag.BY_TIME: "state and action were matched by time stamps, not by numbers",
-    RowFlag.NOT_FINITE: "NaN or infinity in state or action",
-    RowFlag.IMPOSSIBLE: "faster than a joint can move, or outside what it can reach",
-    RowFlag.SATURATED: "a current at its limit",
-    RowFlag.STUCK: "a joint did not move though it was told to",
-    RowFlag.REPAIRED: "a value was put right by rule",
-    RowFlag.NOT_RUNNING: "the policy was stopped or the hand was not following",
-    RowFlag.GAP: "states or ticks are missing before the next row",
-}
 
 
 def report_numbers(view: DatasetView, tally: Tally) -> dict[str, Any]:
@@ -68,7 +53,7 @@ def report_numbers(view: DatasetView, tally: Tally) -> dict[str, Any]:
         "row_flags": [
             {
                 "flag": flag.name,
-                "text": _FLAG_TEXTS[flag],
+                "text": FLAG_TEXTS[flag],
                 "invalid": bool(flag & RowFlag.INVALID),
                 "rows": tally.flags[flag.name or ""],
             }

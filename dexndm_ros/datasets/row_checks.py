@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dexndm_ros.datasets.config import Limits
-from dexndm_ros.datasets.episode import Finding
+from dexndm_ros.datasets.episode import Action, Finding
 from dexndm_ros.datasets.features import RowFlag
 from dexndm_ros.datasets.quality import finding
 from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES, LOWER_RAD, UPPER_RAD
@@ -26,7 +26,9 @@ _FOLLOWS = 0.3
 """Correlation from which on a joint follows a target."""
 
 
-def check_rows(columns: Columns, limits: Limits, mapped: bool, lag: int) -> Iterator[Finding]:
+def check_rows(
+    columns: Columns, limits: Limits, mapped: bool, lag: int, steady_ns: NDArray[np.int64]
+) -> Iterator[Finding]:
     """All checks of one episode's rows.
 
     Args:
@@ -34,30 +36,45 @@ def check_rows(columns: Columns, limits: Limits, mapped: bool, lag: int) -> Iter
         limits: from where on something is trouble.
         mapped: of another driver's bag: its joints' order is not proved by our driver.
         lag: rows from target to answer, by ``lag_ticks``.
+        steady_ns: time of each row's state without steps of the system time, (rows,).
     """
     yield from _told_by_flags(columns)
     yield from _not_finite(columns)
-    yield from _impossible(columns, limits)
+    yield from _impossible(columns, limits, steady_ns)
     yield from _stuck(columns, limits)
     yield from _saturated(columns, limits)
     yield from _response(columns, limits, mapped, lag)
 
 
+_TOLD: tuple[tuple[RowFlag, str, Action, str], ...] = (
+    (RowFlag.NO_STATE, "no_state", "flagged", "ticks without a state"),
+    (RowFlag.STALE_STATE, "stale_state", "flagged", "ticks whose state is too old"),
+    (RowFlag.NO_COMMAND, "no_command", "flagged", "ticks whose command is not in the bag"),
+    (RowFlag.NOT_RUNNING, "not_running", "flagged", "ticks at which the hand followed no command"),
+    (RowFlag.GAP, "gap", "flagged", "rows before a gap"),
+    (RowFlag.OTHER_STATE, "other_state", "flagged", "ticks whose own state is not in the bag"),
+    (
+        RowFlag.OLDER_STATE,
+        "older_state",
+        "noted",
+        "ticks with reads missing just before their command",
+    ),
+    (RowFlag.BY_TIME, "by_time", "noted", "rows whose state was found by its time"),
+    (RowFlag.LIMITED, "limited", "noted", "commands that the guard changed"),
+)
+
+
 def _told_by_flags(columns: Columns) -> Iterator[Finding]:
     """What matching of states found."""
     flags = columns["flags"]
-    for flag, check, text in (
-        (RowFlag.NO_STATE, "no_state", "ticks without a state"),
-        (RowFlag.STALE_STATE, "stale_state", "ticks whose state is too old"),
-        (RowFlag.NO_COMMAND, "no_command", "ticks whose command is not in the bag"),
-        (RowFlag.GAP, "gap", "rows before a gap"),
-    ):
-        if count := int(((flags & flag) != 0).sum()):
-            first = int(np.argmax((flags & flag) != 0))
-            yield finding(check, count, "flagged", f"{text}: {count}, first in row {first}")
-    for flag, check, text in ((RowFlag.LIMITED, "limited", "commands that the guard changed"),):
-        if count := int(((flags & flag) != 0).sum()):
-            yield finding(check, count, "noted", f"{text}: {count}")
+    seen = int(np.bitwise_or.reduce(flags)) if len(flags) else 0
+    for flag, check, action, text in _TOLD:
+        if seen & flag:
+            mask = (flags & flag) != 0
+            first = int(np.argmax(mask))
+            yield finding(
+                check, int(mask.sum()), action, f"{text}: {int(mask.sum())}, first in row {first}"
+            )
 
 
 def _mark(columns: Columns, mask: NDArray[np.bool_], flag: RowFlag) -> int:
@@ -83,32 +100,38 @@ def _not_finite(columns: Columns) -> Iterator[Finding]:
     )
 
 
-def _impossible(columns: Columns, limits: Limits) -> Iterator[Finding]:
-    state, stamp = columns["observation.state"], columns["observation.stamp_ns"]
+def _impossible(
+    columns: Columns, limits: Limits, steady_ns: NDArray[np.int64]
+) -> Iterator[Finding]:
+    state = columns["observation.state"]
     have = (columns["flags"] & RowFlag.NO_STATE) == 0
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         outside = np.maximum(LOWER_RAD - state, state - UPPER_RAD)
         far = (outside > limits.beyond_limits_rad) & have[:, None]
-        if len(state) > 1:
-            span_s = np.maximum(np.diff(stamp) * 1e-9, 1e-3)[:, None]
-            fast = (np.abs(np.diff(state, axis=0)) / span_s > limits.max_speed_rad_s) & (
-                have[1:] & have[:-1]
-            )[:, None]
-            far[1:] |= fast
-    bad = far.any(axis=1)
-    if not bad.any():
-        return
-    count = _mark(columns, bad, RowFlag.IMPOSSIBLE)
-    row = int(np.argmax(bad))
-    joint = int(np.argmax(far[row]))
-    yield finding(
-        "impossible",
-        count,
-        "flagged",
-        f"rows that cannot be: {count}, first {JOINT_NAMES[joint]} (motor {joint}) at "
-        f"{float(state[row, joint]):.3f} rad in row {row}; limits [{LOWER_RAD[joint]:.2f}, "
-        f"{UPPER_RAD[joint]:.2f}], at most {limits.max_speed_rad_s:g} rad/s",
-    )
+        span_s = np.maximum(np.diff(steady_ns) * 1e-9, 1e-3)[:, None]
+        speed = np.zeros(state.shape)
+        speed[1:] = np.abs(np.diff(state, axis=0)) / span_s
+        fast = speed > limits.max_speed_rad_s
+        fast[1:] &= (have[1:] & have[:-1])[:, None]
+    for wrong, what in ((far, "outside its limits"), (fast, "faster than a joint can be")):
+        rows = np.asarray(wrong.any(axis=1))
+        if not rows.any():
+            continue
+        count = _mark(columns, rows, RowFlag.IMPOSSIBLE)
+        row = int(np.argmax(rows))
+        joint = int(np.argmax(wrong[row]))
+        low, high = LOWER_RAD[joint], UPPER_RAD[joint]
+        how = (
+            f"at {float(state[row, joint]):.3f} rad, limits [{low:.2f}, {high:.2f}]"
+            if wrong is far
+            else f"at {float(speed[row, joint]):.0f} rad/s, at most {limits.max_speed_rad_s:g}"
+        )
+        yield finding(
+            "impossible",
+            count,
+            "flagged",
+            f"rows with a joint {what}: {count}, first {JOINT_NAMES[joint]} (motor {joint}) in row {row}, {how}",
+        )
 
 
 def _stuck(columns: Columns, limits: Limits) -> Iterator[Finding]:

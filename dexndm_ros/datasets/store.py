@@ -176,7 +176,7 @@ class Building:
                 self._put_in_place(new)
             finally:
                 shutil.rmtree(new.parent, ignore_errors=True)
-        self.existing = replace(whole, identities=old.identities | plan.identities)
+        self.existing = replace(whole, lengths={**old.lengths, **plan.lengths})
         self.discard()
         return Committed(True, whole.episodes, whole.rows)
 

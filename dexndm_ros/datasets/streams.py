@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from dexndm_ros.bags.columns import ColumnError, columns
 from dexndm_ros.bags.open import Bag, RawBatch
 from dexndm_ros.datasets.mapping import TopicMapping
-from dexndm_ros.datasets.tables import Table, rows
+from dexndm_ros.datasets.tables import Table, rows, size
 from dexndm_ros.hand.joints import JOINT_COUNT
 
-__all__ = ["BagRefusedError", "Loss", "Roles", "Streams", "find_roles"]
+__all__ = ["BagRefusedError", "Loss", "Roles", "Streams", "find_roles", "of_length"]
 
 
 class BagRefusedError(ValueError):
@@ -89,6 +89,7 @@ _FIELDS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 }
 _FEW = 64
 _FAR = 100_000
+_ANEW = 1000
 _FALLS = 8
 """So often one publisher's numbers may fall in a bag: messages that came late, or its restarts."""
 _JOINT_STATE = "sensor_msgs/msg/JointState"
@@ -142,6 +143,10 @@ def find_roles(bag: Bag, mapping: TopicMapping | None) -> Roles:
     if not {"step", "policy"} & set(topics) and mapping is not None:
         _add_foreign(bag, mapping, topics, fields)
     elif not {"step", "policy"} & set(topics):
+        if bag.topics and all(topic.count == 0 for topic in bag.topics.values()):
+            raise BagRefusedError(
+                f"{bag.name} has no messages: the recorder was stopped before anything came"
+            )
         raise BagRefusedError(
             f"{bag.name} has neither replay/step nor policy/step with messages in it (its topics: "
             f"{', '.join(sorted(bag.topics)) or 'none'}); for a bag of another driver give a mapping file (--mapping)"
@@ -207,7 +212,7 @@ class Loss:
             self.lost.pop(topic, None)
             return
         # Started anew: the count begins at 1 again, or it is another publisher's, far away.
-        anew = (np.abs(steps) > _FAR) | ((steps < 0) & (numbers == 1))
+        anew = (np.abs(steps) > _FAR) | ((steps < 0) & ((numbers == 1) | (steps < -_ANEW)))
         bounds = [0, *np.flatnonzero(anew).tolist(), len(numbers)]
         for begin, end in itertools.pairwise(bounds):
             if begin == end:
@@ -252,15 +257,17 @@ class Streams:
             BagRefusedError: a message type without the fields that are needed.
         """
         role_of = {topic: role for role, topic in self._roles.topics.items()}
+        place = 0
         for batches in self._bag.batches():
             tables: dict[str, Table] = {}
             for topic, batch in batches.items():
                 self.loss.observe(batch)
                 if (role := role_of.get(topic)) is not None and len(batch.log_ns):
-                    tables[role] = self._table(role, batch)
+                    tables[role] = {**self._table(role, batch, place)}
+            place += max((len(batch.buffer) for batch in batches.values()), default=0)
             yield tables
 
-    def _table(self, role: str, batch: RawBatch) -> Table:
+    def _table(self, role: str, batch: RawBatch, place: int) -> Table:
         info = self._bag.topics[batch.topic]
         if role == "joints":  # names are compared, and a few of them tell
             batch = batch.first(_FEW)
@@ -275,11 +282,20 @@ class Streams:
         whole = found.rows
         stamps: NDArray[np.int64] = found.pop("header.stamp", batch.publish_ns[whole])
         table: Table = {"stamp_ns": stamps, "log_ns": batch.log_ns[whole], **found}
-        if role == "joints":
+        if "name" in found:
             table = {**table, "name": _each_row(found["name"], len(stamps))}
+        if role.startswith("foreign"):
+            table = {**table, "place": batch.begin[whole] + place}
         if role == "state":
             table = {**table, "publication": batch.sequence[whole]}
-        return _sixteen(table) if role == "command" else table
+        return self._sixteen(table, batch.topic) if role == "command" else table
+
+    def _sixteen(self, commands: Table, topic: str) -> Table:
+        """Commands of sixteen angles; the driver refuses any other, so that they were never in force."""
+        kept = of_length(commands, "position", JOINT_COUNT)
+        if odd := size(commands) - size(kept):
+            self.bad[topic] = self.bad.get(topic, 0) + odd
+        return kept
 
 
 def _each_row(names: Sequence[tuple[str, ...]], count: int) -> NDArray[np.object_]:
@@ -290,12 +306,16 @@ def _each_row(names: Sequence[tuple[str, ...]], count: int) -> NDArray[np.object
     return column
 
 
-def _sixteen(commands: Table) -> Table:
-    """Commands of sixteen angles; the driver refuses any other, so that they were never in force."""
-    position: Any = commands["position"]
-    if position.dtype != object:
-        return commands if position.shape[1] == JOINT_COUNT else rows(commands, slice(0, 0))
-    right = np.array([len(each) == JOINT_COUNT for each in position])
-    kept = dict(rows(commands, right))
-    kept["position"] = np.array(list(kept["position"]), dtype=np.float64).reshape(-1, JOINT_COUNT)
+def of_length(table: Table, name: str, length: int) -> Table:
+    """The messages whose field has so many numbers."""
+    column: Any = table[name]
+    if column.dtype != object:
+        return table if column.shape[1] == length else rows(table, slice(0, 0))
+    right = np.array([len(each) == length for each in column], dtype=bool)
+    kept = dict(rows(table, right))
+    for other, values in kept.items():
+        if values.dtype == object and other != "name":
+            alike = all(len(each) == len(values[0]) for each in values)
+            kept[other] = np.array(list(values), dtype=np.float64) if alike else values
+    kept[name] = np.array(list(kept[name]), dtype=np.float64).reshape(-1, length)
     return kept

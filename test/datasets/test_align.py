@@ -107,7 +107,7 @@ def test_a_policy_s_row_has_the_state_that_it_saw() -> None:
         Ticks(**{**ticks.__dict__, "observation_seq": np.full(6, -1)}), states, Limits()
     )
     assert found.state[3] == by_force.state[3] and found.state[4] == by_force.state[4]
-    assert found.flags[4] & RowFlag.REPAIRED and not found.flags[3] & RowFlag.REPAIRED
+    assert found.flags[4] & RowFlag.OTHER_STATE and not found.flags[3] & RowFlag.OTHER_STATE
 
 
 def test_without_states_every_row_says_so_and_holds_no_number() -> None:

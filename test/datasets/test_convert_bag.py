@@ -3,24 +3,30 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dexndm_ros.bags.open import open_bag
+from dexndm_ros.datasets.assemble import Assembler
 from dexndm_ros.datasets.bag_checks import joint_states_findings
 from dexndm_ros.datasets.config import ConvertConfig, Limits
 from dexndm_ros.datasets.convert_bag import BagRefusedError, convert_bag
 from dexndm_ros.datasets.episode import BagResult, Episode
 from dexndm_ros.datasets.features import FEATURES, RowFlag
+from dexndm_ros.datasets.foreign_cut import ForeignCutter
 from dexndm_ros.datasets.mapping import TopicMapping
 from dexndm_ros.datasets.row_checks import check_rows
+from dexndm_ros.datasets.streams import Streams, find_roles
+from dexndm_ros.datasets.tables import size
 from dexndm_ros.hand.joints import JOINT_NAMES
 from dexndm_ros.paths import library_path
 from dexndm_ros.policy.wrist import WRISTS
 from dexndm_ros.replay.library import TrajectoryLibrary
-from support.nights import write_joint_state_bag, write_night
+from support.nights import write_joint_state_bag, write_night, write_policy_run
 
 CONFIG = ConvertConfig()
 
@@ -180,10 +186,13 @@ def test_angles_under_another_joint_s_name_are_found_out() -> None:
 def test_exchanged_joints_are_found_out_by_what_they_follow(tmp_path: Path) -> None:
     _, episode, _ = converted(tmp_path)
     columns, lag = dict(episode.columns), episode.facts["lag_ticks"]
-    assert "joint_order" not in {each.check for each in check_rows(columns, Limits(), False, lag)}
+    stamps = columns["observation.stamp_ns"]
+    assert "joint_order" not in {
+        each.check for each in check_rows(columns, Limits(), False, lag, stamps)
+    }
     swapped = columns["observation.state"].copy()
     swapped[:, [0, 5]] = swapped[:, [5, 0]]
-    found = check_rows({**columns, "observation.state": swapped}, Limits(), False, lag)
+    found = check_rows({**columns, "observation.state": swapped}, Limits(), False, lag, stamps)
     told = [each for each in found if each.check == "joint_order"]
     assert len(told) == 1 and told[0].action == "dropped"
     assert JOINT_NAMES[0] in told[0].text and JOINT_NAMES[5] in told[0].text
@@ -274,3 +283,119 @@ def test_the_same_bag_gives_the_same_result_twice(tmp_path: Path) -> None:
 def test_limits_are_part_of_the_configuration_s_name() -> None:
     other = ConvertConfig(limits=Limits(max_age_s=0.1))
     assert other.hash != CONFIG.hash and ConvertConfig().hash == CONFIG.hash
+
+
+def test_a_state_lost_just_before_a_command_is_marked(tmp_path: Path) -> None:
+    _, whole, _ = converted(tmp_path / "whole")
+    _, episode, _ = converted(
+        tmp_path / "lost", drop_states=tuple((k, 3) for k in range(0, 400, 7))
+    )
+    older = (episode.columns["flags"] & RowFlag.OLDER_STATE) != 0
+    assert older.any() and actions(episode)["older_state"] == "noted"
+    differ = (episode.columns["observation.seq"] != whole.columns["observation.seq"]).nonzero()[0]
+    assert len(differ) and set(differ) <= set(np.flatnonzero(older)), "another state is told"
+
+
+def test_rows_of_a_hand_that_follows_nothing_are_not_valid(tmp_path: Path) -> None:
+    (bag,) = write_night(tmp_path, trajectories=1)
+    table = {"mode": 0}
+    columns, findings = _with_states(bag.path, table)
+    assert ((columns["flags"] & RowFlag.NOT_RUNNING) != 0).all() and not columns["valid"].any()
+    assert "not_running" in findings
+
+
+def _with_states(path: Path, changes: dict) -> tuple:
+    """Columns and checks of a bag whose states had other values."""
+    from dexndm_ros.datasets import convert_bag as module
+
+    bag = open_bag(path)
+    streams = Streams(bag, find_roles(bag, None))
+    stretches = list(streams.stretches())
+    assert len(stretches) == 1
+    states = dict(stretches[0]["state"])
+    for name, value in changes.items():
+        states[name] = np.full_like(states[name], value)
+    (cut,) = Assembler(CONFIG, (0.0, 0.0, 1.0), foreign=False).feed(
+        {**stretches[0], "state": states}, last=True
+    )
+    loose = replace(CONFIG, limits=replace(CONFIG.limits, max_invalid_share=1.0))
+    episode = module._episode(cut, bag, loose)
+    return episode.columns, {each.check for each in episode.findings}
+
+
+def test_a_policy_s_row_without_its_own_state_is_told(tmp_path: Path) -> None:
+    write_policy_run(tmp_path)
+    (path,) = tmp_path.iterdir()
+    (whole,) = convert_bag(path, CONFIG).episodes
+    assert whole.verdict == "keep" and whole.facts["kind"] == "policy"
+    assert (whole.columns["flags"] & (RowFlag.OTHER_STATE | RowFlag.BY_TIME) == 0).all()
+
+
+def test_copies_of_a_run_have_one_name_and_other_nights_another(tmp_path: Path) -> None:
+    write_policy_run(tmp_path / "policy")
+    (run,) = (tmp_path / "policy").iterdir()
+    shutil.copytree(run, tmp_path / "copy")
+    (file,) = (tmp_path / "copy").glob("*.mcap")
+    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * 0.8)])
+    (whole,) = convert_bag(run, CONFIG).episodes
+    (torn,) = convert_bag(tmp_path / "copy", CONFIG).episodes
+    assert torn.identity == whole.identity and len(torn) < len(whole)
+    _, first, _ = converted(tmp_path / "one", seed=1)
+    _, second, _ = converted(tmp_path / "two", seed=2)
+    assert first.identity != second.identity, "another seed is another recording"
+
+
+def test_a_foreign_bag_whose_clock_is_set_back_is_cut_there(tmp_path: Path) -> None:
+    known = write_joint_state_bag(tmp_path / "bag", seconds=20.0, clock_back_s=5.0)
+    content = {"state": {"topic": "/joint_states"}, "command": {"topic": "/joint_commands"}}
+    config = ConvertConfig(mapping=TopicMapping.parse({**content, "episode_s": 30}))
+    result = convert_bag(tmp_path / "bag", config)
+    first, second = result.episodes
+    assert abs(len(first) - 200) <= 2 and abs(len(second) - 200) <= 2
+    assert actions(second)["clock_jump"] == "flagged" and "by -4.9" in second.findings[0].text
+    for episode, half in ((first, slice(None, 1000)), (second, slice(1000, None))):
+        states, stamps = known["position"][half], known["state_ns"][half]
+        at = np.searchsorted(stamps, episode.columns["action.stamp_ns"], side="right") - 1
+        assert np.array_equal(episode.columns["observation.state"], states[at].astype(np.float32))
+        assert (episode.columns["observation.stamp_ns"] <= episode.columns["action.stamp_ns"]).all()
+
+
+def test_a_foreign_hand_that_nobody_commands_gives_no_rows_and_takes_no_memory(
+    tmp_path: Path,
+) -> None:
+    content = {"state": {"topic": "/joint_states"}, "command": {"topic": "/joint_commands"}}
+    config = ConvertConfig(mapping=TopicMapping.parse({**content, "episode_s": 2}))
+    cutter = ForeignCutter(config)
+    rows, most = 0, 0
+    for k in range(20):
+        at = np.arange(100) * 10_000_000 + k * 10**9 + 10**18
+        states = {
+            "stamp_ns": at,
+            "log_ns": at,
+            "place": at - 10**18,
+            "position": np.zeros((100, 16)),
+        }
+        stretch = {"foreign_state": states}
+        if k < 5:
+            stretch["foreign_command"] = {name: column[::5] for name, column in states.items()}
+        rows += sum(len(each.ticks) for each in cutter.feed(stretch, last=k == 19))
+        most = max(most, *(size(table) for table in cutter._tables.values()))
+    assert abs(rows - 5 * 20) <= 2
+    assert most <= 400
+
+
+def test_a_trajectory_left_in_its_middle_is_not_waited_for(tmp_path: Path) -> None:
+    (bag,) = write_night(tmp_path, trajectories=1, steps=100)
+    opened = open_bag(bag.path)
+    streams = Streams(opened, find_roles(opened, None))
+    (stretch,) = streams.stretches()
+    assembler = Assembler(CONFIG, (0.0, 0.0, 0.0), foreign=False)
+    assert list(assembler.feed(stretch, last=False)) == []
+    cuts, most = [], 0
+    idle = dict(stretch["state"])
+    for k in range(1, 20):
+        later = {**idle, "log_ns": idle["log_ns"] + k * 5_000_000_000}
+        cuts += list(assembler.feed({"state": later}, last=False))
+        most = max(most, size(assembler._tables["state"]))
+    assert len(cuts) == 1 and len(cuts[0].ticks) == 100
+    assert most < 4 * size(idle)

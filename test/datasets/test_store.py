@@ -102,22 +102,28 @@ def test_more_bags_are_appended_and_old_files_stay(tmp_path) -> None:
     rows = pq.read_table(dataset / "data").column("index").to_pylist()
     assert rows == list(range(120))
     existing = read_existing(dataset)
-    assert existing.episodes == 4 and existing.identities == {"n/0", "n/1", "n/2", "n/3"}
+    assert existing.episodes == 4 and set(existing.lengths) == {"n/0", "n/1", "n/2", "n/3"}
 
 
-def test_an_episode_is_taken_once_whatever_bag_it_is_in(tmp_path) -> None:
-    dataset = tmp_path / "set"
+def test_of_an_episode_that_comes_twice_the_longer_one_is_taken(tmp_path) -> None:
+    dataset = tmp_path / "set"  # e0 has n/0 with 30 rows
     twin = bag_of("twin", [noisy_episode("n/0", 40, 9), noisy_episode("n/9", 40, 9)])
-    add_bags(dataset, [FEW[0], twin])
-    add_bags(dataset, [bag_of("late", [noisy_episode("n/9", 20, 1)])])
+    add_bags(dataset, [FEW[0], twin, bag_of("again", [noisy_episode("n/9", 40, 3)])])
+    assert read_existing(dataset).lengths == {"n/0": 40, "n/9": 40}
+    add_bags(dataset, [bag_of("late", [noisy_episode("n/9", 20, 1), noisy_episode("n/0", 45)])])
     found = provenance(dataset)
-    assert read_existing(dataset).rows == 70
-    assert [(each["identity"], each["bag"]) for each in found["rejected"]] == [
-        ("n/0", "twin"),
-        ("n/9", "late"),
+    assert read_existing(dataset).rows == 80
+    told = [(each["bag"], each["identity"], each["findings"][-1]) for each in found["rejected"]]
+    assert [(bag, identity, each["check"]) for bag, identity, each in told] == [
+        ("e0", "n/0", "repeated"),
+        ("again", "n/9", "repeated"),
+        ("late", "n/9", "repeated"),
+        ("late", "n/0", "longer"),
     ]
-    assert "n/0 is in bag e0 already" in found["rejected"][0]["reasons"][0]
-    assert [each["episodes"] for each in found["bags"]] == [1, 1, 0]
+    assert "another bag has 40 rows" in told[0][2]["text"]
+    assert "in bag twin already" in told[1][2]["text"]
+    assert "45" in told[3][2]["text"] and "new dataset" in told[3][2]["text"]
+    assert [each["episodes"] for each in found["bags"]] == [0, 2, 0, 0]
 
 
 def test_dropped_episodes_are_told_and_not_taken(tmp_path) -> None:

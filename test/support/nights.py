@@ -82,6 +82,7 @@ def write_joint_state_bag(
     storage: StoragePlugin = StoragePlugin.SQLITE3,
     version: int = 9,
     seed: int = 0,
+    clock_back_s: float = 0.0,
 ) -> dict[str, Any]:
     """A bag as another vendor's driver and ``ros2 bag record`` leave it: JointState only, no numbers.
 
@@ -95,6 +96,7 @@ def write_joint_state_bag(
         storage: of the bag.
         version: of metadata.yaml.
         seed: of the motion.
+        clock_back_s: in the middle the system clock is set back so far, for headers and recorder.
 
     Returns:
         ``state_ns`` (n,), ``position`` (n, joints), ``command_ns`` (m,), ``command`` (m, joints), in the
@@ -108,7 +110,14 @@ def write_joint_state_bag(
     command = 0.5 + np.cumsum(rng.normal(0.0, 0.02, (ticks, wide)), axis=0)
     newest = np.maximum(np.searchsorted(command_ns, state_ns, "right") - 1, 0)
     position = command[newest] * 0.98
-    out = {"state_ns": state_ns, "position": position, "command_ns": command_ns, "command": command}
+    back_ns, middle_ns = round(clock_back_s * 1e9), _START_NS + round(seconds * 5e8)
+
+    def wall(true_ns: np.ndarray) -> np.ndarray:
+        return true_ns - back_ns * (true_ns >= middle_ns)
+
+    out = {
+        "state_ns": wall(state_ns), "position": position, "command_ns": wall(command_ns), "command": command,
+    }  # fmt: skip
 
     def rows(at_ns: np.ndarray, **columns: np.ndarray) -> np.ndarray:
         example = {name: np.zeros(wide) for name in columns}
@@ -116,8 +125,10 @@ def write_joint_state_bag(
         stamp = {"header__stamp__sec": at_ns // 10**9, "header__stamp__nanosec": at_ns % 10**9}
         return layout.rows(len(at_ns), **stamp, **columns)
 
-    states = rows(state_ns, position=position, velocity=np.gradient(position, axis=0) * rate_hz)
-    commands = rows(command_ns, position=command)
+    states = rows(
+        wall(state_ns), position=position, velocity=np.gradient(position, axis=0) * rate_hz
+    )
+    commands = rows(wall(command_ns), position=command)
     with Writer(folder, version=version, storage_plugin=storage) as writer:
         topics = [
             writer.add_connection(name, _JOINTS, typestore=typestore())
@@ -125,6 +136,7 @@ def write_joint_state_bag(
         ]
         merged = [(int(t) + 300_000, 0, row) for t, row in zip(state_ns, states, strict=True)]
         merged += [(int(t) + 300_000, 1, row) for t, row in zip(command_ns, commands, strict=True)]
-        for log_ns, which, row in sorted(merged, key=lambda each: each[:2]):
+        for true_ns, which, row in sorted(merged, key=lambda each: each[:2]):
+            log_ns = true_ns - back_ns * (true_ns - 300_000 >= middle_ns)
             writer.write(topics[which], log_ns, row.tobytes())
     return out
