@@ -32,6 +32,7 @@ BENCHES = {
     "campaign_day": "24 simulated hours of collection: memory and file handles of every process",
     "convert": "a night of bags to a dataset: against rosbags, bare decompression, and a tenth of the night",
     "loader": "windows for training: from mapped files, and by numpy from memory",
+    "simulate": "simulated transitions to a dataset, by kind of load, against the bare physics",
     "recorder": "a campaign's messages at the real rate and at a multiple: loss, CPU, size of bags",
 }
 QUICK = {"cycles": 60, "seconds": 1.0, "minutes": 0.1, "episodes": 1, "runs": 5, "hands": 8,
@@ -40,6 +41,7 @@ OWN = {
     "campaign": {"minutes": 10.0},
     "campaign_speed": {"seconds": 60.0},
     "loader": {"trajectories": 6000},
+    "simulate": {"trajectories": 64},
 }
 """Defaults of a bench that differ from those of all."""
 LONG = ("campaign_day", "campaign_speed")

@@ -163,8 +163,10 @@ class HandBatch:
     def _soften(self, target: Array) -> Array:
         """Controls for the next physics step; limits of warm motors go into their models."""
         limit = self._gap.limit(self.torque_limit)
-        for k in self._warming:
-            self.models[k].actuator_forcerange = np.stack([-limit[k], limit[k]], axis=1)
+        if self._warming:
+            ranges = np.stack([-limit, limit], axis=2)
+            for k in self._warming:
+                self.models[k].actuator_forcerange[:] = ranges[k]
         return self._gap.control(target, self.q, self.qd, self.kp, self.kd, self.torque_limit)
 
     def _advance(self, control: Array, torque: Array | None = None) -> None:

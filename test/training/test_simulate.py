@@ -6,6 +6,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,7 @@ from dexndm_ros.sim.randomise import OBJECTS_ONLY
 from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.evaluate import open_controller, unseen_env
 from dexndm_ros.training.simulate.blocks import replay_blocks, rollout_block
-from dexndm_ros.training.simulate.cli import main
+from dexndm_ros.training.simulate.cli import main, read_config
 from dexndm_ros.training.simulate.closed_loop import roll_out
 from dexndm_ros.training.simulate.config import ReplayConfig, RolloutConfig
 from dexndm_ros.training.simulate.open_loop import replay
@@ -228,9 +230,9 @@ def test_a_rollout_ends_where_the_object_is_lost(tmp_path) -> None:
 
 
 def test_a_world_with_a_box_is_replayed_in_its_box() -> None:
-    world = World.load("tied_ball")
-    config = ReplayConfig(out=Path("none"), episodes=2, block=2)
-    block = replay_blocks(config, world, "palm_down", open_source("cylinder_z"))[0]
+    config = ReplayConfig(out=Path("none"), episodes=2, block=2, box="tied")
+    block = replay_blocks(config, World.load("twin"), "palm_down", open_source("cylinder_z"))[0]
+    assert (block.world.name, block.world.gap) == ("twin_tied", TWIN.gap)
     one, two = replay(block)
     assert one.facts["hand_load"] == "tied, full"
     for episode in (one, two):
@@ -271,7 +273,8 @@ def test_settings_come_from_a_file_and_the_command_line(tmp_path, capsys) -> Non
         (["replay", "--library", "waves:saw:3"], "saw:3; kinds are sine"),
         (["replay", "--noise.sigma-rad", "1"], "noise sigma_rad must be from 0 to 0.05"),
         (["replay", "--load.scale", "-1"], "load.scale must be from 0"),
-        (["replay", "--world", "twin_box", "--vary-gains"], "vary_gains"),
+        (["replay", "--world", "twin", "--box", "half", "--vary-gains"], "vary_gains"),
+        (["replay", "--world", "free_hand", "--box", "full"], "no object that it could take"),
         (["replay", "--world", "twin", "--physics", "balls"], "does not fit world 'twin'"),
         (["replay", "--config", "nowhere.yaml"], "nowhere.yaml"),
     ],
@@ -286,3 +289,21 @@ def test_what_cannot_be_is_refused_in_words_before_any_work(words, message, tmp_
     assert message in told
     assert "Traceback" not in told
     assert not list(tmp_path.iterdir())
+
+
+def test_the_commands_and_the_file_in_the_documentation_are_understood(tmp_path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "simulated_data.md").read_text()
+    commands = re.findall(r"^dexndm rollouts (.*)$", text, re.MULTILINE)
+    assert len(commands) == 5
+    for job, *words in map(shlex.split, commands):
+        config = read_config(job, words)
+        World.load(config.world)
+    file = tmp_path / "job.yaml"
+    file.write_text(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    config = read_config("replay", ["--config", str(file), "--out", "d", "--seed", "4"])
+    assert (config.load.scale, config.seed, config.episodes) == (0.5, 4, 4000)
+    known = {
+        each.name for kind in (RolloutConfig, ReplayConfig) for each in dataclasses.fields(kind)
+    }
+    named = {option.replace("-", "_") for option in re.findall(r"`--([a-z-]+)", text)}
+    assert named <= known | {"config", "help"}

@@ -112,7 +112,12 @@ def replay_blocks(
         SimulateError: settings that do not fit the world.
         CampaignError: a library's wrist that is none.
     """
-    world = replay_world(_turned(config, base, wrist))
+    world = replay_world(_turned(config, base.with_load(config.box), wrist))
+    if config.box and world.box.kind == "none":
+        raise SimulateError(
+            f"box {config.box!r}: world {base.name!r} has no object that it could take the place of; use a world with "
+            "an object, or one with a box"
+        )
     if config.vary_gains and world.box.kind != "none":
         raise SimulateError(
             f"vary_gains: world {world.name!r} has a box, which one hand is in for many trajectories; make a world "

@@ -25,7 +25,7 @@ from dexndm_ros.sim.worlds import WorldError
 from dexndm_ros.training.cli import ConfigError, from_mapping
 from dexndm_ros.training.simulate.config import ReplayConfig, RolloutConfig, SimulateError
 
-__all__ = ["main"]
+__all__ = ["main", "read_config"]
 
 _JOBS = {
     "policy": (RolloutConfig, "closed loop: a policy turns objects in drawn worlds"),
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if words in (["-h"], ["--help"]) else _REFUSED
     job = words[0]
     try:
-        config = _config(job, words[1:])
+        config = read_config(job, words[1:])
         from dexndm_ros.training.simulate.run import simulate
 
         simulate(config, Progress(sys.stderr), print)
@@ -68,8 +68,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _config(job: str, words: list[str]) -> Any:
-    """From a YAML file, the command line, or both."""
+def read_config(job: str, words: list[str]) -> Any:
+    """Settings from a YAML file, the command line, or both.
+
+    Args:
+        job: "policy" or "replay".
+        words: of the command line, ``--config FILE`` among them or not.
+
+    Raises:
+        ConfigError: the file cannot be read, or has a key that is none.
+        SystemExit: words that are no settings.
+    """
     kind = _JOBS[job][0]
     values: dict[str, Any] = {}
     if "--config" in words:

@@ -122,6 +122,7 @@ class ReplayConfig(SimulateConfig):
         library_wrist: replay the trajectories of this wrist instead; "" = those of the hand's.
         noise: on the targets, as in a campaign.
         load: on the joints of a free hand; a box is a load of its own.
+        box: in place of the world's object: "full" or "half" for balls, "tied" for one ball; "" = the world as it is.
         vary_gains: another pair of servo gains for every episode, as in training.
     """
 
@@ -129,6 +130,7 @@ class ReplayConfig(SimulateConfig):
     library_wrist: str = ""
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     load: LoadConfig = field(default_factory=LoadConfig)
+    box: Literal["", "full", "half", "tied"] = ""
     vary_gains: bool = False
 
 
