@@ -108,6 +108,12 @@ COMMANDS: tuple[Command, ...] = (
         "inspect a trajectory library, or build one from rollouts",
         requirements="requirements-training.txt",  # for checkpoints; a policy file needs none
     ),
+    Command(
+        "sysid",
+        "dexndm_ros.training.sysid.cli:main",
+        "identify gains, friction, inertia and delay of a hand from its motion; writes a world file",
+        requirements="requirements-training.txt",
+    ),
     Command("urdf", "dexndm_ros.hand.urdf:main", "print the hand's URDF for RViz and Foxglove"),
 )
 
