@@ -10,7 +10,7 @@ import contextlib
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -22,12 +22,13 @@ from dexndm_ros.datasets.engine import Engine, open_engine
 from dexndm_ros.datasets.engine import Outcome as Done
 from dexndm_ros.datasets.errors import DatasetWriteError
 from dexndm_ros.datasets.jobs import BagDone, BagTask, bag_job
+from dexndm_ros.datasets.missing import Missing, entries
 from dexndm_ros.datasets.outcome import Outcome
 from dexndm_ros.datasets.parts import Part, PartIndex, in_order
 from dexndm_ros.datasets.plan import LeftOut, Plan, PlannedBag, find_bags
 from dexndm_ros.datasets.progress import Progress, size
 from dexndm_ros.datasets.provenance import read_existing
-from dexndm_ros.datasets.store import Building
+from dexndm_ros.datasets.store import Building, held
 
 __all__ = ["ConvertOptions", "convert"]
 
@@ -82,20 +83,23 @@ def convert(options: ConvertOptions, progress: Progress, say: Callable[[str], No
         DatasetError: there is something else where the dataset is to be, or a dataset of another configuration.
         DatasetWriteError: the disk refuses; what is done is kept.
         EngineError: the engine cannot be had.
-        LockedError: another process converts into this dataset.
+        LockedError: another process converts into this dataset, or reads all of it.
     """
-    status = _CLEAN
-    if options.words:
-        plan = find_bags(options.words, options.salvage)
-        if options.dry_run:
-            return _dry_run(plan, options, say)
-        with Building(options.dataset, options.config) as building:
-            status = _Work(options, building, progress, say).run(plan)
-    elif options.export is None:
-        report_path = _report(options.dataset, options.dataset.absolute().name, progress)
-        say(f"written anew: {report_path}")
-    if options.export is not None and status != _REFUSED:
-        _export(options, progress, say)
+    if not options.words:
+        with held(options.dataset):
+            if options.export is not None:
+                _export(options, progress, say)
+            else:
+                report_path = _report(options.dataset, options.dataset.absolute().name, progress)
+                say(f"written anew: {report_path}")
+        return _CLEAN
+    plan = find_bags(options.words, options.salvage)
+    if options.dry_run:
+        return _dry_run(plan, options, say)
+    with Building(options.dataset, options.config) as building:
+        status = _Work(options, building, progress, say).run(plan)
+        if options.export is not None and status != _REFUSED:
+            _export(options, progress, say)
     return status
 
 
@@ -125,8 +129,8 @@ def _export(options: ConvertOptions, progress: Progress, say: Callable[[str], No
     assert options.export is not None
     assert options.format != "lerobot"
     with _share_of(progress, str(options.format)) as show:
-        export_dataset(options.dataset.absolute(), options.export, options.format, show)
-    say(f"{options.export}: the same episodes as {options.format}")
+        done = export_dataset(options.dataset.absolute(), options.export, options.format, show)
+    say(f"{options.export}: {done}")
 
 
 @contextlib.contextmanager
@@ -160,11 +164,8 @@ def _report(folder: Path, name: str, progress: Progress) -> Path:
     return folder / REPORT_FILE
 
 
-def _unreadable(failed: Sequence[LeftOut]) -> dict[str, str]:
-    """Names and reasons without the folders that the bags are in: equal bags give equal datasets."""
-    return {
-        each.path.name: each.reason.replace(f"{each.path.parent}{os.sep}", "") for each in failed
-    }
+def _report_command(dataset: Path) -> str:
+    return f"`dexndm convert --out {shlex.quote(str(dataset))}`"
 
 
 class _Work:
@@ -185,11 +186,13 @@ class _Work:
         self._progress = progress
         self._say = say
         self._outcome = Outcome(left_out=())
+        self._places: dict[Path, int] = {}
 
     def run(self, plan: Plan) -> int:
         """From bags to the new dataset; returns the exit status."""
         outcome, building, start_s = self._outcome, self._building, time.monotonic()
         outcome.left_out = plan.left_out
+        self._places = {bag.path: place for place, bag in enumerate(plan.bags)}
         with open_engine(self._options.engine, self._options.jobs) as engine:
             self._convert_bags(plan, engine)
             outcome.parts = in_order(self._found.values())
@@ -202,9 +205,16 @@ class _Work:
             files = self._write_files(engine)
         outcome.seconds = time.monotonic() - start_s
         report = self._report if self._options.report else None
-        done = building.commit(outcome.plan, files, report, _unreadable(outcome.failed))
         where = building.dataset
+        had_report = (where / "report.html").exists()
+        missing = Missing(entries(outcome.failed), entries(outcome.left_out))
+        done = building.commit(outcome.plan, files, report, missing)
         if done.changed:
+            if had_report and report is None:
+                outcome.old_report = (
+                    "the quality report that was there told nothing of the new bags and is gone; "
+                    f"{_report_command(where)} writes it"
+                )
             tell = f"{where}: {done.episodes} episodes, {done.rows:,} rows"
             if self._options.report and not outcome.no_report:
                 tell += f"; what is in it and what was wrong: {where / 'report.html'}"
@@ -280,7 +290,8 @@ class _Work:
         return True
 
     def _failed(self, bag: PlannedBag, reason: str) -> None:
-        self._outcome.failed.append(LeftOut(bag.path, reason))
+        reason = reason.removeprefix(f"{bag.path}: ")  # it is named before
+        self._outcome.failed.append(LeftOut(bag.path, reason, bag.campaign))
         if (
             len(self._outcome.failed) == 1
         ):  # so that nobody waits an hour to hear it; the others are in the summary
@@ -329,10 +340,11 @@ class _Work:
             self._progress.end()
             self._outcome.no_report = (
                 f"the quality report is missing ({type(error).__name__}: {error}); "
-                f"`dexndm convert --out {shlex.quote(str(dataset))}` writes it"
+                f"{_report_command(dataset)} writes it"
             )
 
     def _tell(self, end: str) -> None:
+        self._outcome.failed.sort(key=lambda each: self._places[each.path])
         for line in self._outcome.lines():
             self._say(line)
         self._say(end)

@@ -6,17 +6,20 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dexndm_ros.datasets.config import ConfigError, ConvertConfig
+from dexndm_ros.bags.names import readable
+from dexndm_ros.datasets.config import ConfigError, ConvertConfig, Limits
 from dexndm_ros.datasets.convert import ConvertOptions, convert
 from dexndm_ros.datasets.engine import EngineError
 from dexndm_ros.datasets.errors import DatasetError, DatasetWriteError
 from dexndm_ros.datasets.mapping import MappingError, TopicMapping
 from dexndm_ros.datasets.plan import PlanError
 from dexndm_ros.datasets.progress import Progress
+from dexndm_ros.hand.profile import PROFILES
 from dexndm_ros.paths import PathError, library_path
 from dexndm_ros.replay.library import TrajectoryLibrary
 from dexndm_ros.replay.lock import LockedError
@@ -30,6 +33,8 @@ _REFUSALS = (
     PlanError,
 )  # fmt: skip
 _NEEDS = {"hdf5": "h5py", "zarr": "zarr"}
+_SATURATED_SHARE = 0.95
+"""Of a hand's current limit; from there on its motors give all they may."""
 _ENDINGS = {".hdf5": "hdf5", ".h5": "hdf5", ".zarr": "zarr"}
 
 
@@ -43,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(sys.argv[1:] if argv is None else list(argv))
     try:
         options = _options(parser, given)
-        return convert(options, Progress(sys.stderr), print)
+        return convert(options, Progress(sys.stderr), lambda text: print(readable(text)))
     except KeyboardInterrupt:
         print(
             "\ninterrupted; the dataset is as it was. What is done is kept: the same command goes on from there",
@@ -51,12 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return _INTERRUPTED
     except _REFUSALS as error:
-        print(f"dexndm convert: {error}", file=sys.stderr)
+        print(readable(f"dexndm convert: {error}"), file=sys.stderr)
         return _REFUSED
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"dexndm convert: {error.filename}: {error.strerror}", file=sys.stderr)
+        name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+        print(readable(f"dexndm convert: {name}: {error.strerror}"), file=sys.stderr)
         return _REFUSED
 
 
@@ -79,8 +85,11 @@ def _options(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Conv
         parser.error(
             "no bags given; give bag folders, .mcap or .db3 files, or the folder of a campaign"
         )
-    config = ConvertConfig(mapping=TopicMapping.load(given.mapping) if given.mapping else None)
-    if given.library:
+    config = ConvertConfig(
+        mapping=TopicMapping.load(given.mapping) if given.mapping else None,
+        limits=Limits(saturated_a=_SATURATED_SHARE * PROFILES[given.hand].current_limit_ma / 1000),
+    )
+    if given.library is not None:
         config = _with_library(config, given.library)
     return ConvertOptions(
         words=tuple(given.bags),
@@ -99,6 +108,8 @@ def _options(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Conv
 
 def _with_library(config: ConvertConfig, name: str) -> ConvertConfig:
     path = library_path(name).resolve()
+    if readable(str(path)) != str(path):
+        raise PathError(f"--library {path}: a path that is not UTF-8 cannot be read; rename it")
     return dataclasses.replace(config, library=path, library_sha256=TrajectoryLibrary(path).sha256)
 
 
@@ -135,12 +146,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="what the topics of another driver's bags mean (YAML)",
     )
+    add("--hand", choices=tuple(PROFILES), default="full",
+        help="which one was recorded: from which current on a motor is at its limit")  # fmt: skip
     add("--library", metavar="FILE",
         help="trajectory library to check the clean targets against: a file, or one that ships")  # fmt: skip
     add("--salvage", action="store_true", help="take also bags that were put aside or not finished")
     add("--strict", action="store_true", help="any warning refuses: the dataset stays as it was")
     add("--no-report", action="store_true",
-        help="no quality report; without bags and without --format it is written later")  # fmt: skip
+        help="no quality report, and away with one that does not tell of the new bags; without bags and without "
+        "--format it is written later")  # fmt: skip
     add("--dry-run", action="store_true", help="say what would be taken, and write nothing")
     add("--engine", choices=("local", "ray"), default="local",
         help="ray: the cluster at RAY_ADDRESS; bags and DATASET on storage that all of it sees")  # fmt: skip

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from dexndm_ros.datasets.export_demo import Demo
 
 __all__ = ["hdf5_mark", "write_hdf5"]
 
@@ -32,17 +33,18 @@ def hdf5_mark(path: Path) -> bool:
 
 def write_hdf5(
     path: Path,
-    episodes: Iterable[tuple[Mapping[str, NDArray[np.generic]], Mapping[str, Any]]],
+    demos: Iterable[Demo],
     about: Mapping[str, Any],
 ) -> None:
     """Write the file.
 
     ``observation.x`` becomes ``obs/x``, ``action`` becomes ``actions``, ``action.x`` becomes ``action_x``; ``valid``
-    and ``flags`` keep their names. There are no rewards in it.
+    (true in all rows) and ``flags`` keep their names. There are no rewards in it. Each demo's attributes tell which
+    rows of the dataset it is: ``identity``, ``episode_index``, ``first_frame_index``.
 
     Args:
         path: where; not there yet.
-        episodes: columns and facts of each.
+        demos: in their order.
         about: what the file says of itself.
 
     Raises:
@@ -54,17 +56,19 @@ def write_hdf5(
         file.attrs[_ABOUT] = json.dumps(about, sort_keys=True)
         data = file.create_group("data")
         names, total = [], 0
-        for number, (columns, facts) in enumerate(episodes):
+        for number, each in enumerate(demos):
             names.append(f"demo_{number}")
             demo = data.create_group(names[-1])
-            rows = len(columns["valid"])
-            for name, values in columns.items():
+            rows = len(each)
+            for name, values in each.columns.items():
                 demo.create_dataset(_place(name), data=values)
             dones = np.zeros(rows, dtype=np.int64)
             dones[-1] = 1
             demo.create_dataset("dones", data=dones)
             demo.attrs["num_samples"] = rows
-            demo.attrs["facts"] = json.dumps(dict(facts))
+            for name, value in each.origin.items():
+                demo.attrs[name] = value
+            demo.attrs["facts"] = json.dumps(dict(each.facts))
             total += rows
             if disk.error is not None:
                 break

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dexndm_ros.datasets.export_demo import Demo
+
 __all__ = ["write_zarr", "zarr_mark"]
 
 _ROWS_A_CHUNK = 8192
@@ -28,15 +30,18 @@ def zarr_mark(path: Path) -> bool:
 
 def write_zarr(
     path: Path,
-    episodes: Iterable[tuple[Mapping[str, NDArray[np.generic]], Mapping[str, Any]]],
+    demos: Iterable[Demo],
     rows: int,
     about: Mapping[str, Any],
 ) -> None:
     """Write the folder.
 
+    Attributes of ``meta`` tell which rows of the dataset each demo is: ``identity``, ``episode_index``,
+    ``first_frame_index``, a list each.
+
     Args:
         path: where; not there yet.
-        episodes: columns and facts of each.
+        demos: in their order.
         rows: of all of them.
         about: what it says of itself.
 
@@ -51,8 +56,9 @@ def write_zarr(
     codec = numcodecs.Blosc("zstd", clevel=3, shuffle=numcodecs.Blosc.SHUFFLE)
     columns: dict[str, _Column] = {}
     ends: list[int] = []
-    for episode, _ in episodes:
-        for name, values in episode.items():
+    origins: dict[str, list[str | int]] = {}
+    for demo in demos:
+        for name, values in demo.columns.items():
             if name not in columns:
                 array = data.create_array(
                     name,
@@ -63,11 +69,14 @@ def write_zarr(
                 )
                 columns[name] = _Column(array)
             columns[name].add(values)
-        ends.append((ends[-1] if ends else 0) + len(episode["valid"]))
+        ends.append((ends[-1] if ends else 0) + len(demo))
+        for name, value in demo.origin.items():
+            origins.setdefault(name, []).append(value)
     for column in columns.values():
         column.finish()
     stored = meta.create_array("episode_ends", shape=(len(ends),), dtype=np.int64, compressors=None)
     stored[:] = np.array(ends, dtype=np.int64)
+    meta.attrs.update(origins)
 
 
 class _Column:

@@ -26,6 +26,10 @@ _LOG = logging.getLogger(__name__)
 _FILE = re.compile(r"chunk-(\d+)/file-(\d+)\.parquet")
 _HEADER_BYTES = 256
 """More than a page's header and less than a page."""
+_CURE = (
+    "The file is damaged: put a whole copy of it there, or convert the bags into a new dataset (another --out); they "
+    "give the same bytes again"
+)
 _PLAIN = {"PLAIN", "RLE"}  # RLE is the encoding of the levels before the numbers
 
 
@@ -80,9 +84,7 @@ class RowGroups:
                 file = pq.ParquetFile(path, memory_map=True)
                 self._files.append((path, file, np.memmap(path, np.uint8, mode="r")))
             except (OSError, pa.ArrowException, ValueError) as error:
-                raise DatasetError(
-                    f"{path} cannot be read: {error}. Run dexndm convert again; it makes the dataset anew"
-                ) from error
+                raise DatasetError(f"{path} cannot be read: {error}. {_CURE}") from error
             for group in range(file.num_row_groups):
                 self._groups.append((number, group))
                 rows.append(file.metadata.row_group(group).num_rows)
@@ -184,7 +186,9 @@ class RowGroups:
                 )
             return np.asarray(column.to_numpy(zero_copy_only=False))
         except (OSError, pa.ArrowException) as error:
-            raise DatasetError(f"{path}: column {name!r} cannot be read: {error}") from error
+            raise DatasetError(
+                f"{path}: column {name!r} cannot be read: {error}. {_CURE}"
+            ) from error
 
 
 def joined(column: Column) -> Column:

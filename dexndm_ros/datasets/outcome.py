@@ -17,8 +17,8 @@ from dexndm_ros.datasets.quality import CHECKS
 
 __all__ = ["Outcome"]
 
-_FEW = 5
-"""Reasons told one by one; the others are counted."""
+_MANY = 20
+"""Most reasons that are told one by one; the others are counted."""
 _REPEATED = "repeated"
 
 
@@ -37,6 +37,7 @@ class Outcome:
         bytes: of the new bags.
         seconds: that converting them took, without the report.
         no_report: why there is no quality report; "" = there is one, or none was asked for.
+        old_report: what became of the one of before, when none was asked for; "" = there was none.
     """
 
     left_out: Sequence[LeftOut] = ()
@@ -49,6 +50,7 @@ class Outcome:
     bytes: int = 0
     seconds: float = 0.0
     no_report: str = ""
+    old_report: str = ""
 
     @property
     def warnings(self) -> int:
@@ -74,8 +76,7 @@ class Outcome:
             f"{len(self.plan.rejected)} dropped; {self.plan.rows:,} transitions"
         )
         yield from self._checks()
-        if self.no_report:
-            yield self.no_report
+        yield from filter(None, (self.no_report, self.old_report))
         if self.seconds > 0 and self.bytes:
             yield (
                 f"{size(self.bytes)} in {duration(self.seconds)}: {size(self.bytes / self.seconds)}/s, "
@@ -117,9 +118,9 @@ def _named(what: str, bags: Sequence[LeftOut]) -> Iterator[str]:
     for each in bags:
         reasons.setdefault(each.reason, []).append(each.path)
     for number, (reason, paths) in enumerate(reasons.items()):
-        if number == _FEW:
-            rest = sum(map(len, list(reasons.values())[_FEW:]))
-            yield f"{what}: {rest} more bags, for other reasons"
+        if number == _MANY:
+            rest = list(reasons.values())[_MANY:]
+            yield f"{what}: {sum(map(len, rest))} more bags, for {len(rest)} other reasons"
             return
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         yield f"{what}: {paths[0]}{more}" + (f": {reason}" if reason else "")

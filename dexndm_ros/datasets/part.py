@@ -12,8 +12,9 @@ them; the check sum of every episode tells.
 from __future__ import annotations
 
 import json
+import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dexndm_ros.bags.names import readable
 from dexndm_ros.datasets.arrays import row_schema, to_arrow, to_numpy
 from dexndm_ros.datasets.episode import BagResult, Episode, Finding
 from dexndm_ros.datasets.errors import DatasetError
@@ -196,7 +198,27 @@ def _head(result: BagResult, rows: list[int]) -> bytes:
             for episode, count in zip(result.episodes, rows, strict=True)
         ],
     }
-    return json.dumps(head, default=plain).encode()
+    return json.dumps(_told(head), default=plain).encode()
+
+
+def _told(value: Any) -> Any:
+    """The same with text that every file takes: names of files may be no UTF-8."""
+    if isinstance(value, str):
+        return readable(value)
+    if isinstance(value, Mapping):
+        return {_told(key): _told(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_told(each) for each in value]
+    return value
+
+
+def _shared(value: Any) -> Any:
+    """The same with text that is in memory once, however many parts have it: there may be tens of thousands."""
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, dict):
+        return {sys.intern(key): _shared(each) for key, each in value.items()}
+    return value
 
 
 def plain(value: Any) -> Any:
@@ -232,16 +254,22 @@ def _open(path: Path) -> tuple[PartHead, pa.ipc.RecordBatchFileReader]:
     return PartHead(result, rows, places), reader
 
 
+def _findings(entries: Iterable[Mapping[str, Any]]) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(**{name: _shared(value) for name, value in each.items()}) for each in entries
+    )
+
+
 def _result(head: Mapping[str, Any]) -> tuple[BagResult, tuple[int, ...]]:
     nothing: dict[str, NDArray[np.generic]] = empty_columns(0)
     episodes = tuple(
         Episode(
             identity=each["identity"],
-            task=each["task"],
+            task=_shared(each["task"]),
             columns=nothing,
-            facts=each["facts"],
-            findings=tuple(Finding(**finding) for finding in each["findings"]),
-            verdict=each["verdict"],
+            facts=_shared(each["facts"]),
+            findings=_findings(each["findings"]),
+            verdict=_shared(each["verdict"]),
         )
         for each in head["episodes"]
     )
@@ -249,9 +277,9 @@ def _result(head: Mapping[str, Any]) -> tuple[BagResult, tuple[int, ...]]:
         name=head["name"],
         sha256=head["sha256"],
         bytes=head["bytes"],
-        messages=head["messages"],
+        messages=_shared(head["messages"]),
         episodes=episodes,
-        findings=tuple(Finding(**finding) for finding in head["findings"]),
-        provenance=head["provenance"],
+        findings=_findings(head["findings"]),
+        provenance=_shared(head["provenance"]),
     )
     return result, tuple(int(each["rows"]) for each in head["episodes"])

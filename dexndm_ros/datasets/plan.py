@@ -69,6 +69,11 @@ class LeftOut:
     reason: str
     campaign: str = ""
 
+    @property
+    def name(self) -> str:
+        """As ``PlannedBag.name``."""
+        return group_name(self.path) or self.path.name
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -8,6 +8,8 @@ import os
 import time
 from typing import Any, TextIO
 
+from dexndm_ros.bags.names import readable
+
 __all__ = ["Progress", "duration", "size"]
 
 _PLAIN_PERIOD_S = 10.0
@@ -72,6 +74,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A line that stays."""
+        text = readable(text)
         if self._bar is not None:
             self._bar.write(text, file=self._stream)
             self._stream.flush()

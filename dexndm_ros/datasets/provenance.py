@@ -18,6 +18,7 @@ from dexndm_ros.datasets.episode import BagResult, Episode, Finding
 from dexndm_ros.datasets.errors import DatasetError
 from dexndm_ros.datasets.files import new_file
 from dexndm_ros.datasets.layout import data_path, episodes_path
+from dexndm_ros.datasets.missing import Missing
 from dexndm_ros.datasets.part import plain
 
 __all__ = [
@@ -48,7 +49,7 @@ class Existing:
         files: its data files, in order.
         tasks: in the order of their indices.
         lengths: rows of each of its episodes, by identity.
-        unreadable: bags that gave nothing, each its name and the reason.
+        missing: bags that it is without, and why.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -58,7 +59,7 @@ class Existing:
     files: tuple[DataFileSummary, ...] = ()
     tasks: tuple[str, ...] = ()
     lengths: Mapping[str, int] = field(default_factory=dict)
-    unreadable: tuple[Mapping[str, Any], ...] = ()
+    missing: Missing = field(default_factory=Missing)
 
     @property
     def episodes(self) -> int:
@@ -125,7 +126,8 @@ def write_provenance(folder: Path, whole: Existing) -> None:
         "rows": whole.rows,
         "flagged": sum(each["flagged"] for each in whole.bags),
         "rejected": len(whole.rejected),
-        "unreadable": len(whole.unreadable),
+        "unreadable": len(whole.missing.unreadable),
+        "left_out": len(whole.missing.left_out),
         "bytes": sum(each["bytes"] for each in whole.bags),
         "messages": sum(sum(each["messages"].values()) for each in whole.bags),
     }
@@ -142,7 +144,8 @@ def write_provenance(folder: Path, whole: Existing) -> None:
     ]
     lists = {
         "files": files,
-        "unreadable": whole.unreadable,
+        "unreadable": whole.missing.unreadable,
+        "left_out": whole.missing.left_out,
         "rejected": whole.rejected,
         "bags": whole.bags,
     }
@@ -210,7 +213,7 @@ def read_existing(folder: Path) -> Existing:
             files=files,
             tasks=tuple(found["tasks"]),
             lengths=_lengths(folder, len(files)),
-            unreadable=tuple(found["unreadable"]),
+            missing=Missing(tuple(found["unreadable"]), tuple(found["left_out"])),
         )
     except (ValueError, KeyError, TypeError, FileNotFoundError, pa.ArrowException) as error:
         raise DatasetError(_damaged(folder, str(error))) from error

@@ -41,7 +41,8 @@ def page(name: str, numbers: Numbers, plots: Sequence[Plot]) -> str:
 {_checks(numbers)}
 <h2>Dropped</h2>
 {_rejected(numbers)}
-{_unreadable(numbers)}
+{_missing("Bags that could not be converted", numbers["unreadable"])}
+{_missing("Bags that were left out", numbers["left_out"])}
 <h2>Flagged</h2>
 {_flagged(numbers)}
 <h2>Pictures</h2>
@@ -181,15 +182,13 @@ def _rejected(numbers: Numbers) -> str:
     return _folded(table + _more(len(rows)), len(rows))
 
 
-def _unreadable(numbers: Numbers) -> str:
-    """Bags that gave nothing at all."""
-    rows = numbers["unreadable"]
+def _missing(title: str, rows: Sequence[Numbers]) -> str:
+    """Bags that nothing was taken of."""
     if not rows:
         return ""
-    table = _table(("bag", "why"), ((row["bag"], row["reason"]) for row in rows[:_MOST_ROWS]))
-    return "<h2>Bags that could not be converted</h2>" + _folded(
-        table + _more(len(rows)), len(rows)
-    )
+    cells = ((row["bag"], row["campaign"], row["reason"]) for row in rows[:_MOST_ROWS])
+    table = _table(("bag", "campaign", "why"), cells)
+    return f"<h2>{title}</h2>" + _folded(table + _more(len(rows)), len(rows))
 
 
 def _flagged(numbers: Numbers) -> str:

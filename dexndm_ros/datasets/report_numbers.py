@@ -74,6 +74,7 @@ def report_numbers(view: DatasetView, tally: Tally) -> dict[str, Any]:
         "over_time": _over_time(tally, np.array(hours)),
         "rejected": view.rejected,
         "unreadable": view.unreadable,
+        "left_out": view.left_out,
         "bags": _bags(view),
     }  # fmt: skip
 

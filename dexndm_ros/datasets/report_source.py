@@ -60,7 +60,8 @@ class DatasetView:
         episodes: in the order of their numbers.
         bags: of its provenance.
         rejected: episodes that are not in it: identity, bag, reasons.
-        unreadable: bags that gave nothing: bag, reason.
+        unreadable: bags that gave nothing: bag, campaign, reason.
+        left_out: bags that were not meant, as those.
         converter: name and version.
         config_hash: of the configuration that the bags were converted with.
     """
@@ -71,6 +72,7 @@ class DatasetView:
     bags: Sequence[Mapping[str, Any]]
     rejected: Sequence[Mapping[str, Any]]
     unreadable: Sequence[Mapping[str, Any]]
+    left_out: Sequence[Mapping[str, Any]]
     converter: str
     config_hash: str
 
@@ -148,6 +150,7 @@ def open_view(folder: Path) -> DatasetView:
             bags=provenance["bags"],
             rejected=provenance["rejected"],
             unreadable=provenance["unreadable"],
+            left_out=provenance["left_out"],
             converter=str(provenance["converter"]),
             config_hash=str(provenance["config_hash"]),
         )

@@ -9,16 +9,18 @@ again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dexndm_ros.bags.names import readable
 from dexndm_ros.datasets.card import write_card
 from dexndm_ros.datasets.config import ConvertConfig
 from dexndm_ros.datasets.data_file import DataFileSummary, rows_path
@@ -42,6 +44,7 @@ from dexndm_ros.datasets.layout import (
     write_stats,
     write_tasks,
 )
+from dexndm_ros.datasets.missing import Missing, still_missing
 from dexndm_ros.datasets.provenance import (
     Existing,
     differences,
@@ -50,7 +53,7 @@ from dexndm_ros.datasets.provenance import (
 )
 from dexndm_ros.replay.lock import FileLock
 
-__all__ = ["Building", "Committed"]
+__all__ = ["Building", "Committed", "held"]
 
 _REWRITTEN = (
     "meta/info.json", "meta/stats.json", "meta/tasks.parquet", "meta/provenance.json", "README.md", "report.html",
@@ -73,6 +76,35 @@ class Committed:
     rows: int
 
 
+def _locked(dataset: Path) -> FileLock:
+    """The right to change a dataset, and to read it while nobody else changes it."""
+    if not dataset.name:
+        raise DatasetError(f"{dataset} cannot be the folder of a dataset: give it a name")
+    if readable(str(dataset)) != str(dataset):
+        raise DatasetError(
+            f"{dataset} is not UTF-8, and what reads datasets cannot open such a path: give another folder"
+        )
+    with refused(dataset):
+        dataset.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(dataset.with_name(f".{dataset.name}.lock"), str(dataset), "dexndm convert")
+
+
+@contextlib.contextmanager
+def held(dataset: Path) -> Iterator[None]:
+    """Nobody changes a dataset meanwhile: for those who read all of it, or write its report.
+
+    Args:
+        dataset: its folder.
+
+    Raises:
+        LockedError: another process is about to change it.
+        DatasetError: its path is none that a dataset can have.
+        DatasetWriteError: the disk refuses the lock's file.
+    """
+    with _locked(dataset.resolve()):
+        yield
+
+
 class Building:
     """The right to add to a dataset, and the folder in which that is prepared.
 
@@ -89,15 +121,9 @@ class Building:
     def __init__(self, dataset: Path, config: ConvertConfig) -> None:
         self.dataset = dataset.resolve()  # what a link leads to is exchanged, not the link
         self.config = config
-        beside = self.dataset.parent
-        name = self.dataset.name
-        if not name:
-            raise DatasetError(f"{dataset} cannot be the folder of a dataset: give it a name")
-        self.folder = beside / f".{name}.building"
+        self._lock = _locked(self.dataset)
+        self.folder = self.dataset.with_name(f".{self.dataset.name}.building")
         self._old = self.folder / "old"
-        with refused(self.dataset):
-            beside.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(beside / f".{name}.lock", str(self.dataset), "dexndm convert")
         try:
             with refused(self.dataset):
                 self._recover()
@@ -130,7 +156,7 @@ class Building:
         plan: DatasetPlan,
         files: Sequence[DataFileSummary],
         report: Callable[[Path], object] | None = None,
-        unreadable: Mapping[str, str] | None = None,
+        missing: Missing = Missing(),  # noqa: B008 - frozen
     ) -> Committed:
         """Put the new dataset in the place of the old one, and clear the building folder away.
 
@@ -138,8 +164,7 @@ class Building:
             plan: what is added.
             files: of its tasks, in their order.
             report: writes more files into the folder that it is given, which is whole otherwise.
-            unreadable: name and reason of each bag that gave nothing; one that did so before and is added now is
-                forgotten.
+            missing: bags that were not taken; those that were told before and are added now are forgotten.
 
         Raises:
             DatasetWriteError: the disk refuses; the old dataset is as it was.
@@ -149,14 +174,15 @@ class Building:
         if not plan.bags:
             self.discard()
             return Committed(False, old.episodes, old.rows)
+        bags = (*old.bags, *plan.bags)
         whole = Existing(
             config=self.config.to_dict(),
             config_hash=self.config.hash,
-            bags=(*old.bags, *plan.bags),
+            bags=bags,
             rejected=(*old.rejected, *plan.rejected),
             files=(*old.files, *files),
             tasks=plan.tasks,
-            unreadable=_still_unreadable(old, plan, unreadable or {}),
+            missing=still_missing(old.missing, missing, bags),
         )
         if not whole.episodes:
             raise DatasetError(
@@ -288,15 +314,6 @@ class Building:
             shutil.rmtree(self._old)
         else:
             self._old.rename(self.dataset)
-
-
-def _still_unreadable(
-    old: Existing, plan: DatasetPlan, new: Mapping[str, str]
-) -> tuple[Mapping[str, str], ...]:
-    reasons = {str(each["bag"]): str(each["reason"]) for each in old.unreadable} | dict(new)
-    for bag in plan.bags:
-        reasons.pop(str(bag["name"]), None)
-    return tuple({"bag": name, "reason": reasons[name]} for name in sorted(reasons))
 
 
 def _raise(error: OSError) -> None:

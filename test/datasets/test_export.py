@@ -10,6 +10,7 @@ import pytest
 
 from dexndm_ros.datasets.errors import DatasetError, DatasetWriteError
 from dexndm_ros.datasets.export import export_dataset
+from dexndm_ros.datasets.export_demo import Demo
 from dexndm_ros.datasets.export_zarr import write_zarr
 from support.dataset_growth import add_bags, bag_of, noisy_episode, tree
 from support.small_disk import modest_disk  # noqa: F401
@@ -66,12 +67,71 @@ def test_zarr_is_as_diffusion_policy_reads_it(dataset, tmp_path) -> None:
 def test_zarr_columns_are_filled_over_many_chunks(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("dexndm_ros.datasets.export_zarr._ROWS_A_CHUNK", 64)
     rows = sum(map(len, EPISODES))
-    write_zarr(tmp_path / "x", ((e.columns, {}) for e in EPISODES), rows, {})
+    demos = (Demo(e.columns, {"identity": e.identity, "episode_index": 0}) for e in EPISODES)
+    write_zarr(tmp_path / "x", demos, rows, {})
     stored = zarr.open_group(tmp_path / "x", mode="r")["data/action"]
     assert stored.chunks == (64, 16)
     np.testing.assert_array_equal(
         stored[:], np.concatenate([each.columns["action"] for each in EPISODES])
     )
+
+
+@pytest.fixture(scope="module")
+def holed(tmp_path_factory):
+    """Three episodes: rows that are not valid in the middle, none that is valid, and all valid."""
+    folder = tmp_path_factory.mktemp("holed") / "set"
+    bad = {"n/0": [0, 5, 6, 8, 29], "n/1": range(20), "n/2": []}
+    lengths = {"n/0": 30, "n/1": 20, "n/2": 20}
+    episodes = [noisy_episode(name, rows, k) for k, (name, rows) in enumerate(lengths.items())]
+    for episode, rows in zip(episodes, bad.values(), strict=True):
+        episode.columns["valid"][list(rows)] = False
+    add_bags(folder, [bag_of("holed", episodes)])
+    return folder, episodes
+
+
+CUTS = [
+    (0, 1, 5),
+    (0, 9, 29),
+    (2, 0, 20),
+]  # episode, first row, the one behind the last; (0, 7, 8) is one row
+
+
+def test_rows_that_are_not_valid_are_in_no_demo_of_hdf5(holed, tmp_path) -> None:
+    folder, episodes = holed
+    done = export_dataset(folder, tmp_path / "x.hdf5", "hdf5")
+    assert (done.demos, done.rows, done.invalid, done.short, done.empty) == (3, 44, 25, 1, 1)
+    assert "25 rows that are not valid were left out" in str(done)
+    with h5py.File(tmp_path / "x.hdf5") as file:
+        assert len(file["data"]) == 3 and file["data"].attrs["total"] == 44
+        for k, (number, first, end) in enumerate(CUTS):
+            demo = file[f"data/demo_{k}"]
+            assert demo.attrs["identity"] == f"n/{number}"
+            assert (demo.attrs["episode_index"], demo.attrs["first_frame_index"]) == (number, first)
+            assert demo["valid"][:].all() and demo["dones"][-1] == 1 and demo["dones"][:].sum() == 1
+            wanted = episodes[number].columns["observation.state"][first:end]
+            np.testing.assert_array_equal(demo["obs/state"], wanted)
+
+
+def test_rows_that_are_not_valid_are_in_no_episode_of_zarr(holed, tmp_path) -> None:
+    folder, episodes = holed
+    export_dataset(folder, tmp_path / "x.zarr", "zarr")
+    root = zarr.open_group(tmp_path / "x.zarr", mode="r")
+    assert list(root["meta/episode_ends"][:]) == [4, 24, 44]
+    assert root["data/valid"][:].all()
+    wanted = [episodes[number].columns["action"][first:end] for number, first, end in CUTS]
+    np.testing.assert_array_equal(root["data/action"][:], np.concatenate(wanted))
+    about = root["meta"].attrs
+    assert about["identity"] == ["n/0", "n/0", "n/2"]
+    assert about["first_frame_index"] == [1, 9, 0] and about["episode_index"] == [0, 0, 2]
+
+
+def test_a_dataset_without_valid_rows_gives_no_export(tmp_path) -> None:
+    episode = noisy_episode("n/0", 30)
+    episode.columns["valid"][::2] = False
+    add_bags(tmp_path / "set", [bag_of("b", [episode])])
+    with pytest.raises(DatasetError, match="no 2 valid rows in a row"):
+        export_dataset(tmp_path / "set", tmp_path / "x.zarr", "zarr")
+    assert not (tmp_path / "x.zarr").exists()
 
 
 @pytest.mark.parametrize("form", ["hdf5", "zarr"])
