@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Export job: a trained generalist as an ONNX policy file with its spec inside.
+"""Export job: a trained generalist as an ONNX policy file with its spec inside, or a dynamics model as ONNX.
 
-dexndm export --run runs/generalist --scores runs/generalist/evaluation.json --out policies/cylinder_z/generalist.onnx
+dexndm export --run runs/generalist --scores runs/evaluation.json --out policies/cylinder_z/generalist.onnx
+dexndm export --run runs/joint --out joint.onnx
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dexndm_ros.policy.spec import PolicySpec, write_spec
 from dexndm_ros.training.generalist import load_generalist
 from dexndm_ros.training.progress import commit_id
 
-__all__ = ["export_onnx", "main", "verify_export"]
+__all__ = ["export_onnx", "main", "strip_traces", "verify_export"]
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -46,10 +47,10 @@ def export_onnx(net: torch.nn.Module, path: Path, inputs: int = OBSERVATION_SIZE
         external_data=False,
         verbose=False,
     )
-    _strip_traces(path)
+    strip_traces(path)
 
 
-def _strip_traces(path: Path) -> None:
+def strip_traces(path: Path) -> None:
     """Drop the exporter's notes: they carry source lines and paths of the machine that exported."""
     model = onnx.load(path)
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer,
@@ -112,19 +113,30 @@ def scores_from_report(path: Path) -> dict[str, float]:
 def main(argv: Sequence[str] | None = None) -> int:
     """``dexndm export``."""
     parser = argparse.ArgumentParser(
-        prog="dexndm export", description="Write a generalist run as an ONNX policy file."
+        prog="dexndm export",
+        description="Write a generalist run as an ONNX policy file, or a dynamics run as an ONNX model.",
     )
     parser.add_argument(
-        "--run", type=Path, required=True, help="run folder of `dexndm train generalist`"
+        "--run",
+        type=Path,
+        required=True,
+        help="run folder of `dexndm train generalist` or `dynamics`",
     )
     parser.add_argument("--out", type=Path, required=True, help="ONNX file to write")
     parser.add_argument(
         "--scores", type=Path, help="report of `dexndm evaluate` to put into the spec"
     )
     arguments = parser.parse_args(argv)
+    if (arguments.run / "dynamics.pt").is_file():
+        from dexndm_ros.training.dynamics.model import DynamicsModel
+        from dexndm_ros.training.dynamics.onnx_file import export_dynamics
+
+        worst = export_dynamics(DynamicsModel.load(arguments.run), arguments.out)
+        print(f"{arguments.out}: a dynamics model, largest difference {worst:.1e} rad")
+        return 0
     if not (arguments.run / "generalist.pt").is_file():
         print(
-            f"{arguments.run} has no generalist.pt: give the --out folder of the job",
+            f"{arguments.run} has neither generalist.pt nor dynamics.pt: give the --out folder of the job",
             file=sys.stderr,
         )
         return 2

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -41,7 +42,7 @@ class NetworkConfig:
     window: int = 10
     width: int = 64
     layers: int = 2
-    activation: Literal["silu", "relu", "elu", "tanh"] = "silu"
+    activation: Literal["relu", "silu", "elu", "tanh"] = "relu"
     skip: bool = True
 
 
@@ -101,6 +102,15 @@ def check_config(config: DynamicsConfig) -> None:
     Raises:
         DynamicsError: names the setting, what it is and what is allowed.
     """
+    for part in (config, config.network):
+        for name, hint in typing.get_type_hints(type(part)).items():
+            if typing.get_origin(hint) is Literal and getattr(part, name) not in typing.get_args(
+                hint
+            ):
+                allowed = ", ".join(typing.get_args(hint))
+                raise DynamicsError(
+                    f"{name} is {getattr(part, name)!r}; it must be one of {allowed}"
+                )
     for name, least in _LEAST.items():
         value = getattr(config, name)
         if value < least:

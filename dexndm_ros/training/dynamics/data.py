@@ -127,8 +127,8 @@ class MemoryWindows:
             for column in self._rows
         ]
         for number in range(first, count):
-            chosen = order[number * size : (number + 1) * size]
-            chosen = np.sort(chosen[share_of_batch(len(chosen), rank, ranks)])
+            chosen = np.sort(order[number * size : (number + 1) * size])
+            chosen = chosen[share_of_batch(len(chosen), rank, ranks)]
             index = torch.from_numpy(chosen).to(self._device)
             yield views[0].index_select(0, index), views[1].index_select(0, index)
 

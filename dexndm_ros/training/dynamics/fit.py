@@ -178,7 +178,7 @@ class Phase:
         each = min(size, len(self.train))
         number = [*("shared", "main")].index(self.name)
         order = 2 * self.epoch + number
-        total = torch.zeros((), device=self.processes.device)
+        total = torch.tensor(self.loss_sum[0], dtype=torch.float64, device=self.processes.device)
         done = 0
         watch = 1 if self.processes.device.type == "cpu" else _LOOK_EVERY
         for q, a in self.train.batches(
@@ -208,7 +208,7 @@ class Phase:
         self._add(total, done)
 
     def _add(self, total: Tensor, done: int) -> None:
-        self.loss_sum = (self.loss_sum[0] + float(total), self.loss_sum[1] + done)
+        self.loss_sum = (float(total), self.loss_sum[1] + done)
 
     def _loss(self, q: Tensor, a: Tensor, batch: int) -> Tensor:
         """This process's part of the batch's mean squared standardised error."""

@@ -164,12 +164,16 @@ class DynamicsNet(nn.Module):
 
 
 def flops_a_transition(config: NetworkConfig) -> float:
-    """Floating point operations of a training step for each transition: forward, and twice that backward."""
+    """Floating point operations of a training step for each transition.
+
+    A product costs two a weight, three times: forward, its weights' gradient, and its inputs' gradient, which what
+    begins at the data needs not.
+    """
     groups = GROUPS[config.structure]
     joints = JOINT_COUNT // groups
     inputs = 2 * config.window * joints
     widths = [inputs, *[config.width] * config.layers, joints]
-    products = sum(a * b for a, b in itertools.pairwise(widths))
+    first, *rest = (a * b for a, b in itertools.pairwise(widths))
     if config.skip and config.layers:
-        products += inputs * joints
-    return 6.0 * groups * products
+        first += inputs * joints
+    return groups * (4.0 * first + 6.0 * sum(rest))
