@@ -20,6 +20,7 @@ from dexndm_ros.datasets.convert_bag import convert_bag
 from dexndm_ros.datasets.progress import Progress
 from dexndm_ros.datasets.provenance import read_existing
 from dexndm_ros.datasets.windows import WindowDataset
+from dexndm_ros.paths import share_dir
 from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.replay.library import open_source
 from dexndm_ros.replay.noise import NoiseConfig, executed, noise, trajectory_seed
@@ -39,6 +40,7 @@ from support.nights import write_night
 from support.tiny_policy import write_tiny_policy
 
 TWIN = dataclasses.replace(World.load("twin"), physics="fast")
+ORACLE = str(share_dir() / "policies" / "cylinder_z" / "oracles" / "up_plus")
 TICK = 2 * np.pi / 4096
 OPENING = np.where(np.arange(16) % 4 == 1, -0.3, 0.0)
 """Deltas that open the fingers: whatever lies in the hand is lost."""
@@ -268,6 +270,8 @@ def test_settings_come_from_a_file_and_the_command_line(tmp_path, capsys) -> Non
         (["policy", "--axis=+z,+z"], "twice"),
         (["policy", "--world", "free_hand"], "no object to turn"),
         (["policy", "--policy", "nobody"], "nobody"),
+        (["policy", "--residual", "nowhere.onnx"], "nowhere.onnx"),
+        (["policy", "--policy", ORACLE, "--residual", "some.onnx"], "an oracle takes none"),
         (["policy", "--world", "mars"], "mars"),
         (["policy", "--episodes", "0"], "episodes must be from 1"),
         (["replay", "--library", "waves:saw:3"], "saw:3; kinds are sine"),

@@ -128,6 +128,10 @@ def _check_policy(config: RolloutConfig) -> None:
     from dexndm_ros.paths import policy_path
 
     if (Path(config.policy) / "oracle.pt").is_file():
+        if config.residual:
+            raise SimulateError(
+                f"residual {config.residual}: an oracle takes none; give a policy file, or leave the residual out"
+            )
         return
     seat = Seat(JOINT_NAMES, LOWER_RAD.tolist(), UPPER_RAD.tolist())
     load_policy(policy_path(config.policy), seat, config.residual or None, batch=1)
