@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from dexndm_ros.bags.names import readable
 from dexndm_ros.datasets.config import ConvertConfig
 from dexndm_ros.datasets.data_file import DataFileSummary
 from dexndm_ros.datasets.dataset_plan import write_file_job
@@ -207,8 +208,7 @@ class _Work:
         report = self._report if self._options.report else None
         where = building.dataset
         had_report = (where / "report.html").exists()
-        missing = Missing(entries(outcome.failed), entries(outcome.left_out))
-        done = building.commit(outcome.plan, files, report, missing)
+        done = building.commit(outcome.plan, files, report, self._missing(plan))
         if done.changed:
             if had_report and report is None:
                 outcome.old_report = (
@@ -329,6 +329,12 @@ class _Work:
             self._progress.step(tasks[done.number].rows)
         self._progress.end()
         return [files[number] for number in range(len(tasks))]
+
+    def _missing(self, plan: Plan) -> Missing:
+        """Bags that were not taken, and those that were."""
+        failed = {each.path for each in self._outcome.failed}
+        taken = [(bag.campaign, readable(bag.name)) for bag in plan.bags if bag.path not in failed]
+        return Missing(entries(self._outcome.failed), entries(self._outcome.left_out), tuple(taken))
 
     def _report(self, folder: Path) -> None:
         dataset = self._building.dataset

@@ -24,10 +24,12 @@ class Missing:
     Attributes:
         unreadable: they gave nothing.
         left_out: they were not meant: rejected, put aside, not finished, gone.
+        taken: campaigns and names of bags that have just been taken; a torn one may not know its campaign itself.
     """
 
     unreadable: tuple[Entry, ...] = ()
     left_out: tuple[Entry, ...] = ()
+    taken: tuple[tuple[str, str], ...] = ()
 
 
 def entries(bags: Iterable[LeftOut]) -> tuple[Entry, ...]:
@@ -50,7 +52,7 @@ def still_missing(old: Missing, new: Missing, bags: Iterable[Mapping[str, Any]])
         new: what has just been found; it counts for more than what was found before.
         bags: all that the dataset has now, see ``provenance.bag_entry``.
     """
-    there = set()
+    there = {(campaign, _recording(name)) for campaign, name in new.taken}
     for bag in bags:
         campaign = str(bag["provenance"].get("campaign", ""))
         there |= {(campaign, _recording(bag["name"])), ("", _recording(bag["name"]))}
