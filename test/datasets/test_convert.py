@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import shutil
 import signal
@@ -18,10 +17,10 @@ import pytest
 import yaml
 
 from dexndm_ros.datasets.config import ConvertConfig
-from dexndm_ros.datasets.convert_cli import main
 from dexndm_ros.datasets.store import Building
 from dexndm_ros.recording.metadata import FILE_NAME
 from dexndm_ros.recording.partial import put_aside
+from support.converting import convert, provenance, rows
 from support.nights import write_joint_state_bag, write_night
 from support.small_disk import small_disk
 
@@ -30,33 +29,12 @@ __all__ = ["small_disk"]
 STEPS = 60
 
 
-def convert(*words: object, report: bool = False) -> tuple[int, str]:
-    """Exit status, and all that was said."""
-    said = io.StringIO()
-    words = (*words, *([] if report or "--dry-run" in words else ["--no-report"]))
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        try:
-            status = main([str(word) for word in words])
-        except SystemExit as error:
-            status = int(error.code or 0)
-    return status, said.getvalue()
-
-
 def content(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-def rows(dataset: Path) -> int:
-    files = sorted((dataset / "data").rglob("*.parquet"))
-    return sum(pq.read_metadata(path).num_rows for path in files)
-
-
-def provenance(dataset: Path) -> dict:
-    return json.loads((dataset / "meta/provenance.json").read_text())
 
 
 @pytest.fixture(scope="module")
