@@ -235,6 +235,8 @@ def _bag_replay(values: Mapping[str, str]) -> list[ProcessSpec]:
         "order": values["order"].strip(),
         "clock_hz": number("clock", values["clock"], 0.0, 1000.0, "Hz"),
         "publish_commands": flag("publish_commands", values["publish_commands"]),
+        "allow_listeners": values["allow_listeners"].strip(),
+        "keep_holes": flag("keep_holes", values["keep_holes"]),
     }
     return [node_process("bag_replay", parameters, share_dir())]
 
@@ -251,8 +253,10 @@ _BAG_ARGUMENTS = (
     Argument("order", "log", "log = as messages were received; publish = as they were published"),
     Argument("clock", "0", "publish the recorded time on /clock so often, Hz; 0 = not at all"),
     Argument(
-        "publish_commands", "false", "true = also what makes something move, where no driver is"
+        "publish_commands", "false", "true = also what makes something move, to allowed listeners"
     ),
+    Argument("allow_listeners", "", "nodes that may hear commands, separated by blanks"),
+    Argument("keep_holes", "false", "true = stand still for as long as nothing was recorded"),
 )
 
 _HAND_ARGUMENTS = (

@@ -329,7 +329,8 @@ def test_a_bag_replay_is_one_node_that_gets_what_was_asked(tmp_path: Path) -> No
     given = process.parameters
     assert (given["bag"], given["rate"], given["start_s"]) == (str(bag), 0.5, 2.0)
     assert (given["paused"], given["remap"], given["clock_hz"]) == (True, "/a:=/b", 100.0)
-    assert given["publish_commands"] is False
+    assert given["publish_commands"] is False and given["keep_holes"] is False
+    assert given["allow_listeners"] == ""
     assert not process.respawn  # a bag that was played is not played again
 
 

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks whether a recording may be played into this graph: nobody else says the same, and no motor would obey."""
+"""Looks whether a recording may be played into this graph: nobody else says the same, nobody hears what he must not."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 
-from dexndm_ros.playback.commands import is_command, is_shared, moves_motors
+from dexndm_ros.playback.commands import is_shared
 
 __all__ = ["GraphWatch"]
 
@@ -26,13 +26,21 @@ class GraphWatch:
     Args:
         node: whose graph it is; its own publishers do not count.
         publishers: what it plays.
-        commands: whether commands are among that.
+        commands: those of them that may make something move.
+        allowed: full names of the nodes that may listen to these.
     """
 
-    def __init__(self, node: Node, publishers: Sequence[Publisher], commands: bool) -> None:
+    def __init__(
+        self,
+        node: Node,
+        publishers: Sequence[Publisher],
+        commands: Sequence[Publisher] = (),
+        allowed: Collection[str] = (),
+    ) -> None:
         self._node = node
         self._names = [publisher.topic_name for publisher in publishers]
-        self._commands = commands
+        self._commands = {publisher.topic_name: publisher for publisher in commands}
+        self._allowed = frozenset(allowed)
         self._me: Name = (node.get_namespace(), node.get_name())
         self._seen, self._since_s = "", time.monotonic()
 
@@ -45,18 +53,18 @@ class GraphWatch:
             self._seen, self._since_s = seen, now_s
         return now_s - self._since_s >= _SETTLED_S
 
-    def newcomer(self) -> str:
-        """As :meth:`trouble`, while somebody has just come: what it is shows only bit by bit."""
-        deadline_s = time.monotonic() + _PATIENCE_S
-        while not (found := self.trouble()) and time.monotonic() < deadline_s:
-            time.sleep(_LOOK_S)
-        return found
-
     def trouble(self) -> str:
         """Why nothing may be played now; '' = it may. A node that just comes is given a moment to say its name."""
+        return self._asked(lambda: self._somebody_else() or self._listener())
+
+    def command_trouble(self) -> str:
+        """Why no command may be published now; '' = it may. Quick: to be asked before each."""
+        return self._asked(self._listener)
+
+    def _asked(self, question: Callable[[], str]) -> str:
         deadline_s = time.monotonic() + _PATIENCE_S
         while True:
-            found = self._somebody_else() or (self._driver() if self._commands else "")
+            found = question()
             if _UNKNOWN not in found or time.monotonic() > deadline_s:
                 return found
             time.sleep(_LOOK_S)
@@ -77,30 +85,25 @@ class GraphWatch:
                 )
         return ""
 
-    def _driver(self) -> str:
-        """A node that listens to commands, and has motors."""
-        for topic, kinds in self._node.get_topic_names_and_types():
-            if not any(is_command(topic, kind) for kind in kinds):
-                continue
-            for info in self._node.get_subscriptions_info_by_topic(topic):
-                listener = (info.node_namespace, info.node_name)
-                if listener != self._me and moves_motors(info.node_name, self._says(listener)):
-                    return (
-                        f"{_path(listener)} listens to {topic} and would move its motors: recorded commands are not "
-                        f"played; {_CURE}, or leave publish_commands out"
-                    )
-        return ""
+    def _listener(self) -> str:
+        """A node that hears a command, and was not allowed to: what it would do nobody can tell from outside."""
+        found = sorted({name for topic in self._commands for name in self._not_allowed(topic)})
+        if not found:
+            return ""
+        topics = ", ".join(t for t in self._commands if self._not_allowed(t))
+        return (
+            f"{', '.join(found)} {'listens' if len(found) == 1 else 'listen'} to {topics or 'commands'} and may move "
+            f"motors: recorded commands are played to allowed listeners only; {_CURE}, leave publish_commands out, or, "
+            "where nothing can be harmed, name them in allow_listeners (--allow-listener)"
+        )
 
-    def _says(self, other: Name) -> set[str]:
-        """Types of what another node publishes; of one that is not known yet, the worst is assumed."""
-        namespace, name = other
-        try:
-            found = self._node.get_publisher_names_and_types_by_node(name, namespace)
-        except (
-            Exception
-        ):  # rclpy's NodeNameNonExistentError is not public; it has gone, or is just coming
-            return {"dexndm_msgs/msg/HandState"}
-        return {kind for _, kinds in found for kind in kinds}
+    def _not_allowed(self, topic: str) -> list[str]:
+        """Who listens to a command and must not."""
+        infos = self._node.get_subscriptions_info_by_topic(topic)
+        names = [_path((info.node_namespace, info.node_name)) for info in infos]
+        # A listener that is connected, and not in the graph yet or never.
+        hidden = self._commands[topic].get_subscription_count() > len(infos)
+        return [name for name in names if name not in self._allowed] + [_UNKNOWN] * hidden
 
 
 def _path(name: Name) -> str:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """``bag_replay``: plays a bag's topics back into the graph, as they were: bytes, pace, order, quality of service.
 
-Nothing is decoded, unless a type has got new fields since. What makes something move is withheld unless
-``publish_commands`` is set, and then no driver may be in the graph; while another node publishes a topic of the bag,
-nothing is played at all.
+Nothing is decoded, unless a type has got new fields since. What may make something move is withheld unless
+``publish_commands`` is set, and then nobody may listen to it but the nodes that were allowed by name; while another
+node publishes a topic of the bag, nothing is played at all.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from dexndm_ros.playback.evolve import Evolution, evolution
 from dexndm_ros.playback.opening import Opened, open_for_playing
 from dexndm_ros.playback.player import PlaybackError, Player, PlayerState, State
 from dexndm_ros.playback.runner import PlayerThread
+from dexndm_ros.playback.select import commands_as
 from dexndm_ros.playback.timeline import Entry
 
 __all__ = ["PARAMETERS", "BagReplayNode", "main"]
@@ -61,12 +62,12 @@ class BagReplayNode(Node):
         super().__init__("bag_replay")
         self._failure = ""
         self._trouble = ""
-        self._withheld = 0
+        self._withheld = self._moved_ns = 0
         self._started = self._over = False
         self._runner: PlayerThread | None = None
         self._console: Console | None = None
         self._outputs: dict[str, Publisher] = {}
-        self._commands: dict[str, int] = {}
+        self._commands: dict[str, Publisher] = {}
         self._evolved: dict[str, Evolution] = {}
 
     # --- what run_node asks of a node -----------------------------------------------------------
@@ -80,12 +81,20 @@ class BagReplayNode(Node):
         except (PlaybackError, BagError, OSError) as error:
             raise NodeRefusedError(str(error)) from error
         for played in opened.selection.played:
-            self._outputs[played.info.name] = make_publisher(self, played)
+            self._outputs[played.info.name] = output = make_publisher(self, played)
             if evolved := evolution(played.info):
                 self._evolved[played.info.name] = evolved
             if played.command:
-                self._commands[played.info.name] = -1
-        self._watch = GraphWatch(self, list(self._outputs.values()), bool(self._commands))
+                self._commands[played.info.name] = output
+            elif why := commands_as(played.info, output.topic_name):
+                # ROS itself was told to use other names.
+                raise NodeRefusedError(
+                    f"{played.info.name} would be played as {output.topic_name}: {why}; use the parameter remap "
+                    "(--remap), with publish_commands if that is meant"
+                )
+        self._watch = GraphWatch(
+            self, list(self._outputs.values()), list(self._commands.values()), options.listeners
+        )
         ticks = [opened.selection.ticks] if opened.selection.ticks else []
         player = Player(
             opened.timeline.entries, opened.begin_ns, opened.end_ns, self._publish, options.play, ticks
@@ -122,6 +131,8 @@ class BagReplayNode(Node):
             f"{bag.name}: {sum(span.counts.values())} messages of {len(span.counts)} topics, "
             f"{span.duration_s:.2f} s; {played_s:.2f} s are played"
         )
+        for note in opened.notes:
+            self._warn(note)
         for each in opened.selection.left_out:
             self._warn(f"{each.name} is left out: {each.why}")
         for name, evolved in self._evolved.items():
@@ -155,23 +166,13 @@ class BagReplayNode(Node):
     # --- the player's thread --------------------------------------------------------------------
 
     def _publish(self, entry: Entry) -> None:
-        publisher = self._outputs[entry.topic]
-        if entry.topic in self._commands and not self._may_command(entry.topic, publisher):
+        publisher, self._moved_ns = self._outputs[entry.topic], entry.moved_ns
+        if entry.topic in self._commands and (trouble := self._watch.command_trouble()):
             self._withheld += 1
+            self._stand(trouble)
             return
         evolved = self._evolved.get(entry.topic)
         publisher.publish(entry.data if evolved is None else evolved.convert(entry.data))
-
-    def _may_command(self, topic: str, publisher: Publisher) -> bool:
-        """Whether a command may go out: whoever has begun to listen is looked at before."""
-        listeners = publisher.get_subscription_count()
-        if listeners == self._commands[topic]:
-            return True
-        if trouble := self._watch.newcomer():
-            self._stand(trouble)
-            return False
-        self._commands[topic] = listeners
-        return True
 
     # --- the executor's thread --------------------------------------------------------------------
 
@@ -188,8 +189,6 @@ class BagReplayNode(Node):
             if trouble := self._watch.trouble():
                 self._failure = trouble
                 return
-            for topic in self._commands:
-                self._commands[topic] = self._outputs[topic].get_subscription_count()
             self._started = True
             runner.start()
             if runner.state().state is State.PAUSED:
@@ -247,7 +246,8 @@ class BagReplayNode(Node):
     def _tell_time(self) -> None:
         if self._clock_publisher is not None and self._runner is not None and self._started:
             message = ClockMessage()
-            fill_stamp(message.clock, self._runner.position_ns())
+            # As the stamps in the messages: where the clock was set, it jumps as it did then.
+            fill_stamp(message.clock, max(0, self._runner.position_ns() - self._moved_ns))
             self._clock_publisher.publish(message)
 
     def _show(self) -> None:

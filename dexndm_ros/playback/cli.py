@@ -15,6 +15,7 @@ from dexndm_ros.playback.check_cli import REFUSED, add_arguments, check_from
 from dexndm_ros.playback.console import HELP
 from dexndm_ros.playback.opening import ReplayOptions, choose
 from dexndm_ros.playback.player import PlaybackError
+from dexndm_ros.playback.timeline import HOLE_PLAYED_S, HOLE_S
 from dexndm_ros.process_spec import ParameterValue, ProcessSpec
 from dexndm_ros.processes import node_environment
 
@@ -74,6 +75,8 @@ def _options(options: argparse.Namespace) -> ReplayOptions:
         order=options.order,
         clock_hz=options.clock,
         publish_commands=options.publish_commands,
+        allow_listeners=" ".join(options.allow_listener),
+        keep_holes=options.keep_holes,
     )
 
 
@@ -83,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Play a bag's topics back as they were recorded: bytes, order, pace, quality of service. "
         "With --check nothing is played: what policy, guard and driver decided is computed again and compared.",
         epilog=f"keys while it plays: {HELP}. Commands to motors are never played unless asked for, and then only "
-        "where no driver listens.",
+        "to nodes that were allowed by name.",
     )
     parser.add_argument("bag", metavar="BAG", help="a bag's folder, or one of its files")
     group = parser.add_argument_group("playing")
@@ -121,7 +124,17 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     group.add_argument(
         "--publish-commands", action="store_true",
-        help="also play what makes something move; refused while a driver is in the graph",
+        help="also play what makes something move; refused while a node listens to it that is not allowed to",
+    )  # fmt: skip
+    group.add_argument(
+        "--allow-listener", metavar="NODE", action="append", default=[],
+        help="full name of a node that may hear recorded commands, and obey them; may be given several times "
+        "(default: none may)",
+    )  # fmt: skip
+    group.add_argument(
+        "--keep-holes", action="store_true",
+        help=f"stand still for as long as nothing was recorded; default: no more than {HOLE_PLAYED_S:g} s where there "
+        f"is no message for more than {HOLE_S:g} s",
     )  # fmt: skip
     add_arguments(parser)
     return parser

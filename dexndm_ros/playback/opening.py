@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from dexndm_ros.bags.open import Bag, open_bag
 from dexndm_ros.bags.types import TopicInfo
 from dexndm_ros.playback.player import PlaybackError, PlayConfig, check_rate
-from dexndm_ros.playback.select import Selection, parse_remaps, select
-from dexndm_ros.playback.timeline import Order, Span, Timeline, scan
+from dexndm_ros.playback.select import Selection, parse_nodes, parse_remaps, select
+from dexndm_ros.playback.timeline import HOLE_PLAYED_S, Order, Span, Timeline, scan
 
 __all__ = ["Opened", "ReplayOptions", "choose", "open_for_playing"]
 
 _ORDERS = ("log", "publish")
+_SHORTER = f"{HOLE_PLAYED_S:g} s is waited instead (keep_holes, --keep-holes: all of it)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class ReplayOptions:
         order: "log" or "publish".
         clock_hz: of /clock; 0 = it is not published.
         publish_commands: also what makes something move.
+        allow_listeners: full names of nodes that may hear commands, separated by blanks; '' = none.
+        keep_holes: stand still for as long as nothing was recorded.
     """
 
     bag: str
@@ -47,6 +50,8 @@ class ReplayOptions:
     order: str = "log"
     clock_hz: float = 0.0
     publish_commands: bool = False
+    allow_listeners: str = ""
+    keep_holes: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -63,6 +68,16 @@ class ReplayOptions:
                 raise PlaybackError(f"{name} is {value:g}; allowed: 0 to {most:g} {unit}")
         if self.order not in _ORDERS:
             raise PlaybackError(f"order is {self.order!r}; allowed: {' or '.join(_ORDERS)}")
+        if self.listeners and not self.publish_commands:
+            raise PlaybackError(
+                "allow_listeners (--allow-listener) says who may hear commands, but none are played: give "
+                "publish_commands (--publish-commands), too"
+            )
+
+    @property
+    def listeners(self) -> frozenset[str]:
+        """Full names of the nodes that may hear commands."""
+        return parse_nodes(self.allow_listeners.split())
 
     @property
     def play(self) -> PlayConfig:
@@ -81,6 +96,7 @@ class Opened:
         begin_ns: recorded time to begin at.
         end_ns: to end at.
         timeline: the messages.
+        keep_holes: whether it stands still where nothing was recorded.
     """
 
     bag: Bag
@@ -89,11 +105,30 @@ class Opened:
     begin_ns: int
     end_ns: int
     timeline: Timeline
+    keep_holes: bool = False
 
     @property
     def remaps(self) -> Mapping[str, str]:
         """Recorded name to the name it is played under."""
         return {each.info.name: each.name for each in self.selection.played}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is played otherwise than it was recorded, in sentences."""
+        found = [
+            f"the clock of the recording was set back by about {ns / 1e9:.2f} s: what came after that is played after "
+            "what came before"
+            for ns in self.span.set_back_ns
+        ]
+        if holes := self.span.holes_ns:
+            longest = (
+                f"nothing was recorded for up to {max(holes) / 1e9:.0f} s ({len(holes)} times)"
+            )
+            found.append(
+                f"{longest}, or the clock was set forward: "
+                + ("it is waited for that long" if self.keep_holes else _SHORTER)
+            )
+        return tuple(found)
 
 
 def choose(
@@ -136,7 +171,7 @@ def open_for_playing(
     bag, selection = choose(options, unusable)
     order: Order = "publish" if options.order == "publish" else "log"
     names = [each.info.name for each in selection.played]
-    span = scan(bag, names, order)
+    span = scan(bag, names, order, options.keep_holes)
     if not span.counts:
         whole = (
             f"; {len(bag.damage)} things are wrong with it: {bag.damage[0]}" if bag.damage else ""
@@ -151,4 +186,5 @@ def open_for_playing(
     if options.duration_s:
         end_ns = min(end_ns, begin_ns + round(options.duration_s * 1e9))
     latched = {each.info.name: each.latched for each in selection.played if each.latched}
-    return Opened(bag, selection, span, begin_ns, end_ns, Timeline(bag, names, order, latched))
+    timeline = Timeline(bag, names, order, latched, keep_holes=options.keep_holes)
+    return Opened(bag, selection, span, begin_ns, end_ns, timeline, options.keep_holes)

@@ -9,10 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dexndm_ros.bags.types import TopicInfo
-from dexndm_ros.playback.commands import is_command
+from dexndm_ros.playback.commands import cannot_command, is_command
 from dexndm_ros.playback.player import PlaybackError
 
-__all__ = ["CLOCK", "LeftOut", "Played", "Selection", "latched_depth", "parse_remaps", "select"]
+__all__ = [
+    "CLOCK",
+    "LeftOut",
+    "Played",
+    "Selection",
+    "commands_as",
+    "latched_depth",
+    "parse_nodes",
+    "parse_remaps",
+    "select",
+]
 
 CLOCK = "/clock"
 _NAME = re.compile(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
@@ -34,8 +44,8 @@ class Played:
     Attributes:
         info: as recorded.
         name: full name to publish it under.
-        command: whether it tells something to move.
-        latched: messages of it that hold until the next; 0 = each is for its moment only.
+        command: whether it may tell something to move.
+        latched: messages of it that hold until the next; 0 = each is for its moment only, as commands always are.
     """
 
     info: TopicInfo
@@ -92,6 +102,30 @@ def parse_remaps(words: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def parse_nodes(words: Sequence[str]) -> frozenset[str]:
+    """Full names of nodes.
+
+    Raises:
+        PlaybackError: a word that is no name; patterns are none.
+    """
+    for word in words:
+        if not _NAME.fullmatch(word):
+            raise PlaybackError(
+                f"allow_listeners: {word!r} is no name of a node; write it in full, as in /left/hand_driver"
+            )
+    return frozenset(_full(word) for word in words)
+
+
+def commands_as(info: TopicInfo, name: str) -> str:
+    """Why a topic that is played as ``name`` may make something move; '' = it cannot."""
+    if is_command(info.name, info.type) or is_command(name, info.type):
+        return "a command"
+    if name != info.name and not cannot_command(info.type, info.name, name):
+        # Nodes that move motors are not told by their topics' names: under another name it may be obeyed.
+        return f"it may be a command under another name than recorded ({name})"
+    return ""
+
+
 def select(
     topics: Mapping[str, TopicInfo],
     wanted: Sequence[str] = (),
@@ -125,13 +159,11 @@ def select(
             continue
         if info.count == 0 or (not names and name in _OWN) or (clock and name == CLOCK):
             continue
-        command, target = is_command(name, info.type), remaps.get(name, name)
+        target = remaps.get(name, name)
+        command = commands_as(info, target)
         if command and not commands:
-            left_out.append(
-                LeftOut(
-                    name, "a command: it is played with publish_commands (--publish-commands) only"
-                )
-            )
+            how = "it is played with publish_commands (--publish-commands) only"
+            left_out.append(LeftOut(name, f"{command}: {how}"))
             continue
         if why := unusable(info):
             left_out.append(LeftOut(name, why))
@@ -141,7 +173,9 @@ def select(
                 f"{name} and {played[target].info.name} would both be played as {target}; "
                 "give one of them another name, or leave it out"
             )
-        played[target] = Played(info, target, command, latched_depth(info))
+        # Whoever comes late must not get an old command.
+        latched = 0 if command else latched_depth(info)
+        played[target] = Played(info, target, bool(command), latched)
     if not played:
         raise PlaybackError(_nothing(topics, left_out))
     return Selection(tuple(played.values()), tuple(left_out), _ticks(list(played.values())))

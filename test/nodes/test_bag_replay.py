@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 
 import pytest
@@ -231,23 +232,22 @@ def test_clock_tells_the_recorded_time(start, graph, tmp_path) -> None:
     )
 
 
-def test_commands_are_played_where_no_driver_is(start, tmp_path) -> None:
+def test_commands_are_played_to_whom_they_were_allowed_to(start, tmp_path) -> None:
     written = write_run(tmp_path)
-    replay = start(paused=True, publish_commands=True)
+    replay = start(paused=True, publish_commands=True, allow_listeners="test_node")
     replay.until_heard()
     replay.ask("resume")
     assert replay.process.wait() == 0
     heard_all(replay, written)
 
 
-class Driver:
-    """What a driver looks like in the graph: it hears commands and tells joint states."""
+class Hand:
+    """A node that obeys commands, and looks like nothing in the graph: it publishes nothing."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.node = Node("hand_of_metal", context=graph.context)
-        self.obeyed: list[HandCommand] = []
-        self.node.create_publisher(JointState, "other/joint_states", 10)
-        self.node.create_subscription(HandCommand, "hand/command", self.obeyed.append, 10)
+    def __init__(self, graph: Graph, name: str, topic: str, kind=HandCommand) -> None:
+        self.node = Node(name, context=graph.context)
+        self.obeyed: list[bytes] = []
+        self.node.create_subscription(kind, topic, self.obeyed.append, 10, raw=True)
         self._executor = graph._executor
         self._executor.add_node(self.node)
 
@@ -259,47 +259,72 @@ class Driver:
 
 
 @pytest.fixture
-def driver(graph):
-    """Starts a driver, once."""
-    drivers = []
+def hand(graph):
+    """Starts hands."""
+    hands = []
 
-    def start():
-        drivers.append(Driver(graph))
-        return drivers[-1]
+    def start(name="leaphand_node", topic="hand/command", kind=HandCommand):
+        hands.append(Hand(graph, name, topic, kind))
+        return hands[-1]
 
     yield start
-    for each in drivers:
+    for each in hands:
         each.close()
 
 
-MOVES = "/hand_of_metal listens to /hand/command and would move its motors"
+MAY_MOVE = "listens to /hand/command and may move motors"
 
 
-def test_with_a_driver_in_the_graph_commands_are_refused(start, driver, tmp_path) -> None:
-    write_run(tmp_path)
-    hand = driver()
-    # It may take the middleware seconds to see the driver; nothing reaches it before that.
-    replay = start((), publish_commands=True, loop=True)
-    replay.graph.until(lambda: MOVES in replay.process.log, "the refusal")
-    assert "another ROS_DOMAIN_ID" in replay.process.log
-    assert hand.obeyed == []
-
-
-def test_a_driver_that_comes_while_it_plays_gets_nothing_and_playing_pauses(
-    start, driver, graph, tmp_path
+@pytest.mark.parametrize("name", ["leaphand_node", "forward_position_controller", "recorder"])
+def test_commands_are_refused_while_anybody_listens_who_is_not_allowed_to(
+    start, hand, tmp_path, name
 ) -> None:
     write_run(tmp_path)
-    replay = start(publish_commands=True, loop=True, rate=0.2)
+    obeys = hand(name)
+    # It may take the middleware seconds to see the listener; nothing reaches it before that.
+    replay = start((), publish_commands=True, allow_listeners="test_node other", loop=True)
+    replay.graph.until(lambda: f"/{name} {MAY_MOVE}" in replay.process.log, "the refusal")
+    assert "another ROS_DOMAIN_ID" in replay.process.log
+    assert "--allow-listener" in replay.process.log
+    assert obeys.obeyed == []
+
+
+def test_a_listener_that_comes_while_it_plays_gets_nothing_and_playing_pauses(
+    start, hand, graph, tmp_path
+) -> None:
+    write_run(tmp_path)
+    replay = start(publish_commands=True, allow_listeners="/test_node", loop=True, rate=0.2)
     replay.until(lambda: replay.ears.heard[COMMAND.name], "commands to be played")
-    hand = driver()
-    replay.until(lambda: MOVES in replay.message, "the pause")
-    assert MOVES in replay.ask("resume")
+    obeys = hand()
+    moves = f"/leaphand_node {MAY_MOVE}"
+    replay.until(lambda: moves in replay.message, "the pause")
+    assert moves in replay.ask("resume")
     assert not replay.success
-    assert hand.obeyed == []
-    hand.close()
+    assert obeys.obeyed == []
+    obeys.close()
     # Nothing goes on by itself.
     replay.until(lambda: replay.message == "paused", "the trouble to be gone")
     replay.until(lambda: replay.ask("resume") == "playing", "to go on")
+
+
+@pytest.mark.parametrize("by_ros", [False, True])
+def test_joint_states_do_not_become_commands_by_another_name(
+    start, hand, graph, tmp_path, by_ros
+) -> None:
+    write_run(tmp_path)
+    obeys = hand(topic="cmd_leap", kind=JointState)
+    if by_ros:
+        spec = node_spec("bag_replay", bag=str(tmp_path / "e1"), delay_s=0.2)
+        spec = dataclasses.replace(spec, remaps=(("/joint_states", "/cmd_leap"),))
+        process = NodeProcess(spec, tmp_path / "logs")
+        with process:
+            assert process.wait() == REFUSED
+            assert "/joint_states would be played as /cmd_leap" in process.log
+    else:
+        replay = start((), remap="/joint_states:=/cmd_leap")
+        assert replay.process.wait() == 0
+        assert "/joint_states is left out: a command" in replay.process.log
+    assert obeys.obeyed == []
 
 
 def test_beside_a_live_publisher_of_the_same_topic_nothing_is_played(

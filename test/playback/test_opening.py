@@ -9,10 +9,12 @@ import pytest
 
 from dexndm_ros.bags.open import open_bag
 from dexndm_ros.bags.types import BagError, TopicInfo
-from dexndm_ros.playback.commands import is_command, moves_motors
+from dexndm_ros.playback.commands import is_command
 from dexndm_ros.playback.opening import ReplayOptions, open_for_playing
 from dexndm_ros.playback.player import PlaybackError
 from dexndm_ros.playback.select import latched_depth, parse_remaps, select
+from dexndm_ros.recording.read import decode
+from support.nights import write_night
 from support.replayed import write_run
 
 
@@ -108,35 +110,125 @@ def test_with_a_clock_of_its_own_the_recorded_one_is_left_out(bag) -> None:
 
 
 @pytest.mark.parametrize(
-    ("topic", "kind", "command"),
+    ("topic", "kind"),
     [
-        ("/hand/command", "dexndm_msgs/msg/HandCommand", True),
-        ("/left/anything", "dexndm_msgs/msg/HandCommand", True),
-        ("/rotation/command", "dexndm_msgs/msg/RotationCommand", True),
-        ("/arm/target_pose", "geometry_msgs/msg/PoseStamped", True),
-        ("/joint_commands", "sensor_msgs/msg/JointState", True),
-        ("/cmd_vel", "geometry_msgs/msg/Twist", True),
-        ("/arm/joint_trajectory", "trajectory_msgs/msg/JointTrajectory", True),
-        ("/servo_node/delta_twist_cmds", "geometry_msgs/msg/TwistStamped", True),
-        ("/forward_position_controller/commands", "std_msgs/msg/Float64MultiArray", True),
-        ("/hand/state", "dexndm_msgs/msg/HandState", False),
-        ("/joint_states", "sensor_msgs/msg/JointState", False),
-        ("/sim/object", "geometry_msgs/msg/PoseStamped", False),
-        ("/wrist/orientation", "geometry_msgs/msg/QuaternionStamped", False),
-        ("/policy/step", "dexndm_msgs/msg/PolicyStep", False),
-        ("/controller/state", "control_msgs/msg/JointTrajectoryControllerState", False),
-        ("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", False),
+        ("/hand/command", "dexndm_msgs/msg/HandCommand"),
+        ("/left/anything", "dexndm_msgs/msg/HandCommand"),
+        ("/rotation/command", "dexndm_msgs/msg/RotationCommand"),
+        ("/arm/target_pose", "geometry_msgs/msg/PoseStamped"),
+        ("/arm/pose", "geometry_msgs/msg/PoseStamped"),
+        ("/cube/goal", "geometry_msgs/msg/PoseStamped"),
+        ("/joint_commands", "sensor_msgs/msg/JointState"),
+        ("/cmd_leap", "sensor_msgs/msg/JointState"),
+        ("/leap_hand/cmdLeap2", "sensor_msgs/msg/JointState"),
+        ("/allegroHand_0/joint_cmd", "sensor_msgs/msg/JointState"),
+        ("/jointcmd", "sensor_msgs/msg/JointState"),
+        ("/leap/desired", "sensor_msgs/msg/JointState"),
+        ("/leap/joints", "sensor_msgs/msg/JointState"),
+        ("/cmd/hand", "std_msgs/msg/String"),
+        ("/handCtrl1", "std_msgs/msg/UInt8"),
+        ("/HANDCmd", "std_msgs/msg/UInt8"),
+        ("/arm/reference", "geometry_msgs/msg/PointStamped"),
+        ("/drone/setpoint_raw", "some_msgs/msg/Thing"),
+        ("/arm/action", "some_msgs/msg/Thing"),
+        ("/cmd_vel", "geometry_msgs/msg/Twist"),
+        ("/base/velocity", "geometry_msgs/msg/TwistStamped"),
+        ("/arm/joint_trajectory", "trajectory_msgs/msg/JointTrajectory"),
+        ("/servo_node/delta_twist_cmds", "geometry_msgs/msg/TwistStamped"),
+        ("/forward_position_controller/commands", "std_msgs/msg/Float64MultiArray"),
+        ("/hand/q", "std_msgs/msg/Float64MultiArray"),
+        ("/hand/q", "std_msgs/msg/Float32MultiArray"),
+        ("/anything", "leap_msgs/msg/ServoCommand"),
+        ("/anything", "unitree_go/msg/LowCmd"),
+        ("/anything", "ackermann_msgs/msg/AckermannDriveStamped"),
+        ("/input", "sensor_msgs/msg/Joy"),
     ],
 )
-def test_what_makes_something_move_is_a_command(topic, kind, command) -> None:
-    assert is_command(topic, kind) is command
+def test_what_may_make_something_move_is_a_command(topic, kind) -> None:
+    assert is_command(topic, kind)
 
 
-def test_who_tells_joint_states_or_is_called_a_driver_has_motors() -> None:
-    assert moves_motors("leap_hand_driver", [])
-    assert moves_motors("some_hand", ["sensor_msgs/msg/JointState"])
-    assert not moves_motors("episode_recorder", ["dexndm_msgs/msg/RecorderStatus"])
-    assert not moves_motors("plotter", [])
+@pytest.mark.parametrize(
+    ("topic", "kind"),
+    [
+        ("/hand/state", "dexndm_msgs/msg/HandState"),
+        ("/hand/command", "dexndm_msgs/msg/HandState"),
+        ("/joint_states", "sensor_msgs/msg/JointState"),
+        ("/leap_ctrl/joint_states", "sensor_msgs/msg/JointState"),
+        ("/hand/tactile", "std_msgs/msg/Float32MultiArray"),
+        ("/sim/object", "geometry_msgs/msg/PoseStamped"),
+        ("/cube/pose", "geometry_msgs/msg/PoseStamped"),
+        ("/wrist/orientation", "geometry_msgs/msg/QuaternionStamped"),
+        ("/policy/step", "dexndm_msgs/msg/PolicyStep"),
+        ("/controller/state", "control_msgs/msg/JointTrajectoryControllerState"),
+        ("/arm/_action/status", "action_msgs/msg/GoalStatusArray"),
+        ("/arm/_action/feedback", "control_msgs/action/FollowJointTrajectory_FeedbackMessage"),
+        ("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray"),
+        ("/camera/image", "sensor_msgs/msg/Image"),
+        ("/tf", "tf2_msgs/msg/TFMessage"),
+        ("/robot_description", "std_msgs/msg/String"),
+    ],
+)
+def test_what_only_tells_how_things_are_is_no_command(topic, kind) -> None:
+    assert not is_command(topic, kind)
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind", "target", "played"),
+    [
+        ("/joint_states", "sensor_msgs/msg/JointState", "/cmd_leap", False),
+        ("/joint_states", "sensor_msgs/msg/JointState", "/leap_in", False),
+        ("/joint_states", "sensor_msgs/msg/JointState", "/was/joint_states", False),
+        ("/wrist/orientation", "geometry_msgs/msg/QuaternionStamped", "/arm/q", False),
+        ("/sim/object", "geometry_msgs/msg/PoseStamped", "/arm/target_pose", False),
+        ("/sim/object", "geometry_msgs/msg/PoseStamped", "/arm/pose", False),
+        ("/hand/command", "dexndm_msgs/msg/HandCommand", "/was/seen", False),
+        ("/sim/object", "geometry_msgs/msg/PoseStamped", "/was/sim/object", True),
+        ("/hand/state", "dexndm_msgs/msg/HandState", "/was/hand/state", True),
+        ("/policy/step", "dexndm_msgs/msg/PolicyStep", "/was/policy/step", True),
+        ("/joint_states", "sensor_msgs/msg/JointState", "/joint_states", True),
+    ],
+)
+def test_under_another_name_only_what_cannot_be_a_command_is_played(
+    topic, kind, target, played
+) -> None:
+    topics = {
+        topic: TopicInfo(topic, kind, qos_text="- durability: transient_local\n  depth: 1\n"),
+        "/hand/health": TopicInfo("/hand/health", "dexndm_msgs/msg/HandHealth"),
+    }
+    without = select(topics, remaps={topic: target})
+    assert (target in {each.name for each in without.played}) is played
+    assert all("publish_commands" in each.why for each in without.left_out)
+    asked = {
+        each.name: each for each in select(topics, remaps={topic: target}, commands=True).played
+    }
+    assert asked[target].command is not played
+    # Who comes late must not be told to move by something old.
+    assert asked[target].latched == (1 if played else 0)
+
+
+def test_who_may_hear_commands_is_named_in_full(bag) -> None:
+    options = ReplayOptions(bag=bag[0], publish_commands=True, allow_listeners="/a/b  c")
+    assert options.listeners == {"/a/b", "/c"}
+    with pytest.raises(PlaybackError, match="is no name of a node"):
+        ReplayOptions(bag=bag[0], publish_commands=True, allow_listeners="/hand*")
+    with pytest.raises(PlaybackError, match="publish_commands"):
+        ReplayOptions(bag=bag[0], allow_listeners="/a")
+
+
+def test_a_clock_that_was_set_is_told(tmp_path) -> None:
+    (back,) = write_night(tmp_path / "back", trajectories=1, steps=40, clock_jump=((20, -5.0),))
+    opened = open_for_playing(ReplayOptions(bag=str(back.path)))
+    assert "set back by about 4.99 s" in opened.notes[0] and len(opened.notes) == 1
+    states = [e for e in opened.timeline.entries(opened.begin_ns) if e.topic == "/hand/state"]
+    seqs = [decode("dexndm_msgs/msg/HandState", e.data).seq for e in states]
+    assert seqs == sorted(seqs)
+    (forth,) = write_night(tmp_path / "forth", trajectories=1, steps=40, clock_jump=((20, 3600.0),))
+    opened = open_for_playing(ReplayOptions(bag=str(forth.path)))
+    assert opened.span.duration_s < 60.0
+    assert "keep_holes" in opened.notes[0] and "3600 s" in opened.notes[0]
+    kept = open_for_playing(ReplayOptions(bag=str(forth.path), keep_holes=True))
+    assert kept.span.duration_s > 3600.0 and "waited for" in kept.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ class Stage:
         self.now = 1000 * S
         self.played: list[tuple[int, str]] = []
         source = Stretches(recorded() if messages is None else messages, 4)
-        timeline = Timeline(source, ["/state", "/step", "/wrist"], latched=latched)
+        topics = ["/state", "/step", "/wrist"]
+        timeline = Timeline(source, topics, latched=latched, keep_holes=True)
         self.player = Player(
             timeline.entries, begin, end, self.publish, PlayConfig(**config), ticks
         )
