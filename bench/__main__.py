@@ -33,6 +33,7 @@ BENCHES = {
     "convert": "a night of bags to a dataset: against rosbags, bare decompression, and a tenth of the night",
     "loader": "windows for training: from mapped files, and by numpy from memory",
     "simulate": "simulated transitions to a dataset, by kind of load, against the bare physics",
+    "dynamics": "training steps of dynamics models: joint-wise and whole-hand, batched and in a loop",
     "recorder": "a campaign's messages at the real rate and at a multiple: loss, CPU, size of bags",
 }
 QUICK = {"cycles": 60, "seconds": 1.0, "minutes": 0.1, "episodes": 1, "runs": 5, "hands": 8,

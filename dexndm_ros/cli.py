@@ -93,7 +93,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "train",
         "dexndm_ros.training.cli:main",
-        "train an oracle or a generalist",
+        "train an oracle, a generalist or a model of the hand's dynamics",
         requirements="requirements-training.txt",
     ),
     Command(

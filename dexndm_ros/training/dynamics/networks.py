@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dexndm_ros.hand.joints import JOINT_COUNT
 from dexndm_ros.training.dynamics.config import GROUPS, NetworkConfig
+from dexndm_ros.training.dynamics.relu_loop import relu_loop
 
 __all__ = ["DynamicsNet", "GroupedMlp", "flops_a_transition"]
 
@@ -52,6 +53,7 @@ class GroupedMlp(nn.Module):
             else None
         )
         self._activation = _ACTIVATIONS[config.activation]
+        self._relu = config.activation == "relu"
         self.batched = False
 
     @property
@@ -63,6 +65,8 @@ class GroupedMlp(nn.Module):
         """Map (groups, B, inputs) to (groups, B, outputs)."""
         if self.batched:
             return self._product(x, list(self.weights), list(self.biases), self.skip)
+        if self._relu and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
+            return relu_loop(x, list(self.weights), list(self.biases), self.skip)
         # unbind: its backward is one stack, where that of weight[g] is a full array of zeros each.
         weights = [weight.unbind(0) for weight in self.weights]
         biases = [bias.unbind(0) for bias in self.biases]
