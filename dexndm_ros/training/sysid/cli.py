@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dexndm_ros.datasets.errors import DatasetError
+from dexndm_ros.paths import PathError
 from dexndm_ros.policy.wrist import WRISTS
 from dexndm_ros.sim.worlds import WorldError
 from dexndm_ros.training.sysid.config import SysidConfig
@@ -130,12 +131,14 @@ def _fit(arguments: argparse.Namespace) -> int:
 
     config = _config(arguments)
     most = config.generations + (config.rounds - 1) * max(1, config.generations // 2)
-    config.out.mkdir(parents=True, exist_ok=True)
-    (config.out / "log.csv").unlink(missing_ok=True)  # the journal says all of it again
-    log = RunLog(config.out, ("generation", "round", "loss_mrad", "worst_mrad"))
+    log: RunLog | None = None
     bar = Progress(most, "sysid")
 
     def show(number: int, generation: int, best: Any) -> None:
+        nonlocal log
+        if log is None:
+            (config.out / "log.csv").unlink(missing_ok=True)  # the journal tells all of it again
+            log = RunLog(config.out, ("generation", "round", "loss_mrad", "worst_mrad"))
         mean, worst = float(best.mean()) * 1e3, float(best.max()) * 1e3
         log.write(
             {"generation": generation, "round": number, "loss_mrad": mean, "worst_mrad": worst}
@@ -146,7 +149,8 @@ def _fit(arguments: argparse.Namespace) -> int:
         found = identify(config, show)
     finally:
         bar.close()
-        log.close()
+        if log is not None:
+            log.close()
     page = write_report(found, config)
     print(summary(found))
     print(f"{found.file}\n{page}")
@@ -158,6 +162,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return _probes(arguments) if arguments.job == "probes" else _fit(arguments)
-    except (SysidError, DatasetError, WorldError) as error:
+    except (SysidError, DatasetError, WorldError, PathError) as error:
         print(f"dexndm sysid: {error}", file=sys.stderr)
         return USAGE_ERROR

@@ -27,7 +27,7 @@ class SysidConfig:
         world: world to start from, and to change; its play and its registers are taken as they are.
         name: of the world that is written; "" = the base world's with ``_identified``.
         wrist: where the dataset does not say; of a twin: wrists, comma separated.
-        parameters: what to identify: kp, kd, torque, friction, armature, delay, mass, offset.
+        parameters: what to identify: kp, kd, torque, friction, backlash, armature, delay, mass, offset.
         probes: probing trajectories of a twin.
         clip_s: seconds of a clip.
         skip_s: of its begin that do not count, for what came before is not known.
@@ -63,7 +63,7 @@ class SysidConfig:
     seeds: int = 3
     searches: str = "joint"
     population: int = 12
-    generations: int = 40
+    generations: int = 80
     rounds: int = 4
     most_spread: float = 0.3
     least_felt: float = 0.05
@@ -96,6 +96,10 @@ class SysidConfig:
             raise SysidError("clips and seed must not be negative")
         if self.searches not in ("joint", "finger"):
             raise SysidError(f"searches: {self.searches!r} is none of joint, finger")
+        if "mass" in self.parameters and self.searches != "finger":
+            raise SysidError(
+                "masses need searches finger: a joint feels the weight of all links beyond it"
+            )
         if not 0.0 <= self.skip_s < self.clip_s / 2:
             raise SysidError(f"skip_s must be from 0 to half of clip_s, got {self.skip_s}")
         if not 0.0 < self.held_out < 1.0 or not self.most_spread > 0.0 or self.least_felt < 0.0:

@@ -22,6 +22,7 @@ from dexndm_ros.training.sysid.config import SysidConfig
 from dexndm_ros.training.sysid.gate import Estimate, Limits, estimates, refuse_fingers, refuse_worst
 from dexndm_ros.training.sysid.parameters import (
     JOINTS_A_FINGER,
+    LATER,
     PARAMETERS,
     Values,
     nominal_values,
@@ -39,7 +40,8 @@ Array = NDArray[np.float64]
 OnGeneration = Callable[[int, int, Array], None]
 """Told round, generations of this job so far, and the best losses, (seeds, groups) rad."""
 _LATER_WIDTH = 0.3
-"""How wide later rounds begin, relative to the first."""
+_SECOND_WIDTH = 0.6
+"""How wide later rounds begin, relative to the first; the second one, when parameters join in it."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ def _rounds(
 ) -> tuple[list[Estimate], int, int]:
     nominal = nominal_values(base)
     names = [each.name for each in parse_parameters(config.parameters)]
-    active = {name: np.ones(JOINT_COUNT, dtype=bool) for name in names}
+    late = [name for name in names if name in LATER and config.rounds > 1 and len(names) > 1]
+    active = {name: np.full(JOINT_COUNT, name not in late) for name in names}
     start: dict[str, Array] = dict(nominal)
     done: dict[tuple[str, int], Estimate] = {}
     step = JOINTS_A_FINGER if config.searches == "finger" else 1
@@ -164,7 +167,8 @@ def _rounds(
     generations = number = 0
     for number in range(config.rounds):
         rest = config.generations if number == 0 else max(1, config.generations // 2)
-        this = Round(number, groups, active, start, rest, _LATER_WIDTH if number else 1.0)
+        width = 1.0 if number == 0 else _SECOND_WIDTH if number == 1 and late else _LATER_WIDTH
+        this = Round(number, groups, active, start, rest, width)
 
         def show(generation: int, best: Array, n: int = number, at: int = generations) -> None:
             if on_generation is not None:
@@ -179,6 +183,9 @@ def _rounds(
         refused = [each for each in rows if each.refused] if last else refuse_worst(rows)
         again = bool(refused) or any(each.parameter == "delay" for each in rows)
         start, active = _next(rows, refused, start, active)
+        if number == 0 and late:
+            active |= {name: np.ones(JOINT_COUNT, dtype=bool) for name in late}
+            again = True
         done |= {(each.parameter, each.index): each for each in rows}
         if not again or not any(mask.any() for mask in active.values()):
             break

@@ -22,6 +22,7 @@ from dexndm_ros.training.sysid.errors import SysidError
 __all__ = [
     "DEFAULT",
     "JOINTS_A_FINGER",
+    "LATER",
     "PARAMETERS",
     "Parameter",
     "Values",
@@ -33,7 +34,8 @@ __all__ = [
 
 Array = NDArray[np.float64]
 Values = Mapping[str, Array]
-"""Value of each parameter by name, (..., 16) in motor order; of the delay too, which a world has but one of."""
+"""Value of each parameter by name, (..., 16) in motor order (masses: in the link table's); of the delay too, which a
+world has but one of."""
 
 JOINTS_A_FINGER = JOINT_COUNT // len(FINGERS)
 
@@ -105,6 +107,9 @@ _ALL = (
         "friction", "gap.friction_loss_nm", "N·m", "dry friction", 0.015, 0.001, 0.2, 0.7
     ),
     Parameter(
+        "backlash", "gap.backlash_rad", "rad", "width of the play", 0.010, 0.001, 0.1, 0.7
+    ),
+    Parameter(
         "armature", "hand.armature_kg_m2", "kg·m²", "rotor inertia", 0.001, 0.0002, 0.005, 0.5
     ),
     Parameter(
@@ -119,10 +124,13 @@ _ALL = (
     ),
 )  # fmt: skip
 PARAMETERS: Mapping[str, Parameter] = {each.name: each for each in _ALL}
-"""All parameters by name; masses are those of the 16 links that move, in motor order."""
-DEFAULT = ("kp", "kd", "torque", "friction", "armature", "delay", "offset")
-"""All but the masses, which are weakly seen: a link's weight is below the friction. The offset is among them because
-one that is left out hides everything else: 20 mrad of it are more than most gains make."""
+"""All parameters by name; masses are those of the 16 links that move, in the order of the link table."""
+DEFAULT = ("kp", "kd", "torque", "friction", "backlash", "armature", "delay", "offset")
+"""All but the masses, which are weakly seen: a link's weight is below the friction. Play and offset are among them
+because they hide everything else where they are left out: 15 mrad of play are more than most gains make."""
+LATER = ("torque", "armature")
+"""Join in the second round. Alone in the air, a hand hardly feels them, and a search that begins with them slides along
+the line on which gains, friction and inertia grow together."""
 
 
 def parse_parameters(names: Sequence[str]) -> tuple[Parameter, ...]:
@@ -157,6 +165,7 @@ def nominal_values(world: World) -> dict[str, Array]:
         "kd": joints(world.servo.kd_scale),
         "torque": joints(world.servo.torque_scale),
         "friction": joints(world.gap.friction_loss_nm),
+        "backlash": joints(world.gap.backlash_rad),
         "armature": joints(world.hand.armature_kg_m2),
         "delay": joints(world.gap.delay_s),
         "mass": joints(world.gap.link_mass_scale[1:]),
@@ -180,6 +189,7 @@ def with_values(world: World, values: Values) -> World:
         "kd": ("servo", "kd_scale"),
         "torque": ("servo", "torque_scale"),
         "friction": ("gap", "friction_loss_nm"),
+        "backlash": ("gap", "backlash_rad"),
         "armature": ("hand", "armature_kg_m2"),
         "offset": ("gap", "target_offset_rad"),
     }

@@ -18,7 +18,8 @@ import numpy as np
 from mujoco import rollout
 from numpy.typing import NDArray
 
-from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES, JOINTS
+from dexndm_ros.hand.description import LINKS
+from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES
 from dexndm_ros.sim.box import BoxConfig
 from dexndm_ros.sim.scene import build_model
 from dexndm_ros.sim.worlds import ObjectConfig, World
@@ -52,7 +53,7 @@ class FreeHands:
     """Simulates clips with candidate values.
 
     Args:
-        world: base world; its play and offsets act too.
+        world: base world; what is no candidate's number is its.
         clips: to simulate.
         physics: preset; "" = the world's.
         contacts: fingers can touch each other. Without, it is two to four times faster.
@@ -100,10 +101,8 @@ class FreeHands:
         self._q = 1 + np.array([model.joint(n).qposadr[0] for n in JOINT_NAMES])
         self._v = 1 + model.nq + np.array([model.joint(n).dofadr[0] for n in JOINT_NAMES])
         self._dofs = np.array([model.joint(n).dofadr[0] for n in JOINT_NAMES])
-        by_motor = sorted(JOINTS, key=lambda joint: joint.motor_id)
-        self._links = np.array([model.body(joint.child).id for joint in by_motor])
+        self._links = np.array([model.body(name).id for name in list(LINKS)[1:]])
         self._size = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
-        self._played = [self._play(clip) for clip in self.clips]
 
     def errors(self, values: Values, pairs: NDArray[np.intp], skip: int) -> Array:
         """Mean squared distance between simulated and measured angles, rad².
@@ -171,16 +170,14 @@ class FreeHands:
         take: Callable[[int, Array, Clip], None],
     ) -> None:
         state = np.zeros((len(rows), self._size))
-        control = []
-        for place, (_, k, c) in enumerate(rows):
+        for place, (_, _, c) in enumerate(rows):
             state[place, self._q] = self.clips[c].q[0]
             state[place, self._v] = self.clips[c].qd
-            control.append(self._control(every, k, c))
         states, _ = self._rollout.rollout(
             [models[k, self._wrists.index(self.clips[c].wrist)] for _, k, c in rows],
             self._data,
             state,
-            np.stack(control),
+            self._controls(every, rows),
         )
         after = states[:, self._substeps - 1 :: self._substeps, self._q]
         for place, (row, _, c) in enumerate(rows):
@@ -208,28 +205,28 @@ class FreeHands:
         mujoco.mj_setConst(model, self._scratch)
         return model
 
-    def _play(self, clip: Clip) -> Array:
-        """Targets of a clip behind the base world's play, (T, 16)."""
-        half = np.broadcast_to(self.world.gap.backlash_rad, JOINT_COUNT) / 2.0
-        at: Array = clip.held
-        played = np.empty_like(clip.action)
-        for step, target in enumerate(clip.action):
-            at = np.minimum(np.maximum(at, target - half), target + half)
-            played[step] = at
-        return played
+    def _controls(self, every: Values, rows: list[tuple[int, int, int]]) -> Array:
+        """Targets in force in each physics step, (R, T substeps, 16), as ``ServoGap`` has them."""
 
-    def _control(self, every: Values, k: int, c: int) -> Array:
-        """Targets in force in each physics step, (T substeps, 16), as ``ServoGap`` has them."""
-        delay, offset = every["delay"], every["offset"]
-        late = (delay[k] if delay.ndim == 2 else delay) / self.world.preset.time_step_s
+        def of(name: str) -> Array:
+            value = every[name]
+            return value[[k for _, k, _ in rows]] if value.ndim == 2 else value[None]
+
+        target = np.stack([self.clips[c].action for _, _, c in rows])
+        held = np.stack([self.clips[c].held for _, _, c in rows])
+        half = of("backlash") / 2.0
+        played, at = np.empty_like(target), held
+        for step in range(target.shape[1]):
+            at = np.clip(at, target[:, step] - half, target[:, step] + half)
+            played[:, step] = at
+        late = np.broadcast_to(of("delay") / self.world.preset.time_step_s, held.shape)
         whole = np.floor(late + 1e-9).astype(np.intp)
         part = np.maximum(late - whole, 0.0)
-        asked = np.repeat(self._played[c], self._substeps, axis=0)
         pad = int(whole.max()) + 1
-        line = np.concatenate([np.repeat(self.clips[c].held[None], pad, axis=0), asked])
-        slot = pad + np.arange(len(asked))[:, None] - whole
-        columns = np.arange(JOINT_COUNT)
-        now, before = line[slot, columns], line[slot - 1, columns]
-        shift = offset[k] if offset.ndim == 2 else offset
-        control: Array = now + part * (before - now) + shift
+        asked = np.repeat(played, self._substeps, axis=1)
+        line = np.concatenate([np.repeat(held[:, None], pad, axis=1), asked], axis=1)
+        slot = pad + np.arange(asked.shape[1])[None, :, None] - whole[:, None]
+        now = np.take_along_axis(line, slot, axis=1)
+        before = np.take_along_axis(line, slot - 1, axis=1)
+        control: Array = now + part[:, None] * (before - now) + of("offset")[:, None]
         return control
