@@ -28,7 +28,7 @@ _HEADER_BYTES = 256
 """More than a page's header and less than a page."""
 _CURE = (
     "The file is damaged: put a whole copy of it there, or convert the bags into a new dataset (another --out); they "
-    "give the same bytes again"
+    "give the same episodes again"
 )
 _PLAIN = {"PLAIN", "RLE"}  # RLE is the encoding of the levels before the numbers
 
@@ -84,7 +84,7 @@ class RowGroups:
                 file = pq.ParquetFile(path, memory_map=True)
                 self._files.append((path, file, np.memmap(path, np.uint8, mode="r")))
             except (OSError, pa.ArrowException, ValueError) as error:
-                raise DatasetError(f"{path} cannot be read: {error}. {_CURE}") from error
+                raise DatasetError(f"{path} cannot be read: {_line(error)}. {_CURE}") from error
             for group in range(file.num_row_groups):
                 self._groups.append((number, group))
                 rows.append(file.metadata.row_group(group).num_rows)
@@ -187,8 +187,12 @@ class RowGroups:
             return np.asarray(column.to_numpy(zero_copy_only=False))
         except (OSError, pa.ArrowException) as error:
             raise DatasetError(
-                f"{path}: column {name!r} cannot be read: {error}. {_CURE}"
+                f"{path}: column {name!r} cannot be read: {_line(error)}. {_CURE}"
             ) from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def joined(column: Column) -> Column:

@@ -207,6 +207,10 @@ class _Found:
         if alone or (described and any(map(_is_named, files))):
             self._bag(path, files)
         else:
+            if described:
+                self._leave(
+                    path, f"its {FILE_NAME} names none of the .mcap and .db3 files beside it"
+                )
             for place, several in groups:
                 self._take(place, several)
 

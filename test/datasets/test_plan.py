@@ -157,6 +157,15 @@ def test_what_lies_in_a_folder_hides_nothing_below_it(tmp_path, what):
     assert sorted(found) == sorted(["e000001_a1", "e000002_a1", "inside", own])
 
 
+def test_metadata_of_another_bag_is_told(tmp_path):
+    write_bag(tmp_path, "e000001_a1")
+    touch(tmp_path, "monday.mcap", "tuesday.mcap")
+    shutil.copy(tmp_path / "e000001_a1" / "metadata.yaml", tmp_path)
+    plan = find_bags([tmp_path])
+    assert names(plan) == ["e000001_a1", "monday.mcap", "tuesday.mcap"]
+    assert "names none of" in plan.left_out[0].reason
+
+
 def test_what_lies_beside_a_campaigns_bags_is_found(campaign):
     write_bag(campaign / "more", "e000020_a1")
     write_bag(campaign / "bags" / "old", "e000021_a1")

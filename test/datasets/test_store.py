@@ -20,7 +20,9 @@ from dexndm_ros.datasets.config import ConvertConfig, Limits
 from dexndm_ros.datasets.episode import Finding
 from dexndm_ros.datasets.errors import DatasetError, DatasetWriteError
 from dexndm_ros.datasets.features import FEATURES, OWN_FEATURES, RowFlag
+from dexndm_ros.datasets.layout import dataset_stats
 from dexndm_ros.datasets.provenance import read_existing
+from dexndm_ros.datasets.stats import json_stats
 from dexndm_ros.datasets.store import Building
 from dexndm_ros.replay.lock import LockedError
 from support.dataset_growth import add_bags, bag_of, noisy_episode, tree
@@ -59,6 +61,16 @@ def test_a_new_dataset_is_whole(tmp_path) -> None:
     assert [each["sha256"] for each in found["bags"]] == [each.sha256 for each in FEW[:3]]
     assert found["bags"][0]["provenance"]["drift"] is None  # NaN is no JSON
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["set"]
+
+
+def test_statistics_are_the_same_however_many_files_are_open(tmp_path, monkeypatch) -> None:
+    for bag in FEW[:3]:
+        add_bags(tmp_path / "set", [bag])
+    files = sorted((tmp_path / "set/meta/episodes").rglob("*.parquet"))
+    assert len(files) == 3
+    wanted = json_stats(dataset_stats(files))
+    monkeypatch.setattr("dexndm_ros.datasets.layout._OPEN_FILES", 1)
+    assert json_stats(dataset_stats(files)) == wanted
 
 
 def test_tasks_have_their_index_for_pandas(tmp_path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -188,5 +189,17 @@ def test_what_cannot_be_is_said_in_words(dataset: Path, tmp_path: Path) -> None:
     broken = tmp_path / "data" / "chunk-000" / "file-000.parquet"
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"PAR1 no more")
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError, match=r"cannot be read.*a whole copy.*another --out"):
         WindowDataset(tmp_path, 10)
+
+
+def test_a_damaged_column_is_said_with_what_helps(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset, tmp_path / "set")
+    file = tmp_path / "set/data/chunk-000/file-000.parquet"
+    column = pq.read_metadata(file).row_group(0).column(0)
+    content = bytearray(file.read_bytes())
+    content[column.data_page_offset : column.data_page_offset + 20] = b"\xff" * 20
+    file.write_bytes(content)
+    name = column.path_in_schema.split(".list")[0]
+    with pytest.raises(DatasetError, match=r"cannot be read.*a whole copy.*another --out"):
+        WindowDataset(tmp_path / "set", 10, columns=(name,))
