@@ -139,14 +139,23 @@ def _judged(each: Estimate, limits: Limits) -> Estimate:
     return dataclasses.replace(each, refused=why)
 
 
-def refuse_worst(rows: list[Estimate]) -> list[Estimate]:
+def refuse_worst(rows: list[Estimate], first: bool, late: bool) -> list[Estimate]:
     """All that are not felt, and of each joint's others the worst: with it nominal, the rest may become clear.
 
     A parameter at its bound is worse than any that is spread.
+
+    Args:
+        rows: estimates.
+        first: of the first round. Its searches may be far from where they will arrive: only what no seed feels is
+            given up.
+        late: the delay may be given up too. Earlier it is not, for all other parameters would have to stand in for it.
     """
-    unfelt = [each for each in rows if each.refused.startswith("not felt")]
+    unsure = [each for each in rows if each.refused and (late or each.parameter != "delay")]
+    unfelt = [each for each in unsure if each.refused.startswith("not felt")]
+    if first:
+        return unfelt
     worst: dict[int, Estimate] = {}
-    for each in rows:
+    for each in unsure:
         place = -1 if each.parameter == "delay" else each.index
         if (
             each.refused

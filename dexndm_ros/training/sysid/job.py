@@ -40,6 +40,8 @@ Array = NDArray[np.float64]
 OnGeneration = Callable[[int, int, Array], None]
 """Told round, generations of this job so far, and the best losses, (seeds, groups) rad."""
 _LATER_WIDTH = 0.3
+_SURE = 0.05
+"""Spread of the delay at which it is settled before the last rounds."""
 _SECOND_WIDTH = 0.6
 """How wide later rounds begin, relative to the first; the second one, when parameters join in it."""
 
@@ -179,10 +181,16 @@ def _rounds(
         generations += found.generations
         felt = _felt(hands, found.values, list(active), clips, skip, config.most_spread)
         rows = estimates(found.values, active, nominal, felt, limits)
-        last = number == config.rounds - 1
-        refused = [each for each in rows if each.refused] if last else refuse_worst(rows)
-        again = bool(refused) or any(each.parameter == "delay" for each in rows)
-        start, active = _next(rows, refused, start, active)
+        last, late_enough = number == config.rounds - 1, number >= config.rounds - 2
+        refused = (
+            [each for each in rows if each.refused]
+            if last
+            else refuse_worst(rows, number == 0, late_enough)
+        )
+        again = any(each.refused or each.parameter == "delay" for each in rows)
+        start, active = _next(
+            rows, refused, start, active, config.most_spread if late_enough else _SURE
+        )
         if number == 0 and late:
             active |= {name: np.ones(JOINT_COUNT, dtype=bool) for name in late}
             again = True
@@ -238,8 +246,12 @@ def _next(
     refused: Sequence[Estimate],
     start: Mapping[str, Array],
     active: Mapping[str, NDArray[np.bool_]],
+    delay_spread: float,
 ) -> tuple[dict[str, Array], dict[str, NDArray[np.bool_]]]:
-    """Where the next round begins: at the estimates, at nominal where one was refused; the delay is settled."""
+    """Where the next round begins: at the estimates, at nominal where one was refused.
+
+    Up to now every joint had a delay of its own; once the seeds agree to ``delay_spread``, it is one and settled.
+    """
     values = {name: value.copy() for name, value in start.items()}
     masks = {name: mask.copy() for name, mask in active.items()}
     out = {(each.parameter, each.index) for each in refused}
@@ -247,7 +259,8 @@ def _next(
         gone = (each.parameter, each.index) in out
         place = slice(None) if each.parameter == "delay" else each.index
         values[each.parameter][place] = each.nominal if gone else each.estimate
-        if gone or each.parameter == "delay":
+        sure = each.parameter == "delay" and not each.refused and each.spread <= delay_spread
+        if gone or sure:
             masks[each.parameter][place] = False
     return values, masks
 
