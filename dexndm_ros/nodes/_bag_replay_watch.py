@@ -14,7 +14,7 @@ from dexndm_ros.playback.commands import is_shared
 __all__ = ["GraphWatch"]
 
 _CURE = "end it, or play in a graph of its own (another ROS_DOMAIN_ID)"
-_UNKNOWN = "_NODE_NAME_UNKNOWN_"
+_SPACE_UNKNOWN, _UNKNOWN = "_NODE_NAMESPACE_UNKNOWN_", "_NODE_NAME_UNKNOWN_"
 _PATIENCE_S, _LOOK_S = 0.5, 0.02
 _SETTLED_S = 0.5
 Name = tuple[str, str]
@@ -65,7 +65,11 @@ class GraphWatch:
         deadline_s = time.monotonic() + _PATIENCE_S
         while True:
             found = question()
-            if _UNKNOWN not in found or time.monotonic() > deadline_s:
+            if _UNKNOWN not in found:
+                return found
+            if time.monotonic() > deadline_s:
+                for unknown in (f"{_SPACE_UNKNOWN}/{_UNKNOWN}", _UNKNOWN):
+                    found = found.replace(unknown, "a node without a name")
                 return found
             time.sleep(_LOOK_S)
 

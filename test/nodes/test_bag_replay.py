@@ -23,9 +23,10 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 from dexndm_ros.nodes._qos import LATCHED, control_watch
+from dexndm_ros.recording.episode import EpisodeWriter
 from dexndm_ros.respawn import REFUSED
-from support.bags import START_NS
-from support.replayed import COMMAND, STEP, RawEars, write_run
+from support.bags import CLOSING, START_NS, hand_state
+from support.replayed import COMMAND, STEP, TOPICS, RawEars, write_run
 from support.ros import Graph, NodeProcess, node_spec
 
 pytestmark = pytest.mark.ros
@@ -230,6 +231,28 @@ def test_clock_tells_the_recorded_time(start, graph, tmp_path) -> None:
         ),
         "the time of the last step",
     )
+
+
+def test_clock_is_set_back_where_it_was_set_back(start, graph, tmp_path) -> None:
+    writer = EpisodeWriter(tmp_path, "e1", {}, TOPICS)
+    for k in range(6):
+        at_ns = START_NS + k * 10_000_000 - (5_000_000_000 if k >= 3 else 0)
+        writer.add("/hand/state", hand_state(k), at_ns, at_ns, k + 1)
+    writer.finish({}, CLOSING)
+    clock = graph.listen(Clock, "/clock", 100)
+    replay = start(((HandState, "/hand/state", DEEP),), paused=True, clock_hz=50.0)
+    replay.until_heard()
+    for _ in range(5):
+        replay.ask("step")
+    told_ns = START_NS + 40_000_000 - 5_000_000_000
+    replay.until(
+        lambda: (
+            clock.messages and clock.last.clock.sec * 10**9 + clock.last.clock.nanosec == told_ns
+        ),
+        "the recorded time",
+    )
+    assert "was set back by about 4.99 s" in replay.process.log
+    assert [data for data in replay.ears.heard["/hand/state"]] == [hand_state(k) for k in range(5)]
 
 
 def test_commands_are_played_to_whom_they_were_allowed_to(start, tmp_path) -> None:
