@@ -118,8 +118,10 @@ def parse_nodes(words: Sequence[str]) -> frozenset[str]:
 
 def commands_as(info: TopicInfo, name: str) -> str:
     """Why a topic that is played as ``name`` may make something move; '' = it cannot."""
-    if is_command(info.name, info.type) or is_command(name, info.type):
+    if is_command(info.name, info.type):
         return "a command"
+    if is_command(name, info.type):
+        return f"a command under the name {name}"
     if name != info.name and not cannot_command(info.type, info.name, name):
         # Nodes that move motors are not told by their topics' names: under another name it may be obeyed.
         return f"it may be a command under another name than recorded ({name})"
