@@ -121,7 +121,8 @@ class Opened:
             for ns in self.span.set_back_ns
         ]
         if holes := self.span.holes_ns:
-            longest = f"nothing was recorded for up to {max(holes) / 1e9:.0f} s ({'once' if len(holes) == 1 else f'{len(holes)} times'})"
+            often = "once" if len(holes) == 1 else f"{len(holes)} times"
+            longest = f"nothing was recorded for up to {max(holes) / 1e9:.0f} s ({often})"
             found.append(
                 f"{longest}, or the clock was set forward: "
                 + ("it is waited for that long" if self.keep_holes else _SHORTER)
