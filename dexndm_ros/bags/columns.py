@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dexndm_ros.bags.held import Held, alike
 from dexndm_ros.bags.layout import (
     ColumnError,
     Layout,
@@ -31,10 +32,12 @@ __all__ = ["ColumnError", "Columns", "columns"]
 
 _MAX_LAYOUTS = 32
 _FEW_WORDS = 3
+_FEW_ROWS = 256
 _LONG_TEXT = 1024  # beyond that one long text would make every row as wide
 
 Ints = NDArray[np.int64]
-Group = tuple[Ints, Layout]
+Group = tuple[Ints, Layout, Held]
+"""Messages of the batch, the layout of all of them, and their bytes."""
 
 
 class Columns(dict[str, Any]):
@@ -75,13 +78,14 @@ def columns(batch: RawBatch, definition: TopicInfo | str, fields: Sequence[str])
     wanted = decoder.resolve(tuple(fields))
     groups, bad, why = decoder.groups(batch)
     if not groups:
-        groups = [(np.empty(0, np.int64), decoder.blank)]
-    whole = groups[0][0] if len(groups) == 1 else np.concatenate([rows for rows, _ in groups])
+        none = np.empty(0, np.int64)
+        groups = [(none, decoder.blank, Held(batch.buffer, none, decoder.blank.size))]
+    whole = groups[0][0] if len(groups) == 1 else np.concatenate([rows for rows, _, _ in groups])
     order = np.argsort(whole, kind="stable") if len(groups) > 1 else None
     found = Columns(whole if order is None else whole[order], bad, why)
     for name in wanted:
-        parts = [_part(batch, rows, layout, name) for rows, layout in groups]
-        found[name] = _joined(parts, [len(rows) for rows, _ in groups], order)
+        parts = [_part(batch.type, held, layout, name) for _, layout, held in groups]
+        found[name] = _joined(parts, [len(rows) for rows, _, _ in groups], order)
     return found
 
 
@@ -92,6 +96,7 @@ class _Decoder:
         self.name = name
         self.types = types_of(text, name)
         self._layouts: dict[tuple[int, bool], list[Layout]] = {}
+        self._resolved: dict[tuple[str, ...], list[str]] = {}
 
     @functools.cached_property
     def blank(self) -> Layout:
@@ -100,6 +105,8 @@ class _Decoder:
 
     def resolve(self, fields: tuple[str, ...]) -> list[str]:
         """Names without "?" of the fields that the type has."""
+        if fields in self._resolved:
+            return self._resolved[fields]
         found = []
         for asked in fields:
             path = asked.removesuffix("?")
@@ -108,6 +115,8 @@ class _Decoder:
                 found.append(path)
             elif not asked.endswith("?"):
                 raise ColumnError(reason)
+        if len(self._resolved) < _MAX_LAYOUTS:
+            self._resolved[fields] = found
         return found
 
     def _missing(self, path: str) -> str:
@@ -128,8 +137,9 @@ class _Decoder:
         bad: list[int] = []
         why = ""
         tall = batch.size >= 4
+        every = bool(tall.all())
         little = np.zeros(len(left), bool)
-        little[tall] = batch.buffer[batch.begin[tall] + 1] == 1
+        little[tall] = batch.buffer[(batch.begin if every else batch.begin[tall]) + 1] == 1
         turns = 0
         while len(left):
             if (turns := turns + 1) > _MAX_LAYOUTS:
@@ -138,30 +148,47 @@ class _Decoder:
             first = int(left[0])
             size = int(batch.size[first])
             alike = (batch.size[left] == size) & (little[left] == little[first])
-            known = self._layouts.setdefault((size, bool(little[first])), [])
-            same = np.zeros(0, bool)
-            for layout in known:
-                same = _fits(batch, left, alike, layout)
-                if same[0]:
-                    break
+            rows = left if alike.all() else left[alike]
+            begin = batch.begin if len(rows) == len(batch.begin) else batch.begin[rows]
+            held = Held(batch.buffer, begin, size)
+            layout, good, wrong = self._layout(batch, held, first, size, bool(little[first]))
+            why = why or wrong
+            if layout is None:
+                bad += rows[good].tolist()
+            elif good.all():
+                found.append((rows, layout, held))
             else:
-                try:
-                    layout = trace(self.types, self.name, batch.data(first))
-                except ColumnError as error:
-                    why = why or str(error)
-                    same = _no_better(batch, left, alike, error.layout)
-                    bad += left[same].tolist()
-                    left = left[~same]
-                    continue
-                if len(known) < _MAX_LAYOUTS:
-                    known.append(layout)
-                same = _fits(batch, left, alike, layout)
-            if same.all():
-                found.append((left, layout))
-                break
-            found.append((left[same], layout))
-            left = left[~same]
+                found.append((rows[good], layout, held.only(good)))
+            if len(rows) == len(left):
+                left = left[~good]
+            else:
+                alike[alike] = good
+                left = left[~alike]
         return found, np.array(sorted(bad), np.int64), why
+
+    def _layout(
+        self, batch: RawBatch, held: Held, first: int, size: int, little: bool
+    ) -> tuple[Layout | None, NDArray[np.bool_], str]:
+        """The layout of the first of these messages, which of them have it, and ''.
+
+        Of a bad one None, which are as bad, and why: the same words lead along the same way to the same end.
+        """
+        known = self._layouts.setdefault((size, little), [])
+        for layout in known:
+            good = _fits(held, layout)
+            if good[0]:
+                return layout, good, ""
+        try:
+            layout = trace(self.types, self.name, batch.data(first))
+        except ColumnError as error:
+            if error.layout is not None:
+                return None, _fits(held, error.layout), str(error)
+            good = np.zeros(len(held.begin), bool)
+            good[0] = True
+            return None, good, str(error)
+        if len(known) < _MAX_LAYOUTS:
+            known.append(layout)
+        return layout, _fits(held, layout), ""
 
     def _one_by_one(self, batch: RawBatch, left: Ints, found: list[Group], bad: list[int]) -> str:
         """Many layouts: walk along every message, and put together those that are alike."""
@@ -176,7 +203,9 @@ class _Decoder:
                 continue
             key = (layout.size, layout.little, *layout.words)
             alike.setdefault(key, ([], layout))[0].append(row)
-        found.extend((np.array(rows, np.int64), layout) for rows, layout in alike.values())
+        for numbers, layout in alike.values():
+            rows = np.array(numbers, np.int64)
+            found.append((rows, layout, Held(batch.buffer, batch.begin[rows], layout.size)))
         return why
 
 
@@ -185,87 +214,61 @@ def _decoder(text: str, name: str) -> _Decoder:
     return _Decoder(text, name)
 
 
-def _fits(
-    batch: RawBatch, rows: Ints, alike: NDArray[np.bool_], layout: Layout
-) -> NDArray[np.bool_]:
-    """(rows,): those of the same size whose header and length words are the layout's."""
-    every = bool(alike.all())
-    begin = batch.begin[rows if every else rows[alike]]
-    order = "<" if layout.little else ">"
-    good = batch.buffer[begin] == 0
-    good &= batch.buffer[begin + 1] == int(layout.little)
-    if layout.words:
-        where = np.array([at for at, _ in layout.words], np.int64)
-        value = np.array([number for _, number in layout.words], order + "u4")
-        good &= _words(batch.buffer, begin, where, value)
-    if every:
+def _fits(held: Held, layout: Layout) -> NDArray[np.bool_]:
+    """(n,): those whose header and length words are the layout's; they are of its size."""
+    head = held.at(0, 4).view("<u4")
+    good: NDArray[np.bool_] = (head & 0xFFFF) == (256 if layout.little else 0)
+    where, value = layout.lengths
+    if len(where) > _FEW_WORDS and len(good) <= _FEW_ROWS:
+        good &= (held.words(where) == value.view("<u4")).all(axis=1)
         return good
-    same = alike.copy()
-    same[alike] = good
-    return same
-
-
-def _no_better(
-    batch: RawBatch, rows: Ints, alike: NDArray[np.bool_], layout: Layout | None
-) -> NDArray[np.bool_]:
-    """(rows,): those that are as bad as the first, since the same words lead along the same way to the same end."""
-    if layout is not None:
-        return _fits(batch, rows, alike, layout)
-    only = np.zeros(len(rows), bool)
-    only[0] = True
-    return only
-
-
-def _words(
-    buffer: NDArray[np.uint8], begin: Ints, where: Ints, value: NDArray[np.uint32]
-) -> NDArray[np.bool_]:
-    """(n,): those whose words at these places have these values."""
     if len(where) > _FEW_WORDS:
         # Many words are a list of strings, mostly the same in all messages: compare all of it in one go.
-        span = int(where[-1] - where[0]) + 4
-        block = take(buffer, begin + where[0], span).view("<u4").reshape(len(begin), span // 4)
-        if (block == block[0]).all():
-            first = take(buffer, begin[0] + where, 4).view(value.dtype)
-            return np.full(len(begin), bool((first == value).all()))
-    good = np.ones(len(begin), bool)
+        begin = int(where[0])
+        block = held.at(begin, int(where[-1]) + 4 - begin)
+        if alike(block):
+            first = take(block[:1].view(np.uint8), where - begin, 4).view(value.dtype)
+            if not (first == value).all():
+                good[:] = False
+            return good
     for at, number in zip(where.tolist(), value, strict=True):
-        good &= take(buffer, begin + at, 4).view(value.dtype) == number
+        good &= held.at(at, 4).view(value.dtype) == number
     return good
 
 
-def _part(batch: RawBatch, rows: Ints, layout: Layout, name: str) -> Any:
+def _part(kind: str, held: Held, layout: Layout, name: str) -> Any:
     leaf = layout.leaves.get(name)
     if leaf is None:
         raise ColumnError(
-            f"{name!r} of {batch.type} cannot be one column: it is made of several kinds; ask for its parts"
+            f"{name!r} of {kind} cannot be one column: it is made of several kinds; ask for its parts"
         )
-    begin = batch.begin[rows] + leaf.offset
     if leaf.kind == "number":
-        return _numbers(batch.buffer, begin, leaf)
+        return _numbers(held, leaf)
     if leaf.kind == "time":
         pair = np.dtype([("sec", leaf.dtype + "i4"), ("nanosec", leaf.dtype + "u4")])
-        time = take(batch.buffer, begin, 8).view(pair)
+        time = held.at(leaf.offset, 8).view(pair)
         return time["sec"].astype(np.int64) * 1_000_000_000 + time["nanosec"]
     if leaf.kind == "text":
-        return _texts(batch.buffer, begin, leaf.size)
-    return _lists(batch.buffer, begin, leaf)
+        return _texts(held, leaf)
+    return _lists(held, leaf)
 
 
-def _numbers(buffer: NDArray[np.uint8], begin: Ints, leaf: Leaf) -> NDArray[Any]:
+def _numbers(held: Held, leaf: Leaf) -> NDArray[Any]:
     dtype = np.dtype(leaf.dtype)
-    shape = (len(begin), *leaf.shape)
+    shape = (len(held.begin), *leaf.shape)
     if not leaf.size:
         return np.empty(shape, dtype.newbyteorder("="))
-    values = take(buffer, begin, leaf.size).view(dtype).reshape(shape)
+    values = held.at(leaf.offset, leaf.size).view(dtype).reshape(shape)
     return values if dtype.isnative else values.astype(dtype.newbyteorder("="))
 
 
-def _texts(buffer: NDArray[np.uint8], begin: Ints, size: int) -> NDArray[Any]:
+def _texts(held: Held, leaf: Leaf) -> NDArray[Any]:
+    size = leaf.size
     if not size:
-        return np.zeros(len(begin), "U1")
-    block = take(buffer, begin, size)
+        return np.zeros(len(held.begin), "U1")
+    block = held.at(leaf.offset, size)
     raw = block.view(f"S{size}")
-    if _alike(block):
+    if alike(block):
         text = raw[0].decode("utf-8", "replace") if len(raw) else ""
         return np.full(len(raw), text, object if size > _LONG_TEXT else None)
     if size > _LONG_TEXT:
@@ -276,19 +279,11 @@ def _texts(buffer: NDArray[np.uint8], begin: Ints, size: int) -> NDArray[Any]:
         return np.char.decode(raw, "utf-8", "replace")
 
 
-def _alike(block: NDArray[np.void]) -> bool:
-    """Whether all rows have the same bytes."""
-    if not len(block):
-        return True
-    raw = block.view(np.uint8).reshape(len(block), -1)
-    return bool((raw == raw[0]).all())
-
-
-def _lists(buffer: NDArray[np.uint8], begin: Ints, leaf: Leaf) -> list[tuple[str, ...]]:
+def _lists(held: Held, leaf: Leaf) -> list[tuple[str, ...]]:
     if not leaf.parts:
         return [()]
-    block = take(buffer, begin, leaf.size)
-    if _alike(block):
+    block = held.at(leaf.offset, leaf.size)
+    if alike(block):
         block = block[:1]
     known: dict[bytes, tuple[str, ...]] = {}
     found = []

@@ -42,11 +42,9 @@ STOCK_RECORD, STOCK_KEY = "rosbag2", "serialized_metadata"
 """Where rosbag2 itself keeps a copy of ``metadata.yaml`` in an MCAP file."""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CUSTOM = "custom_data"
-_PAIR = re.compile(r'    ("(?:[^"\\\n]|\\.)*"): ("(?:[^"\\\n]|\\.)*")\n')
 _NUMBER = re.compile(r"  \w+: (\d{1,18})\n")
 _WORD = re.compile(r"""  \w+: (mcap|sqlite3|zstd|file|FILE|message|MESSAGE|)(?:''|"")?\n""")
 _FILES = re.compile(r"  \w+:\n((?: {2,4}- [A-Za-z_][\w.-]*\.(?:mcap|db3)(?:\.zstd)?\n)+)")
-_PAIRS = re.compile(f"(?:{_PAIR.pattern})+")
 _NEEDED = (
     "version", "storage_identifier", "message_count", "relative_file_paths", "compression_format",
     "compression_mode", "custom_data",
@@ -255,17 +253,21 @@ def _plain(sections: dict[str, str]) -> dict[str, Any] | None:
 
 def _quoted(section: str) -> dict[str, str] | None:
     """Custom data as our recorder writes it, a quoted key and value a line; None = it is written another way."""
-    title, _, lines = section.partition("\n")
-    if title != f"  {_CUSTOM}:" or not _PAIRS.fullmatch(lines):
+    title, *lines = section.split("\n")
+    if title != f"  {_CUSTOM}:" or not lines or lines.pop() or not all(map(_is_member, lines)):
         return None
     try:
-        return {_unquoted(key): _unquoted(value) for key, value in _PAIR.findall(lines)}
-    except ValueError:
-        return None  # an escape that JSON does not know
+        found = json.loads(
+            "{" + ",".join(lines) + "}"
+        )  # such lines are members of an object in JSON too
+    except (ValueError, RecursionError):
+        return None
+    plain = len(found) == len(lines) > 0 and all(isinstance(value, str) for value in found.values())
+    return found if plain else None
 
 
-def _unquoted(word: str) -> str:
-    return json.loads(word) if "\\" in word else word[1:-1]
+def _is_member(line: str) -> bool:
+    return line.startswith('    "') and line.endswith('"')
 
 
 def _named(information: Information) -> list[str]:

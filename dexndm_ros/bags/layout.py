@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rosbags.interfaces import Nodetype
 from rosbags.typesys import get_types_from_idl, get_types_from_msg
 
@@ -88,6 +89,15 @@ class Layout:
     little: bool
     leaves: dict[str, Leaf] = field(default_factory=dict)
     words: list[tuple[int, int]] = field(default_factory=list)
+
+    @functools.cached_property
+    def lengths(self) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+        """``words`` as two arrays, the values in the byte order of the message; of a layout that is finished."""
+        order = "<" if self.little else ">"
+        return (
+            np.array([at for at, _ in self.words], np.int64),
+            np.array([value for _, value in self.words], order + "u4"),
+        )
 
 
 @functools.lru_cache(maxsize=256)

@@ -178,20 +178,18 @@ def _messages(good: list[tuple[Piece, int, int]], buffer: Bytes, note: Note) -> 
     counts = np.array([len(each) // 16 for each in entries], np.int64)
     begins = np.array([begin for _, begin, _ in good], np.int64)
     ends = np.array([end for _, _, end in good], np.int64)
-    offsets = np.frombuffer(b"".join(entries), "<u8").reshape(-1, 2)[:, 1]
-    room = np.repeat(ends - begins, counts)
-    inside = offsets < np.maximum(room - HEAD.itemsize + 1, 0).astype(np.uint64)
-    owner = np.repeat(np.arange(len(good)), counts)
-    where = np.where(inside, offsets, 0).astype(np.int64) + begins[owner]
-    order = np.argsort(where, kind="stable")
-    where, owner = where[order], owner[order]
-    if not inside.all() or not len(where):
+    offsets = np.frombuffer(b"".join(entries), "<i8").reshape(-1, 2)[:, 1]
+    inside = (offsets >= 0) & (offsets <= np.repeat(ends - begins - HEAD.itemsize, counts))
+    whole = bool(inside.all()) and len(offsets) > 0
+    where = (offsets if whole else np.where(inside, offsets, 0)) + np.repeat(begins, counts)
+    where.sort(kind="stable")  # runs that are merged; none of them reaches into another piece
+    cuts = np.concatenate([[0], np.cumsum(counts)])
+    if whole:
+        head = heads(buffer, where)
+        wrong, led = _unproven(head, where, cuts, begins, ends)
+    else:
         wrong = led = np.ones(len(good), bool)
         head = np.empty(0, HEAD)
-    else:
-        head = heads(buffer, where)
-        wrong, led = _unproven(head, where, owner, counts, begins, ends)
-    cuts = np.searchsorted(owner, np.arange(len(good) + 1))
     others: list[Other] = []
     for number in np.flatnonzero(led & ~wrong).tolist():
         begin, stop = good[number][1], int(where[cuts[number]])
@@ -219,29 +217,30 @@ def rows(buffer: Bytes, begin: NDArray[np.int64], length: int) -> NDArray[np.voi
 def _unproven(
     head: NDArray[np.void],
     where: NDArray[np.int64],
-    owner: NDArray[np.int64],
-    counts: NDArray[np.int64],
+    cuts: NDArray[np.int64],
     begins: NDArray[np.int64],
     ends: NDArray[np.int64],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(pieces,) twice: whose index does not name all of their bytes, and those where only the beginning is left out."""
+    """(pieces,) twice: whose index does not name all of their bytes, and those where only the beginning is left out.
+
+    Piece k has the messages from ``cuts[k]`` to ``cuts[k + 1]``, and the bytes from ``begins[k]`` to ``ends[k]``.
+    """
     length = head["length"].astype(np.int64)
-    after = where + length + _RECORD.size
-    expected = np.empty_like(where)
-    expected[1:] = after[:-1]
-    turn = np.flatnonzero(np.diff(owner)) + 1
-    first = np.append(0, turn)
-    expected[first] = begins[owner[first]]
-    gap = where != expected
-    late = first[where[first] > expected[first]]
-    gap[late] = False
-    gap |= (head["opcode"] != Op.MESSAGE) | (length < 22)
-    last = np.append(turn - 1, len(where) - 1)
-    gap[last] |= after[last] != ends[owner[last]]
-    wrong = counts == 0
-    wrong[owner[gap]] = True
-    led = np.zeros(len(counts), bool)
-    led[owner[late]] = True
+    after = where + length
+    after += _RECORD.size
+    some = np.flatnonzero(np.diff(cuts))
+    first, last = cuts[some], cuts[some + 1] - 1
+    gap = head["opcode"] != Op.MESSAGE
+    gap |= length < 22
+    broken = where[1:] != after[:-1]
+    broken[first[1:] - 1] = False  # that is where the next piece begins
+    gap[1:] |= broken
+    gap[last] |= after[last] != ends[some]
+    wrong = cuts[1:] == cuts[:-1]
+    if gap.any():
+        wrong[np.searchsorted(cuts, np.flatnonzero(gap), "right") - 1] = True
+    led = np.zeros(len(wrong), bool)
+    led[some] = where[first] > begins[some]
     return wrong, led
 
 

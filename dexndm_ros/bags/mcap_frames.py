@@ -45,6 +45,7 @@ _LENGTHS = {
 }  # fmt: skip
 """Of the records by their opcodes: least and most bytes."""
 _CHAIN = 3
+_INDEX_BYTES = 64 * 1024
 
 Note = Callable[[str, int, int, str], None]
 
@@ -193,8 +194,9 @@ def _chunk(
     piece = Piece(at, data, size, crc, compression.decode(), entries)
     if end < source.size and not plausible(source, end) and not sound(piece):
         return 0  # bytes were lost in it: the next chunk begins earlier than it says
-    at = end
-    while at + _INDEX.size <= source.size:
+    source.need(end, end + _INDEX_BYTES)
+    at = _indexes(source.view, source.base, end, entries)
+    while at + _INDEX.size <= source.size:  # what the view does not hold
         source.need(at, at + _INDEX.size)
         opcode, length, _, count = _INDEX.unpack_from(source.view, at - source.base)
         if opcode != Op.INDEX or length != count + 6 or count % 16 or at + 9 + length > source.size:
@@ -203,6 +205,20 @@ def _chunk(
         at += 9 + length
     yield piece
     return at
+
+
+def _indexes(view: memoryview, base: int, at: int, entries: list[memoryview]) -> int:
+    """Take up the message indexes that begin here and lie whole in the view; where they end."""
+    unpack, head, size = _INDEX.unpack_from, _INDEX.size, len(view)
+    here = at - base
+    while here >= 0 and here + head <= size:
+        opcode, length, _, count = unpack(view, here)
+        behind = here + _HEAD.size + length
+        if opcode != Op.INDEX or length != count + 6 or count % 16 or behind > size:
+            break
+        entries.append(view[here + head : behind])
+        here = behind
+    return here + base
 
 
 def _chunk_end(source: Source, at: int) -> int:

@@ -191,12 +191,9 @@ class McapReader:
 
     def _by_topic(self, stretch: Stretch, wanted: Collection[str] | None) -> dict[str, RawBatch]:
         channel = np.ascontiguousarray(stretch.head["channel"])
-        order = np.argsort(channel, kind="stable")
-        cuts = np.flatnonzero(np.diff(channel[order])) + 1
         rows: dict[str, list[NDArray[np.int64]]] = {}
         types = self._types()
-        for group in np.split(order, cuts) if len(order) else ():
-            number = int(channel[group[0]])
+        for number, group in _groups(channel):
             info = self._known.channels.get(number)
             if info is None:
                 text = f"{len(group)} messages of channel {number}, of which nothing is said"
@@ -229,3 +226,11 @@ class McapReader:
                 stretch.buffer,
             )  # fmt: skip
         return batches
+
+
+def _groups(channel: NDArray[np.uint16]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Every channel number, and the rows that have it, sorted."""
+    order = np.argsort(channel, kind="stable")
+    cuts = np.flatnonzero(np.diff(channel[order])) + 1
+    for group in np.split(order, cuts) if len(order) else ():
+        yield int(channel[group[0]]), group

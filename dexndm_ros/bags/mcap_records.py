@@ -88,9 +88,14 @@ def _words(content: bytes, at: int) -> tuple[dict[str, str], int]:
     at += 4
     end = at + length
     words: dict[str, str] = {}
-    while at < end:
-        key, at = _text(content, at)
-        words[key], at = _text(content, at)
-    if at != end:
+    length_at = _U32.unpack_from
+    while at < end:  # as _text does, without a call for each of two hundred words a bag
+        (length,) = length_at(content, at)
+        at += 4 + length
+        key = content[at - length : at]
+        (length,) = length_at(content, at)
+        at += 4 + length
+        words[key.decode()] = content[at - length : at].decode()
+    if at != end or end > len(content):
         raise ValueError
     return words, end

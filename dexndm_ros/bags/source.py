@@ -64,5 +64,8 @@ class Source:
 
     def at(self, begin: int, length: int) -> memoryview:
         """Bytes from an offset on; fewer at the end of the file, none behind it."""
+        start = begin - self.base
+        if start >= 0 and start + length <= len(self.view):
+            return self.view[start : start + length]
         self.need(begin, begin + length)
         return self.view[max(0, begin - self.base) : max(0, begin - self.base + length)]

@@ -168,6 +168,26 @@ def test_hundreds_of_layouts():
     assert found["name"] == [tuple(names) for names, _ in rows]
 
 
+@pytest.mark.parametrize("count", [20, 600])
+def test_rows_of_one_size_whose_length_words_differ(count):
+    odd = {3: ["ab", "c"], count - 2: ["ab", "c"], 7: ["b", "ad"]}
+    rows = [(odd.get(k, ["a", "bc"]), 2) for k in range(count)]
+    raw = joint_states(rows)
+    raw[5] = raw[5][:-8]
+    found = columns(batch_of("sensor_msgs/msg/JointState", raw), "", ["name", "position"])
+    assert found.bad.tolist() == [5]
+    assert found["name"] == [tuple(names) for k, (names, _) in enumerate(rows) if k != 5]
+    assert found["position"].tolist() == [[0.0, 1.0]] * (count - 1)
+
+
+def test_messages_that_are_all_bad_in_one_way():
+    raw = [each[:-4] for each in joint_states([(["a", "b"], 2)] * 300)]
+    found = columns(batch_of("sensor_msgs/msg/JointState", raw), "", ["position", "name"])
+    assert found.bad.tolist() == list(range(300))
+    assert found["position"].shape[0] == 0
+    assert "too few" in found.why
+
+
 def test_long_texts():
     store = typestore()
     cls = store.types["std_msgs/msg/String"]
