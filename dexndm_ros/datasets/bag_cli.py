@@ -16,14 +16,16 @@ from typing import Any
 
 from tqdm import tqdm
 
+from dexndm_ros.bags.names import readable
 from dexndm_ros.bags.types import BagError
 from dexndm_ros.datasets.bag_plot import ENDINGS
-from dexndm_ros.datasets.config import ConfigError, ConvertConfig
+from dexndm_ros.datasets.config import ConfigError, ConvertConfig, limits_of_hand
 from dexndm_ros.datasets.convert_bag import BagRefusedError
 from dexndm_ros.datasets.errors import DatasetWriteError
 from dexndm_ros.datasets.mapping import MappingError, TopicMapping
 from dexndm_ros.datasets.plan import PlanError, find_bags
 from dexndm_ros.datasets.progress import size
+from dexndm_ros.hand.profile import PROFILES
 from dexndm_ros.paths import PathError, library_path
 from dexndm_ros.replay.library import TrajectoryLibrary
 from dexndm_ros.replay.trajectory import LibraryError
@@ -78,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument(
         "--library", metavar="FILE", help="trajectory library to check the clean targets against"
+    )
+    check.add_argument(
+        "--hand", choices=tuple(PROFILES), default="full", help="which one was recorded"
     )
     check.add_argument("--quiet", action="store_true", help="only bags with warnings, and the sum")
     check.set_defaults(job=_check)
@@ -180,7 +185,10 @@ def _info(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from dexndm_ros.datasets.bag_check import check_bag, check_lines
 
-    config = ConvertConfig(mapping=TopicMapping.load(options.mapping) if options.mapping else None)
+    config = ConvertConfig(
+        mapping=TopicMapping.load(options.mapping) if options.mapping else None,
+        limits=limits_of_hand(options.hand),
+    )
     if options.library:
         path = library_path(options.library).resolve()
         config = dataclasses.replace(
@@ -202,13 +210,13 @@ def _check(options: argparse.Namespace) -> int:
                 documents.append({"path": bag.path, **checked.to_dict()})
             elif not options.quiet or checked.outcome != "sound":
                 lines = check_lines(checked, str(bag.path.relative_to(above)))
-                tqdm.write("\n".join(lines), file=sys.stdout)
+                tqdm.write(readable("\n".join(lines)), file=sys.stdout)
     for left in plan.left_out:
         outcomes["refused"] += 1
         if options.json:
             documents.append({"path": left.path, "outcome": "refused", "refused": left.reason})
         else:
-            print(f"{left.path.name}: refused: {left.reason}")
+            print(readable(f"{left.path.name}: refused: {left.reason}"))
     if options.json:
         _say(documents)
     elif sum(outcomes.values()) > 1:

@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from dexndm_ros.datasets.mapping import TopicMapping
+from dexndm_ros.hand.profile import profile_by_name
 
-__all__ = ["ROW_FORMAT", "ConfigError", "ConvertConfig", "Limits"]
+__all__ = ["ROW_FORMAT", "ConfigError", "ConvertConfig", "Limits", "limits_of_hand"]
 
 ROW_FORMAT = 1
 """Raised when the same bag gives other rows than before."""
+
+
+_SATURATED_SHARE = 0.95
+"""Of a hand's current limit: from there on a motor gives all it may."""
 
 
 class ConfigError(ValueError):
@@ -67,6 +72,18 @@ class Limits:
                 raise ConfigError(f"limits.{each.name} is {value!r}; it must be above 0")
         if self.max_invalid_share > 1.0 or self.saturated_share > 1.0:
             raise ConfigError("limits: a share is from 0 to 1")
+
+
+def limits_of_hand(name: str) -> Limits:
+    """The limits of a hand.
+
+    Args:
+        name: of a profile, "full" or "lite".
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    return Limits(saturated_a=_SATURATED_SHARE * profile_by_name(name).current_limit_ma / 1000)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dexndm_ros.bags.names import readable
-from dexndm_ros.datasets.config import ConfigError, ConvertConfig, Limits
+from dexndm_ros.datasets.config import ConfigError, ConvertConfig, limits_of_hand
 from dexndm_ros.datasets.convert import ConvertOptions, convert
 from dexndm_ros.datasets.engine import EngineError
 from dexndm_ros.datasets.errors import DatasetError, DatasetWriteError
@@ -33,8 +33,6 @@ _REFUSALS = (
     PlanError,
 )  # fmt: skip
 _NEEDS = {"hdf5": "h5py", "zarr": "zarr"}
-_SATURATED_SHARE = 0.95
-"""Of a hand's current limit; from there on its motors give all they may."""
 _ENDINGS = {".hdf5": "hdf5", ".h5": "hdf5", ".zarr": "zarr"}
 
 
@@ -87,7 +85,7 @@ def _options(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Conv
         )
     config = ConvertConfig(
         mapping=TopicMapping.load(given.mapping) if given.mapping else None,
-        limits=Limits(saturated_a=_SATURATED_SHARE * PROFILES[given.hand].current_limit_ma / 1000),
+        limits=limits_of_hand(given.hand),
     )
     if given.library is not None:
         config = _with_library(config, given.library)

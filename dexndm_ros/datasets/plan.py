@@ -130,12 +130,23 @@ def _expand(word: str) -> list[Path]:
     path = Path(word).expanduser()
     if path.exists():
         return [path]
-    matches = sorted(glob.glob(str(path), recursive=True), key=natural)  # noqa: PTH207 - absolute too
-    if matches:
-        return [Path(match) for match in matches]
+    if matches := _matches(path):
+        return sorted(matches, key=lambda match: natural(str(match)))
     raise PlanError(
         f"{word}: there is nothing of that name; give bag folders, .mcap or .db3 files, or the folder of a campaign"
     )
+
+
+def _matches(path: Path) -> list[Path]:
+    if "**" not in path.parts:
+        return [Path(match) for match in glob.glob(str(path))]  # noqa: PTH207 - absolute too
+    # glob's own ** follows links round and round.
+    hidden = {part for part in path.parts if part.startswith(".")}
+    return [
+        match
+        for match in Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+        if not any(part.startswith(".") and part not in hidden for part in match.parts)
+    ]
 
 
 def _no_bag(path: Path) -> str:

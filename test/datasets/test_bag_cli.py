@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -102,6 +106,24 @@ def test_check_tells_why_a_bag_was_put_aside(capsys, tmp_path) -> None:
     aside = put_aside(bag.path, "the thumb was stuck")
     status, out, _ = run(capsys, "check", aside)
     assert status == 1 and "put aside: the thumb was stuck" in out
+
+
+def test_check_of_a_lite_hand_knows_its_limit(capsys, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("bench.night_faults._LIMIT_A", 0.3)
+    bag = write_night(tmp_path, trajectories=1, steps=STEPS, saturated=((3, 10, 40),))[0]
+    assert "saturated" in run(capsys, "check", bag.path, "--hand", "lite")[1]
+    assert "saturated" not in run(capsys, "check", bag.path)[1]
+
+
+def test_check_tells_names_that_are_no_utf8(night, tmp_path) -> None:
+    odd = tmp_path / os.fsdecode(b"n\xffcht")
+    shutil.copytree(night[0].path, odd)
+    put_aside(shutil.copytree(odd, tmp_path / os.fsdecode(b"\xfe")), "stuck")
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict", write_through=True)
+    with contextlib.redirect_stdout(out):
+        main(["check", str(tmp_path)])
+    said = out.buffer.getvalue().decode()
+    assert "n\\xffcht: " in said and "\\xfe.partial: " in said
 
 
 def test_foreign_bags_need_a_mapping(capsys, foreign, tmp_path) -> None:

@@ -176,12 +176,17 @@ def test_what_lies_beside_a_campaigns_bags_is_found(campaign):
     assert "loose.mcap" in [each.path.name for each in plan.left_out]
 
 
-def test_links_that_lead_round_are_followed_once(tmp_path):
+def test_links_that_lead_round_are_followed_once(tmp_path, monkeypatch):
     write_bag(tmp_path / "night", "e000001_a1")
     for name in "abcdefgh":
         (tmp_path / "night" / name).symlink_to(".")
         (tmp_path / name).symlink_to(tmp_path)
     assert names(find_bags([tmp_path, tmp_path / "a", tmp_path / "night"])) == ["e000001_a1"]
+    write_bag(tmp_path / ".trash", "e000002_a1")
+    assert names(find_bags([tmp_path / "**" / "*.mcap"])) == ["e000001_a1"]
+    assert names(find_bags([tmp_path / ".trash" / "**" / "*.mcap"])) == ["e000002_a1"]
+    monkeypatch.chdir(tmp_path / "night")
+    assert names(find_bags(["../**/*.mcap"])) == ["e000001_a1"]
 
 
 def test_names_that_are_no_utf8_are_names(tmp_path):
