@@ -79,25 +79,29 @@ class MemoryWindows:
         sets: the datasets' windows.
         device: where the rows are kept.
         seed: of the order.
+        beside: other windows of the same datasets, whose rows are used too.
     """
 
     where = "memory"
 
-    def __init__(self, sets: Sequence[WindowDataset], device: torch.device, seed: int) -> None:
+    def __init__(
+        self,
+        sets: Sequence[WindowDataset],
+        device: torch.device,
+        seed: int,
+        beside: MemoryWindows | None = None,
+    ) -> None:
         self.length = sets[0].length
         self._seed = seed
-        rows: list[list[NDArray[np.generic]]] = [[], []]
-        starts, offset = [], 0
-        for each in sets:
-            loader = WindowDataset(each.dataset, 1, COLUMNS, only_valid=False)
-            for batch in loader.batches(_CHUNK, shuffle=False):
-                for column, name in zip(rows, COLUMNS, strict=True):
-                    column.append(batch[name][:, 0])
-            starts.append(each.starts.astype(np.int64) + offset)
-            offset += each.rows
-        self.starts = np.concatenate(starts)
-        self._rows = [torch.from_numpy(np.concatenate(column)).to(device) for column in rows]
         self._device = device
+        offsets = np.cumsum([0, *(each.rows for each in sets)])
+        self.starts = np.concatenate(
+            [
+                each.starts.astype(np.int64) + offset
+                for each, offset in zip(sets, offsets, strict=False)
+            ]
+        )
+        self._rows: list[Tensor] = beside._rows if beside is not None else _rows_of(sets, device)
         for name, column in zip(COLUMNS, self._rows, strict=True):
             self._check(name, column, sets)
 
@@ -148,6 +152,17 @@ class MemoryWindows:
                         "valid; convert the bags again"
                     )
                 row -= each.rows
+
+
+def _rows_of(sets: Sequence[WindowDataset], device: torch.device) -> list[Tensor]:
+    """Both columns of all datasets, one behind the other."""
+    rows: list[list[NDArray[np.generic]]] = [[] for _ in COLUMNS]
+    for each in sets:
+        loader = WindowDataset(each.dataset, 1, COLUMNS, only_valid=False)
+        for batch in loader.batches(_CHUNK, shuffle=False):
+            for column, name in zip(rows, COLUMNS, strict=True):
+                column.append(batch[name][:, 0])
+    return [torch.from_numpy(np.concatenate(column)).to(device) for column in rows]
 
 
 class StreamedWindows:
@@ -212,6 +227,7 @@ def open_windows(
     seed: int = 0,
     trajectories: int = 0,
     keep: Literal["auto", "memory", "stream"] = "auto",
+    beside: Windows | None = None,
 ) -> Windows:
     """Windows of some datasets.
 
@@ -223,6 +239,7 @@ def open_windows(
         seed: of order and draw.
         trajectories: so many of the episodes, drawn; 0 = all.
         keep: "auto" = in memory where half of what is free is enough.
+        beside: other windows of the same folders: where they are in memory, these use the same rows.
 
     Raises:
         DatasetError: no dataset.
@@ -239,6 +256,8 @@ def open_windows(
         raise DynamicsError(
             f"{', '.join(map(str, folders))}: no stretch of {length} valid rows {which}; collect more trajectories"
         )
+    if isinstance(beside, MemoryWindows):
+        return MemoryWindows(sets, device, seed, beside)
     rows = sum(each.rows for each in sets)
     fits = rows * _ROW_BYTES < _SHARE_OF_MEMORY * _free_bytes(device)
     kind = MemoryWindows if keep == "memory" or (keep == "auto" and fits) else StreamedWindows

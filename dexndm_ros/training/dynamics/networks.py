@@ -132,16 +132,17 @@ class DynamicsNet(nn.Module):
         changes = (q[:, 1:] - q[:, :-1] - self.mean[1]) / self.spread[1]
         errors = (a - q - self.mean[2]) / self.spread[2]
         x = torch.cat([newest, changes, errors], 1)
+        count, kinds = x.shape[:2]
         joints = JOINT_COUNT // self.groups
-        x = x.reshape(x.shape[0], x.shape[1], self.groups, joints).permute(2, 0, 1, 3)
-        return x.reshape(self.groups, x.shape[1], -1)
+        x = x.reshape(count, kinds, self.groups, joints).permute(2, 0, 1, 3)
+        return x.reshape(self.groups, count, kinds * joints)
 
     def standard(self, q: Tensor, a: Tensor) -> Tensor:
         """Predicted change (B, 16), standardised."""
         x = self.features(q, a)
         if self.shared:
-            x = x.reshape(1, -1, x.shape[-1])
-        y = self.mlp(x).reshape(self.groups, q.shape[0], -1)
+            x = x.reshape(1, self.groups * q.shape[0], x.shape[-1])
+        y = self.mlp(x).reshape(self.groups, q.shape[0], JOINT_COUNT // self.groups)
         # Joints of a group follow each other, so this is motor order again.
         return y.permute(1, 0, 2).reshape(q.shape[0], JOINT_COUNT)
 

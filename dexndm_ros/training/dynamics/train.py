@@ -88,7 +88,7 @@ class _Run:
             config.data, length, processes.device, "train", config.seed, config.trajectories, config.keep
         )  # fmt: skip
         self.validation = open_windows(
-            config.data, length, processes.device, "val", keep=config.keep
+            config.data, length, processes.device, "val", keep=config.keep, beside=self.train
         )
         self.tests = {
             name: open_windows([name], length, processes.device, keep=config.keep)

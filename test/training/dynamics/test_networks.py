@@ -73,6 +73,12 @@ def test_copies_of_a_shared_network_predict_what_it_predicted(structure):
     torch.testing.assert_close(net.unshared()(q, a), net(q, a))
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_no_window_is_no_prediction(shared):
+    nothing = torch.zeros(0, 5, 16)
+    assert random_net("joint", shared)(nothing, nothing).shape == (0, 16)
+
+
 def test_a_network_that_has_learned_nothing_says_that_nothing_moves():
     net = DynamicsNet(NetworkConfig(window=5))
     assert (net(*windows()) == 0).all()

@@ -117,6 +117,18 @@ def test_the_baselines_train_on_the_same_path(structure, dataset, tmp_path):
     assert len(found["best_epoch"]) == {"finger": 4, "hand": 1}[structure]
 
 
+def test_data_that_is_streamed_gives_the_same_model(run, dataset, tmp_path):
+    train_dynamics(config(tmp_path, dataset, keep="stream"))
+    for name, value in weights(run).items():
+        assert torch.equal(value, weights(tmp_path)[name]), name
+
+
+def test_products_in_16_bits_learn_nearly_as_well(run, dataset, tmp_path):
+    train_dynamics(config(tmp_path, dataset, precision="bfloat16"))
+    ours, theirs = (metrics(folder)["rms_mrad"]["validation"] for folder in (tmp_path, run))
+    assert ours["joint-wise"] == pytest.approx(theirs["joint-wise"], rel=0.2)
+
+
 @pytest.mark.parametrize("after", [3, 20])
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     dataset, tmp_path, monkeypatch, run, after
@@ -187,7 +199,8 @@ def test_what_a_network_learned_together_is_not_torn_apart():
 
 
 def test_two_processes_train_what_one_trains(run, dataset, tmp_path):
-    words = ["train", "dynamics", "--data", dataset, "--out", str(tmp_path), "--epochs", str(EPOCHS), "--batch", "128", "--learning-rate", "1e-2",
+    words = ["train", "dynamics", "--data", dataset, "--out", str(tmp_path), "--epochs", str(EPOCHS),
+             "--batch", "128", "--learning-rate", "1e-2",
              "--network.window", "4", "--network.width", "12", "--threads", "1", "--device", "cpu"]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
