@@ -90,7 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     config = tyro.cli(kind, args=rest, default=default, prog=f"dexndm train {words[0]}")
     try:
-        print(run(config))
+        made = run(config)
+        if os.environ.get("RANK", "0") == "0":  # under torchrun there are many of us
+            print(made)
     except RuntimeError as error:
         print(f"dexndm train {words[0]}: {error}", file=sys.stderr)
         return 1
