@@ -14,7 +14,7 @@ from dexndm_ros.datasets.files import new_file
 from dexndm_ros.datasets.report_html import page
 from dexndm_ros.datasets.report_numbers import report_numbers
 from dexndm_ros.datasets.report_plots import report_plots
-from dexndm_ros.datasets.report_source import TASK_KIND, open_view, row_groups
+from dexndm_ros.datasets.report_source import TASK_KINDS, open_view, row_groups
 from dexndm_ros.datasets.report_tally import COLUMNS, Tally
 
 __all__ = ["NUMBERS_FILE", "REPORT_FILE", "write_report"]
@@ -43,7 +43,7 @@ def write_report(
         ImportError: matplotlib is not there.
     """
     view = open_view(folder)
-    is_task = np.array([each.kind == TASK_KIND for each in view.episodes], dtype=bool)
+    is_task = np.array([each.kind in TASK_KINDS for each in view.episodes], dtype=bool)
     tally = Tally(len(view.episodes), sum(each.length for each in view.episodes))
     for rows, share in row_groups(folder, COLUMNS):
         tally.add(rows, is_task[np.asarray(rows["episode_index"])])

@@ -17,7 +17,7 @@ from dexndm_ros.datasets.errors import DatasetError
 
 __all__ = ["DatasetView", "EpisodeRow", "open_view", "row_groups"]
 
-TASK_KIND = "policy"
+TASK_KINDS = ("policy", "rollout")
 """Episodes of this kind are what a policy did; all others were collected to learn from."""
 
 
