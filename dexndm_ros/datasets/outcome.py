@@ -66,13 +66,13 @@ class Outcome:
         yield from _named(died, [LeftOut(path, "") for path in self.again])
         yield from _named("the same bytes as another bag", [LeftOut(p, "") for p in self.twice])
         if self.known:
-            yield f"{self.known} bags are in the dataset already"
+            yield f"{_bags(self.known)} {'is' if self.known == 1 else 'are'} in the dataset already"
         if not self.plan.bags:
             return
         kept = sum(bag["episodes"] for bag in self.plan.bags)
         flagged = sum(bag["flagged"] for bag in self.plan.bags)
         yield (
-            f"{len(self.plan.bags)} new bags: {kept - flagged} episodes kept, {flagged} kept and flagged, "
+            f"{_bags(len(self.plan.bags), 'new ')}: {kept - flagged} episodes kept, {flagged} kept and flagged, "
             f"{len(self.plan.rejected)} dropped; {self.plan.rows:,} transitions"
         )
         yield from self._checks()
@@ -112,6 +112,10 @@ class Outcome:
             yield bag, Finding(**{**each, "action": "noted"})
 
 
+def _bags(count: int, kind: str = "") -> str:
+    return f"{count:,} {kind}bag{'' if count == 1 else 's'}"
+
+
 def _named(what: str, bags: Sequence[LeftOut]) -> Iterator[str]:
     """Bags by their reasons, the first of each by name."""
     reasons: dict[str, list[Path]] = {}
@@ -120,7 +124,8 @@ def _named(what: str, bags: Sequence[LeftOut]) -> Iterator[str]:
     for number, (reason, paths) in enumerate(reasons.items()):
         if number == _MANY:
             rest = list(reasons.values())[_MANY:]
-            yield f"{what}: {sum(map(len, rest))} more bags, for {len(rest)} other reasons"
+            more = _bags(sum(map(len, rest)), "more ")
+            yield f"{what}: {more}, for {len(rest)} other reason{'s' if len(rest) > 1 else ''}"
             return
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         yield f"{what}: {paths[0]}{more}" + (f": {reason}" if reason else "")
