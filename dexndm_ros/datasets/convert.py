@@ -290,7 +290,8 @@ class _Work:
         return True
 
     def _failed(self, bag: PlannedBag, reason: str) -> None:
-        reason = reason.removeprefix(f"{bag.path}: ")  # it is named before
+        where = str(bag.path)  # is told before the reason
+        reason = reason.removeprefix(f"{where}: ").replace(where + os.sep, "").replace(where, bag.name)  # fmt: skip
         self._outcome.failed.append(LeftOut(bag.path, reason, bag.campaign))
         if (
             len(self._outcome.failed) == 1

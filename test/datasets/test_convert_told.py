@@ -92,12 +92,14 @@ def test_bags_that_fail_are_told_in_the_order_of_the_plan_and_once(night, tmp_pa
     for k in range(1, 6):  # the largest is done first
         (bags / f"e00000{k}_a1").mkdir()
         (bags / f"e00000{k}_a1" / f"x{k}.mcap").write_bytes(b"no bag" * k)
+    text = (night / "e000000_a1" / FILE_NAME).read_text().replace("version: 9", "version: 99")
+    (bags / "e000005_a1" / FILE_NAME).write_text(text)
     status, said = convert(bags, "--out", tmp_path / "set", "--jobs", 1)
     assert status == 1
     told = [line for line in said.splitlines() if line.startswith("FAILED")]
     assert [f"e00000{k}_a1" in line for k, line in enumerate(told, 1)] == [True] * 5
     for line in told:
-        assert line.count(str(bags)) <= 2 and line.count(f"{bags / 'e00000'}") <= 2, line
+        assert line.count(str(bags)) == 1, line
     assert names(provenance(tmp_path / "set")["unreadable"]) == [
         ("", f"e00000{k}_a1") for k in range(1, 6)
     ]
