@@ -36,7 +36,7 @@ def bag_findings(bag: Bag, loss: Loss, bad: Mapping[str, int]) -> Iterator[Findi
             "damage",
             len(bag.damage),
             "flagged",
-            f"bytes that could not be used: {lost} ({texts}{more})",
+            f"bytes that could not be used: {lost} ({texts}{more})" if lost else f"{texts}{more}",
         )
     if "session" in bag.custom_data and not all(key in bag.custom_data for key in LOSS_KEYS):
         yield finding(

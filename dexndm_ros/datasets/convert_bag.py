@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dexndm_ros.bags.open import Bag, open_bag
+from dexndm_ros.bags.sqlite_beside import beside
 from dexndm_ros.datasets.align import Matched, align, fill_rows, steady_ns
 from dexndm_ros.datasets.assemble import Assembler, Cut
 from dexndm_ros.datasets.bag_checks import (
@@ -84,7 +85,7 @@ def convert_bag(
     return BagResult(
         name=bag.name,
         sha256=sha256,
-        bytes=sum(file.stat().st_size for file in bag.files),
+        bytes=sum(each.stat().st_size for file in bag.files for each in (file, *beside(file))),
         messages=dict(sorted(streams.loss.messages.items())),
         episodes=tuple(episodes),
         findings=tuple(findings),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dexndm_ros.bags.files import find
 from dexndm_ros.bags.names import ENDINGS, group_name, group_of, splits
+from dexndm_ros.bags.sqlite_beside import beside
 from dexndm_ros.bags.types import BagError
 from dexndm_ros.datasets.plan_ledger import read_ledger
 from dexndm_ros.recording.metadata import FILE_NAME
@@ -273,12 +274,11 @@ class _Found:
         place = path.resolve()
         digest = hashlib.sha256(os.fsencode(place))
         size = 0
-        beside = [
-            file.with_name(file.name + "-wal") for file in files
-        ]  # of a database that was not closed
-        for file in [*files, *(each for each in [path / FILE_NAME, *beside] if each.is_file())]:
+        content = [each for file in files for each in (file, *beside(file))]
+        information = path / FILE_NAME
+        for file in [*content, *([information] if information.is_file() else [])]:
             stat = file.stat()
-            size += stat.st_size if file in files else 0
+            size += stat.st_size if file in content else 0
             digest.update(b"\0%b\0%d\0%d" % (os.fsencode(file.name), stat.st_size, stat.st_mtime_ns))  # fmt: skip
         self.bags[place] = PlannedBag(place, size, digest.hexdigest(), put_aside, self._in)
 
