@@ -69,7 +69,19 @@ def begin_replay(
     def command(at_ns: int, seq: int, position: np.ndarray, in_force: int) -> None:
         add(COMMAND, at_ns, _cdr(COMMAND.type, _header(at_ns), seq, position, "chaos_box_replay"))
         rest = np.zeros(16)
-        state = (seq, rest, rest, rest, in_force, "chaos_box_replay", position, 2, at_ns, at_ns / 1e9, at_ns / 1e9)
+        state = (
+            seq,
+            rest,
+            rest,
+            rest,
+            in_force,
+            "chaos_box_replay",
+            position,
+            2,
+            at_ns,
+            at_ns / 1e9,
+            at_ns / 1e9,
+        )
         add(STATE, at_ns + 10**7, _cdr(STATE.type, _header(at_ns + 10**7), *state))
 
     first_seq = 1000 * claim.entry
