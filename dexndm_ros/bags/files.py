@@ -133,6 +133,8 @@ def find(path: Path, report: Report) -> Found:
             information = Information("", head)
         return Found(path.parent, (path,), information, readable(path.name))
     if not path.exists() and (files := splits(path)):
+        for gap in gaps(files):
+            report(gap)
         return Found(path.parent, tuple(files), Information(), readable(group_name(path)))
     if not path.is_dir():
         raise BagError(

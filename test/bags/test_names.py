@@ -30,17 +30,19 @@ def test_text_with_half_of_a_pair_can_be_told():
 
 
 def test_splits_are_opened_together_by_the_name_that_they_share(tmp_path):
-    for k in (10, 9):
+    for k in (2, 0, 10):
         write_bag(tmp_path, f"bag{k}", 20 + k)
         shutil.move(tmp_path / f"bag{k}" / f"bag{k}_0.mcap", tmp_path / f"run_{k}.mcap")
     (tmp_path / "run_x.mcap").write_bytes(b"x")
     (tmp_path / "run_11.mcap").mkdir()
-    place = group_of(tmp_path / "run_9.mcap")
+    place = group_of(tmp_path / "run_2.mcap")
     assert place == tmp_path / "run_*.mcap"
-    assert [file.name for file in splits(place)] == ["run_9.mcap", "run_10.mcap"]
+    assert [file.name for file in splits(place)] == ["run_0.mcap", "run_2.mcap", "run_10.mcap"]
     bag = open_bag(place)
-    assert (bag.name, group_name(place), len(bag.files)) == ("run", "run", 2)
-    assert bag.topics["/hand/state"].count == 59
+    assert (bag.name, group_name(place), len(bag.files)) == ("run", "run", 3)
+    assert bag.topics["/hand/state"].count == 72
+    (gap, *_) = bag.damage
+    assert gap.kind == "missing" and gap.file == "run_1.mcap"
 
 
 def test_what_is_not_numbered_is_no_group(tmp_path):
