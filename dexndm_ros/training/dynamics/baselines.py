@@ -97,7 +97,7 @@ def arx_network(statistics: Statistics, window: int) -> DynamicsNet:
 def start_from_arx(net: DynamicsNet, statistics: Statistics) -> None:
     """Set the linear path of a network to the ARX fit: of each joint's own inputs, zero for its neighbours'.
 
-    A shared network gets the joints' mean fit. One without a linear path begins as it is.
+    A network without a linear path begins as it is.
     """
     statistics.apply(net)
     if net.mlp.skip is None:
@@ -112,8 +112,8 @@ def start_from_arx(net: DynamicsNet, statistics: Statistics) -> None:
         bias[group, own] = statistics.arx[joint, -1, 0]
     # Inputs of a group stand kind by kind, and within a kind joint by joint.
     linear = linear.reshape(net.groups, inputs * joints, joints)
-    if net.shared:
-        linear, bias = linear.mean(0, keepdim=True), bias.mean(0, keepdim=True)
+    if net.shared:  # next to nothing: inputs and changes have a mean of zero
+        bias = bias.mean(0, keepdim=True)
     net.mlp.skip.copy_(linear)
     net.mlp.biases[-1].copy_(bias.unsqueeze(1))
 

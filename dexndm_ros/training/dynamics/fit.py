@@ -64,7 +64,8 @@ class Best:
         self.loss = torch.where(better, loss, self.loss)
         self.epoch = torch.where(better, torch.tensor(epoch), self.epoch)
         for name, p in net.named_parameters():
-            self.weights[name][better.to(p.device)] = p.detach()[better.to(p.device)]
+            chosen = better.to(p.device).expand(len(p))  # what is shared is chosen as a whole
+            self.weights[name][chosen] = p.detach()[chosen]
 
     @torch.no_grad()
     def restore(self, net: DynamicsNet) -> None:

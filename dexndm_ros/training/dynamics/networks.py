@@ -32,17 +32,22 @@ class GroupedMlp(nn.Module):
         inputs: of each.
         outputs: of each.
         config: width, layers, activation, skip.
+        shared: the layers are the same ones for all; the linear path beside them is each group's own.
     """
 
-    def __init__(self, groups: int, inputs: int, outputs: int, config: NetworkConfig) -> None:
+    def __init__(
+        self, groups: int, inputs: int, outputs: int, config: NetworkConfig, shared: bool = False
+    ) -> None:
         super().__init__()
+        self._shared = shared
+        networks = 1 if shared else groups
         widths = [inputs, *[config.width] * config.layers, outputs]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         for number, (rows, columns) in enumerate(itertools.pairwise(widths)):
             bound = 1.0 / math.sqrt(rows)
-            weight = torch.empty(groups, rows, columns).uniform_(-bound, bound)
-            bias = torch.empty(groups, 1, columns).uniform_(-bound, bound)
+            weight = torch.empty(networks, rows, columns).uniform_(-bound, bound)
+            bias = torch.empty(networks, 1, columns).uniform_(-bound, bound)
             if number == config.layers:  # at first: what the linear path says, or no motion
                 weight, bias = weight.zero_(), bias.zero_()
             self.weights.append(nn.Parameter(weight))
@@ -56,21 +61,24 @@ class GroupedMlp(nn.Module):
         self._relu = config.activation == "relu"
         self.batched = False
 
-    @property
-    def linear(self) -> nn.Parameter:
-        """Weights from input to output without an activation, (groups, inputs, outputs)."""
-        return self.weights[0] if self.skip is None else self.skip
-
     def forward(self, x: Tensor) -> Tensor:
         """Map (groups, B, inputs) to (groups, B, outputs)."""
+        if not self._shared:
+            return self._layers(x, self.skip)
+        groups, count, inputs = x.shape
+        y = self._layers(x.reshape(1, groups * count, inputs), None)
+        y = y.reshape(groups, count, y.shape[2])
+        return y if self.skip is None else torch.baddbmm(y, x, self.skip)
+
+    def _layers(self, x: Tensor, skip: Tensor | None) -> Tensor:
         if self.batched:
-            return self._product(x, list(self.weights), list(self.biases), self.skip)
+            return self._product(x, list(self.weights), list(self.biases), skip)
         if self._relu and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
-            return relu_loop(x, list(self.weights), list(self.biases), self.skip)
+            return relu_loop(x, list(self.weights), list(self.biases), skip)
         # unbind: its backward is one stack, where that of weight[g] is a full array of zeros each.
         weights = [weight.unbind(0) for weight in self.weights]
         biases = [bias.unbind(0) for bias in self.biases]
-        skips = None if self.skip is None else self.skip.unbind(0)
+        skips = None if skip is None else skip.unbind(0)
         out = [
             self._product(
                 part,
@@ -104,7 +112,7 @@ class DynamicsNet(nn.Module):
 
     Args:
         config: of the network.
-        shared: one network for all groups, to begin with.
+        shared: the same layers for all groups, to begin with.
 
     Attributes:
         mean: (3, 16) of angle, change and target's distance, rad.
@@ -120,9 +128,7 @@ class DynamicsNet(nn.Module):
         self.groups = GROUPS[config.structure]
         self.shared = shared
         joints = JOINT_COUNT // self.groups
-        self.mlp = GroupedMlp(
-            1 if shared else self.groups, 2 * config.window * joints, joints, config
-        )
+        self.mlp = GroupedMlp(self.groups, 2 * config.window * joints, joints, config, shared)
         self.register_buffer("mean", torch.zeros(3, JOINT_COUNT))
         self.register_buffer("spread", torch.ones(3, JOINT_COUNT))
 
@@ -139,10 +145,7 @@ class DynamicsNet(nn.Module):
 
     def standard(self, q: Tensor, a: Tensor) -> Tensor:
         """Predicted change (B, 16), standardised."""
-        x = self.features(q, a)
-        if self.shared:
-            x = x.reshape(1, self.groups * q.shape[0], x.shape[-1])
-        y = self.mlp(x).reshape(self.groups, q.shape[0], JOINT_COUNT // self.groups)
+        y = self.mlp(self.features(q, a))
         # Joints of a group follow each other, so this is motor order again.
         return y.permute(1, 0, 2).reshape(q.shape[0], JOINT_COUNT)
 

@@ -146,13 +146,15 @@ def _plot(
     )
     curves = panels[0, 0]
     steps = range(len(rows))
-    curves.plot(steps, [row["val_loss"] for row in rows], label="validation")
-    curves.plot(steps, [row["loss"] for row in rows], label="training")
+    curves.plot(
+        steps, [row["val_loss"] for row in rows], label="validation", marker="o", markersize=3
+    )
+    curves.plot(steps, [row["loss"] for row in rows], label="training", marker="o", markersize=3)
     shared = sum(row["phase"] == "shared" for row in rows)
     if shared:
         curves.axvline(shared - 0.5, color="grey", linestyle=":", label="one network, then many")
     curves.set_yscale("log")
-    curves.set_xlabel("epoch")
+    curves.set_xlabel("row of the log, an epoch each; each phase begins with what it knows before")
     curves.set_ylabel("squared error / spread²")
     curves.legend()
     for panel, (data, found) in zip(panels[1:, 0], by_joint.items(), strict=True):
