@@ -103,7 +103,7 @@ def _config(arguments: argparse.Namespace) -> SysidConfig:
 
 
 def _probes(arguments: argparse.Namespace) -> int:
-    from dexndm_ros.training.sysid.probes import write_probes
+    from dexndm_ros.training.sysid.probes import campaign_path, write_probes
 
     wrists = tuple(arguments.wrist.split(","))
     unknown = [wrist for wrist in wrists if wrist not in WRISTS]
@@ -117,9 +117,10 @@ def _probes(arguments: argparse.Namespace) -> int:
         raise SysidError(f"{arguments.out} is there already; --replace overwrites it")
     count = write_probes(arguments.out, wrists, arguments.count, arguments.seed)
     print(
-        f"{arguments.out}: {count} trajectories, {count * 20 / 60:.1f} minutes of motion. Replay them in a free hand "
-        f"without noise: docs/sysid.md"
+        f"{arguments.out}: {count} trajectories, {count * 20 / 60:.1f} minutes of motion. Replay them:"
     )
+    for wrist in wrists:
+        print(f"  dexndm collect --campaign {campaign_path(arguments.out, wrist)} --out FOLDER")
     return 0
 
 

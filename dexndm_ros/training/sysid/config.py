@@ -37,7 +37,7 @@ class SysidConfig:
         searches: "joint" = a CMA-ES for each joint, "finger" = one for each finger (for fingers whose joints feel each
             other; needs four times the generations).
         population: candidates a generation and search.
-        generations: of the first round; each later one has half as many.
+        generations: of the first round; each later one has half as many. Least squares goes on from where it ends.
         rounds: most rounds; in each a joint's worst parameter is refused and the rest is fitted again.
         most_spread: a parameter whose estimates differ by more, relative to their mean, is refused.
         least_felt: a parameter is refused when the squared error rises by less than this share while it is changed by
@@ -63,7 +63,7 @@ class SysidConfig:
     seeds: int = 3
     searches: str = "joint"
     population: int = 12
-    generations: int = 80
+    generations: int = 40
     rounds: int = 4
     most_spread: float = 0.3
     least_felt: float = 0.05

@@ -52,6 +52,7 @@ class Estimate:
         felt: by how much the squared error rises when the parameter is changed by the spread that is allowed; of
             the seed that feels it most.
         refused: why it keeps the nominal value; "" = identified.
+        fitted: value of the last fit, to all clips, with what was refused at nominal; None before it.
     """
 
     parameter: str
@@ -62,6 +63,7 @@ class Estimate:
     spread: float
     felt: float
     refused: str
+    fitted: float | None = None
 
     @property
     def estimate(self) -> float:
@@ -70,9 +72,16 @@ class Estimate:
         return float(parameter.value(parameter.x(np.array(self.seeds)).mean()))
 
     @property
+    def shown(self) -> float:
+        """The value, or of a refused one what it would have been."""
+        return self.estimate if self.refused else self.value
+
+    @property
     def value(self) -> float:
         """What the world gets."""
-        return self.nominal if self.refused else self.estimate
+        if self.refused:
+            return self.nominal
+        return self.estimate if self.fitted is None else self.fitted
 
 
 def estimates(

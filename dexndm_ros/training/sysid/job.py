@@ -29,8 +29,10 @@ from dexndm_ros.training.sysid.parameters import (
     parse_parameters,
     with_values,
 )
+from dexndm_ros.training.sysid.polish import polish
 from dexndm_ros.training.sysid.probes import probe
-from dexndm_ros.training.sysid.search import Journal, Round, search
+from dexndm_ros.training.sysid.rounds import Round
+from dexndm_ros.training.sysid.search import POLISHED, Journal, search
 from dexndm_ros.training.sysid.simulate import FreeHands, free_world
 from dexndm_ros.training.sysid.world_file import world_text
 
@@ -39,11 +41,9 @@ __all__ = ["Identified", "OnGeneration", "identify", "load_clips"]
 Array = NDArray[np.float64]
 OnGeneration = Callable[[int, int, Array], None]
 """Told round, generations of this job so far, and the best losses, (seeds, groups) rad."""
-_LATER_WIDTH = 0.3
-_SURE = 0.05
-"""Spread of the delay at which it is settled before the last rounds."""
-_SECOND_WIDTH = 0.6
-"""How wide later rounds begin, relative to the first; the second one, when parameters join in it."""
+_LAST_ITERATIONS = 15
+_LATER_WIDTH = 0.4
+"""How wide later rounds begin, relative to the first: wide enough that what is not known spreads again."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,7 @@ def _rounds(
     generations = number = 0
     for number in range(config.rounds):
         rest = config.generations if number == 0 else max(1, config.generations // 2)
-        width = 1.0 if number == 0 else _SECOND_WIDTH if number == 1 and late else _LATER_WIDTH
-        this = Round(number, groups, active, start, rest, width)
+        this = Round(number, groups, active, start, rest, _LATER_WIDTH if number else 1.0)
 
         def show(generation: int, best: Array, n: int = number, at: int = generations) -> None:
             if on_generation is not None:
@@ -188,9 +187,8 @@ def _rounds(
             else refuse_worst(rows, number == 0, late_enough)
         )
         again = any(each.refused or each.parameter == "delay" for each in rows)
-        start, active = _next(
-            rows, refused, start, active, config.most_spread if late_enough else _SURE
-        )
+        best = _best_of_seeds(hands, found.values, groups, fit, skip)
+        start, active = _next(rows, refused, best, start, active, late_enough)
         if number == 0 and late:
             active |= {name: np.ones(JOINT_COUNT, dtype=bool) for name in late}
             again = True
@@ -198,11 +196,44 @@ def _rounds(
         if not again or not any(mask.any() for mask in active.values()):
             break
     order = {name: place for place, name in enumerate(PARAMETERS)}
-    return (
-        sorted(done.values(), key=lambda e: (order[e.parameter], e.index)),
-        number + 1,
-        generations,
-    )
+    judged = sorted(done.values(), key=lambda e: (order[e.parameter], e.index))
+    end = Round(number + 1, groups, {}, start, 0, 0.0)
+    return _last_fit(hands, judged, end, nominal, fit, skip, journal), number + 1, generations
+
+
+def _last_fit(
+    hands: FreeHands,
+    rows: Sequence[Estimate],
+    end: Round,
+    nominal: Values,
+    fit: Sequence[int],
+    skip: int,
+    journal: Journal,
+) -> list[Estimate]:
+    """What passed the gate, fitted once more: to all clips, from the best seed's values, the rest at nominal."""
+    values = {name: value.copy() for name, value in nominal.items()}
+    masks = {each.parameter: np.zeros(JOINT_COUNT, dtype=bool) for each in rows}
+    for each in rows:
+        if each.refused:
+            continue
+        if each.parameter == "delay":
+            values["delay"][:] = each.estimate
+        else:
+            values[each.parameter][each.index] = end.start[each.parameter][each.index]
+            masks[each.parameter][each.index] = True
+    known = journal.get(end.number, POLISHED)
+    if known is None:
+        this = dataclasses.replace(end, active=masks)
+        found = polish(hands, this, values, fit, skip, _LAST_ITERATIONS)
+        known = np.array([found[name] for name in nominal])
+        journal.put(end.number, POLISHED, known)
+    last = dict(zip(nominal, known, strict=True))
+    return [
+        each
+        if each.refused or each.parameter == "delay"
+        else dataclasses.replace(each, fitted=float(last[each.parameter][each.index]))
+        for each in rows
+    ]
 
 
 def _felt(
@@ -244,25 +275,48 @@ def _felt(
 def _next(
     rows: Sequence[Estimate],
     refused: Sequence[Estimate],
+    best: Values,
     start: Mapping[str, Array],
     active: Mapping[str, NDArray[np.bool_]],
-    delay_spread: float,
+    settle: bool,
 ) -> tuple[dict[str, Array], dict[str, NDArray[np.bool_]]]:
-    """Where the next round begins: at the estimates, at nominal where one was refused.
+    """Where the next round begins: at the best seed's values, at nominal where one was refused.
 
-    Up to now every joint had a delay of its own; once the seeds agree to ``delay_spread``, it is one and settled.
+    Up to now every joint had a delay of its own; to settle it makes it one.
     """
     values = {name: value.copy() for name, value in start.items()}
     masks = {name: mask.copy() for name, mask in active.items()}
     out = {(each.parameter, each.index) for each in refused}
     for each in rows:
         gone = (each.parameter, each.index) in out
-        place = slice(None) if each.parameter == "delay" else each.index
-        values[each.parameter][place] = each.nominal if gone else each.estimate
-        sure = each.parameter == "delay" and not each.refused and each.spread <= delay_spread
+        delay = each.parameter == "delay"
+        place = slice(None) if delay else each.index
+        sure = settle and delay and not each.refused
+        kept = each.estimate if sure else best[each.parameter][place]
+        values[each.parameter][place] = each.nominal if gone else kept
         if gone or sure:
             masks[each.parameter][place] = False
     return values, masks
+
+
+def _best_of_seeds(
+    hands: FreeHands,
+    found: Values,
+    groups: Sequence[Sequence[int]],
+    fit: Sequence[int],
+    skip: int,
+) -> dict[str, Array]:
+    """Of each group the values of the seed that all clips together are best with, (16,) by parameter."""
+    seeds = len(next(iter(found.values())))
+    pairs = np.array([(s, clip) for s in range(seeds) for clip in fit], dtype=np.intp)
+    square = hands.errors(found, pairs, skip).reshape(seeds, len(fit), JOINT_COUNT).mean(axis=1)
+    best = {name: value[0].copy() for name, value in found.items()}
+    for group in groups:
+        joints = list(group)
+        winner = int(square[:, joints].mean(axis=1).argmin())
+        for name, value in found.items():
+            best[name][joints] = value[winner, joints]
+    return best
 
 
 def _of_seeds(fit: Sequence[int], seeds: int) -> list[list[int]]:

@@ -65,7 +65,7 @@ def plot_parameters(found: Identified, path: Path) -> None:
         for refused, mark, word in ((False, "o", "identified"), (True, "x", "refused")):
             mine = [k for k, e in enumerate(rows) if bool(e.refused) == refused]
             colour = "tab:red" if refused else "tab:blue"
-            panel.plot(mine, [rows[k].estimate for k in mine], mark, color=colour, label=word)
+            panel.plot(mine, [rows[k].shown for k in mine], mark, color=colour, label=word)
         if found.truth is not None:
             true = [float(found.truth[name][e.index]) for e in rows]
             panel.plot(places, true, "k+", ms=9, label="true")

@@ -19,7 +19,7 @@ from dexndm_ros.hand.joints import JOINT_COUNT, LOWER_RAD, SIDE_JOINTS, UPPER_RA
 from dexndm_ros.replay.library_format import LibraryWriter
 from dexndm_ros.replay.trajectory import RATE_HZ, STEPS, Trajectory
 
-__all__ = ["CENTRE_RAD", "REACH_RAD", "STEP_LIMIT_RAD", "probe", "write_probes"]
+__all__ = ["CENTRE_RAD", "REACH_RAD", "STEP_LIMIT_RAD", "campaign_path", "probe", "write_probes"]
 
 Array = NDArray[np.float64]
 STEP_LIMIT_RAD = 0.98 * GuardConfig.max_step_rad
@@ -28,6 +28,15 @@ _POSE_STEP_RAD = 0.04
 _KINDS = ("steps", "chirp", "noise", "poses")
 _STRETCH = STEPS // len(_KINDS)
 _CHIRP_HZ = (0.1, 2.0)
+_CAMPAIGN = """# SPDX-License-Identifier: Apache-2.0
+# Probes for system identification: dexndm collect --campaign THIS_FILE --out FOLDER. The hand must be free.
+name: {stem}_{wrist}
+orientation: {wrist}
+library: {library}
+count: {count}
+hand_load: free
+noise: {{probability: 0.0, sigma_rad: 0.0}}
+"""
 _VERSION = 1  # of the draws: a change gives other targets for the same seed
 
 
@@ -88,7 +97,9 @@ def _signal(kind: str, stream: np.random.RandomState) -> Array:
 
 
 def write_probes(path: Path, wrists: tuple[str, ...], count: int, seed: int) -> int:
-    """Write a trajectory library of probes for a hand to replay, without noise.
+    """Write a trajectory library of probes, and beside it, for each wrist, the campaign that replays them.
+
+    The campaigns are of a free hand, and without noise: there is no room for it below the guard's step limit.
 
     Args:
         path: Parquet file to write.
@@ -116,4 +127,12 @@ def write_probes(path: Path, wrists: tuple[str, ...], count: int, seed: int) -> 
                         targets_rad=probe(number, seed),
                     )
                 )
+    for wrist in wrists:
+        text = _CAMPAIGN.format(stem=path.stem, wrist=wrist, library=path.name, count=count)
+        campaign_path(path, wrist).write_text(text, encoding="utf-8")
     return len(wrists) * count
+
+
+def campaign_path(library: Path, wrist: str) -> Path:
+    """Where the campaign of a wrist stands: beside the library."""
+    return library.with_name(f"{library.stem}_{wrist}.yaml")

@@ -138,7 +138,7 @@ def _html_row(each: Estimate, found: Identified) -> str:
         each.parameter,
         each.of,
         f"{each.nominal:.4g}",
-        f"{each.estimate:.4g}",
+        f"{each.shown:.4g}",
         f"{each.spread:.0%}",
         true,
         each.refused or "identified",

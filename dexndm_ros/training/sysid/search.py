@@ -23,14 +23,19 @@ from numpy.typing import NDArray
 from dexndm_ros.hand.joints import JOINT_NAMES
 from dexndm_ros.training.sysid.errors import SysidError
 from dexndm_ros.training.sysid.parameters import PARAMETERS, Values
+from dexndm_ros.training.sysid.polish import polish
+from dexndm_ros.training.sysid.rounds import Round
 from dexndm_ros.training.sysid.simulate import FreeHands
 
-__all__ = ["Found", "Journal", "Round", "search"]
+__all__ = ["POLISHED", "Found", "Journal", "search"]
 
 Array = NDArray[np.float64]
 _STILL = 0.004
 """Deviation of x among candidates at which a search has arrived."""
 _NOT_FINITE = 1e6
+POLISHED = -1
+"""In the journal, the generation that stands for the values after the last one was polished."""
+_ITERATIONS = 10
 _ASIDE = 0.5
 """How far from the start a search begins, in deviations."""
 
@@ -70,7 +75,7 @@ class Journal:
             self._write({"groupprint": groupprint})
 
     def get(self, number: int, generation: int) -> Array | None:
-        """Losses (seeds, candidates, groups) of a generation, or None."""
+        """Losses (seeds, candidates, groups) of a generation, or the values it ended with; None where unknown."""
         known = self._known.get((number, generation))
         return None if known is None else np.array(known)
 
@@ -86,38 +91,6 @@ class Journal:
         self._file.write(json.dumps(entry).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
-
-
-@dataclass(frozen=True)
-class Round:
-    """One round of searches.
-
-    Attributes:
-        number: from 0.
-        groups: joints of each search.
-        active: what is searched for: masks (16,).
-        start: where it begins, and what stays where it is not active.
-        generations: at most.
-        width: of the begin, relative to the parameters' own deviations.
-    """
-
-    number: int
-    groups: Sequence[Sequence[int]]
-    active: Mapping[str, NDArray[np.bool_]]
-    start: Values
-    generations: int
-    width: float
-
-    def places(self, group: int) -> list[tuple[str, list[int]]]:
-        """Parameters of a group's search with the joints that each is for, in its order."""
-        joints = list(self.groups[group])
-        found: list[tuple[str, list[int]]] = []
-        for name, mask in self.active.items():
-            if name == "delay":  # one for all
-                found += [(name, joints)] if mask.any() else []
-            else:
-                found += [(name, [joint]) for joint in joints if mask[joint]]
-        return found
 
 
 @dataclass(frozen=True)
@@ -192,7 +165,26 @@ def search(
         for group, cma in enumerate(row):
             if cma is not None:
                 _place(this, group, values, s, cma.mean[None])
-    return Found(values, best, generation + 1)
+    return Found(_polished(hands, this, values, clips, skip, journal), best, generation + 1)
+
+
+def _polished(
+    hands: FreeHands,
+    this: Round,
+    values: Values,
+    clips: Sequence[Sequence[int]],
+    skip: int,
+    journal: Journal,
+) -> dict[str, Array]:
+    known = journal.get(this.number, POLISHED)
+    if known is None:
+        rows = [
+            polish(hands, this, {k: v[s] for k, v in values.items()}, mine, skip, _ITERATIONS)
+            for s, mine in enumerate(clips)
+        ]
+        known = np.array([[row[name] for row in rows] for name in values])
+        journal.put(this.number, POLISHED, known)
+    return {name: known[place] for place, name in enumerate(values)}
 
 
 def _bounds(this: Round, group: int) -> Array:

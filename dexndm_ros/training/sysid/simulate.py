@@ -123,6 +123,25 @@ class FreeHands:
         self._each(values, pairs, take)
         return np.where(np.isfinite(found), found, np.inf)
 
+    def residuals(self, values: Values, clips: Sequence[int], skip: int) -> Array:
+        """Simulated less measured angles of all clips, one after the other, (K, steps, 16) rad.
+
+        Args:
+            values: candidates, (K, 16).
+            clips: to simulate.
+            skip: steps at the begin of a clip that do not count.
+        """
+        count = len(next(iter(values.values())))
+        pairs = np.array([(k, clip) for k in range(count) for clip in clips], dtype=np.intp)
+        found: list[Array] = [np.empty(0)] * len(pairs)
+
+        def take(row: int, q: Array, clip: Clip) -> None:
+            found[row] = q[skip:] - clip.q[skip + 1 :]
+
+        self._each(values, pairs, take)
+        rows = [found[k * len(clips) : (k + 1) * len(clips)] for k in range(count)]
+        return np.stack([np.concatenate(row) for row in rows])
+
     def angles(self, values: Values, clip: int) -> Array:
         """Angles after each step of one clip, (T, 16) rad, of one candidate.
 

@@ -163,7 +163,7 @@ def test_the_command_writes_world_report_and_figures(
     out = capsys.readouterr().out
     assert "held-out error before" in out and "world.yaml" in out
     data = json.loads((tmp_path / "run" / "report.json").read_text())
-    assert len(data["parameters"]) == 32 and data["parameters"][0]["true"] == 1.3
+    assert len(data["parameters"]) == 32 and data["parameters"][0]["true"] == 1.0
     assert data["generations"] == 3 and data["commit"]
     for name in ("world.yaml", "report.html", "motion.png", "parameters.png", "log.csv"):
         assert (tmp_path / "run" / name).stat().st_size > 100

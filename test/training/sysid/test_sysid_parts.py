@@ -14,6 +14,7 @@ from dexndm_ros.datasets.episode import Episode
 from dexndm_ros.datasets.features import empty_columns
 from dexndm_ros.hand.joints import JOINT_NAMES
 from dexndm_ros.policy.wrist import parse_wrist
+from dexndm_ros.replay.campaign import Campaign
 from dexndm_ros.replay.library import open_source
 from dexndm_ros.replay.noise import NoiseConfig
 from dexndm_ros.sim.gap import GapConfig
@@ -53,6 +54,9 @@ def test_probes_are_replayable_and_keep_fingers_apart(tmp_path: Path) -> None:
     count = write_probes(tmp_path / "probes.parquet", ("palm_down", "thumb_up"), 2, seed=3)
     source = open_source(str(tmp_path / "probes.parquet"), noise=NoiseConfig(probability=0.0))
     assert count == 4 and source.wrists == ("palm_down", "thumb_up")
+    campaign = Campaign.load(tmp_path / "probes_thumb_up.yaml")
+    assert campaign.hand_load == "free" and campaign.noise.silent and campaign.count == 2
+    assert open_source(campaign.library, noise=campaign.noise).sha256 == source.sha256
     np.testing.assert_array_equal(source.trajectory(3).targets_rad, probe(1, 3))
     assert not np.array_equal(probe(0, 3), probe(1, 3))
 
