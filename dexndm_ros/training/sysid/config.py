@@ -110,9 +110,9 @@ class SysidConfig:
             raise SysidError(f"physics: {self.physics!r} is none of {', '.join(PHYSICS_PRESETS)}")
 
     def fingerprint(self, more: str) -> str:
-        """Of the settings that results follow from, and of the data and worlds behind them."""
+        """Of the settings that results follow from; ``more`` stands for the data and the world behind them."""
         values = dataclasses.asdict(self)
-        for key in ("out", "threads", "name"):
+        for key in ("out", "threads", "name", "data", "twin", "world"):
             del values[key]
         return hashlib.sha256(
             (json.dumps(values, default=str, sort_keys=True) + more).encode()

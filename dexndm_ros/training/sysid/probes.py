@@ -22,8 +22,8 @@ from dexndm_ros.replay.trajectory import RATE_HZ, STEPS, Trajectory
 __all__ = ["CENTRE_RAD", "REACH_RAD", "STEP_LIMIT_RAD", "campaign_path", "probe", "write_probes"]
 
 Array = NDArray[np.float64]
-STEP_LIMIT_RAD = 0.98 * GuardConfig.max_step_rad
-"""Most that a target moves in a step: the guard's limit, less what rounding needs."""
+STEP_LIMIT_RAD = 0.93 * GuardConfig.max_step_rad
+"""Most that a target moves in a step: the guard's limit, less what a tick that comes early leaves of it."""
 _POSE_STEP_RAD = 0.04
 _KINDS = ("steps", "chirp", "noise", "poses")
 _STRETCH = STEPS // len(_KINDS)
