@@ -150,7 +150,9 @@ CHECKS: Mapping[str, CheckInfo] = {
         "cut there, flagged; dropped where only survivors are asked for",
     ),
     "repeated": CheckInfo(
-        "repeated episode", "the same recording twice", "the longer one is taken, else the first one"
+        "repeated episode",
+        "the same recording twice",
+        "the longer one is taken, else the first one",
     ),
     "longer": CheckInfo(
         "longer recording",
