@@ -45,7 +45,7 @@ def run(options: Options) -> Result:
     rows, checks = [], []
     for width in _WIDTHS[device.type]:
         cases = [
-            _case(structure, batched, width, q, a)
+            _case(structure, batched, width, q, a, options.threads)
             for structure, batched in (
                 ("joint", False), ("joint", True), ("finger", device.type == "cuda"), ("hand", False),
             )
@@ -80,13 +80,21 @@ def run(options: Options) -> Result:
     )  # fmt: skip
 
 
-def _case(structure: str, batched: bool, width: int, q: torch.Tensor, a: torch.Tensor) -> _Case:
+def _case(
+    structure: str, batched: bool, width: int, q: torch.Tensor, a: torch.Tensor, threads: int
+) -> _Case:
     network = NetworkConfig(structure=structure, window=_WINDOW, width=width)  # type: ignore[arg-type]
     net = DynamicsNet(network).to(q.device)
     net.mlp.batched = batched
+    loop = q.device.type == "cpu" and not batched and net.groups >= threads
+    net.mlp.threads = threads if loop else 1
     optimiser = torch.optim.Adam(net.parameters(), 1e-3, fused=True)
 
     def step() -> None:
+        if (
+            q.device.type == "cpu"
+        ):  # as the job does: threads take networks, or parts of one product
+            torch.set_num_threads(1 if loop else threads)
         error = net.standard(q[:, :-1], a[:, :-1]) - net.target(q[:, :-1], q[:, -1])
         optimiser.zero_grad(set_to_none=True)
         error.square().mean().backward()

@@ -33,6 +33,10 @@ class GroupedMlp(nn.Module):
         outputs: of each.
         config: width, layers, activation, skip.
         shared: the layers are the same ones for all; the linear path beside them is each group's own.
+
+    Attributes:
+        batched: all networks in one product a layer; else one after the other.
+        threads: among which the networks are shared, one after the other, with ReLU on a CPU.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class GroupedMlp(nn.Module):
         self._activation = _ACTIVATIONS[config.activation]
         self._relu = config.activation == "relu"
         self.batched = False
+        self.threads = 1
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (groups, B, inputs) to (groups, B, outputs)."""
@@ -74,7 +79,7 @@ class GroupedMlp(nn.Module):
         if self.batched:
             return self._product(x, list(self.weights), list(self.biases), skip)
         if self._relu and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
-            return relu_loop(x, list(self.weights), list(self.biases), skip)
+            return relu_loop(x, list(self.weights), list(self.biases), skip, self.threads)
         # unbind: its backward is one stack, where that of weight[g] is a full array of zeros each.
         weights = [weight.unbind(0) for weight in self.weights]
         biases = [bias.unbind(0) for bias in self.biases]
@@ -141,7 +146,8 @@ class DynamicsNet(nn.Module):
         count, kinds = x.shape[:2]
         joints = JOINT_COUNT // self.groups
         x = x.reshape(count, kinds, self.groups, joints).permute(2, 0, 1, 3)
-        return x.reshape(self.groups, count, kinds * joints)
+        # A view would do, but every product would gather its rows from all over it.
+        return x.reshape(self.groups, count, kinds * joints).contiguous()
 
     def standard(self, q: Tensor, a: Tensor) -> Tensor:
         """Predicted change (B, 16), standardised."""

@@ -28,6 +28,7 @@ class Processes:
         rank: number of this process.
         count: processes.
         device: of this process.
+        threads: of a CPU, for this process.
 
     Raises:
         DynamicsError: CUDA is asked for and not there.
@@ -49,7 +50,8 @@ class Processes:
         self.device = torch.device("cuda", local) if on_gpu else torch.device("cpu")
         if on_gpu:
             torch.cuda.set_device(self.device)
-        torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // beside))
+        self.threads = threads or max(1, len(os.sched_getaffinity(0)) // beside)
+        torch.set_num_threads(self.threads)
         self._joined = self.count > 1
         if self._joined:
             dist.init_process_group("nccl" if on_gpu else "gloo")

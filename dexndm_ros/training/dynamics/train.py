@@ -157,6 +157,9 @@ class _Run:
         net.to(self.processes.device)
         on_gpu = self.processes.device.type == "cuda"
         net.mlp.batched = on_gpu if self.config.kernel == "auto" else self.config.kernel == "batched"  # fmt: skip
+        if not on_gpu and not net.shared and net.groups >= self.processes.threads:
+            net.mlp.threads = self.processes.threads
+            torch.set_num_threads(1)
         self.processes.same(net)
         rate = self.config.tune_learning_rate if self.init is not None else self.config.learning_rate  # fmt: skip
         phase = Phase(
