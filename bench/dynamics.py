@@ -17,6 +17,7 @@ import torch
 from bench.result import Check, Options, Result
 from dexndm_ros.training.dynamics.config import NetworkConfig
 from dexndm_ros.training.dynamics.networks import DynamicsNet, flops_a_transition
+from dexndm_ros.training.dynamics.processes import keep_freed_memory
 
 _WINDOW = 10
 _MOST_ON_A_GPU = 1.5
@@ -36,6 +37,7 @@ def run(options: Options) -> Result:
     """Measure."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
     batch = _BATCHES[device.type]
