@@ -241,7 +241,7 @@ class World:
         from dexndm_ros.paths import world_path
 
         file = Path(path)
-        if not file.suffix and not file.exists():
+        if not file.suffix and not file.is_file():
             file = world_path(str(path))
         try:
             data = yaml.safe_load(file.read_text(encoding="utf-8"))

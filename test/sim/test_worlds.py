@@ -105,3 +105,9 @@ def test_the_wrist_turns_the_palm_and_carries_the_object_along():
         # The grasp side is -z of the palm: it looks up only with the palm up.
         looks_up = -rotation[2, 2]
         assert looks_up == pytest.approx({"palm_up": 1, "palm_down": -1}.get(wrist, 0), abs=1e-9)
+
+
+def test_a_folder_of_that_name_does_not_hide_a_shipped_world(tmp_path, monkeypatch):
+    (tmp_path / "nominal").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert World.load("nominal") == World()
