@@ -250,7 +250,9 @@ class _Run:
         known = len(self._pairs) == HISTORY_LENGTH and None not in self._pairs
         if not known or before is None:
             self._synced = False
-            self.tracer.unknown(seq, log_ns, target, NO_HISTORY)
+            # A bag that begins in mid-run lacks nothing: what came before is in another one.
+            begins_here = row < HISTORY_LENGTH
+            self.tracer.unknown(seq, log_ns, target, NO_HISTORY, idle=begins_here)
             return
         if not self._synced:
             self._resume(before)
