@@ -163,7 +163,7 @@ def test_another_commander_or_another_wrist_stops_it(tmp_path: Path) -> None:
 
         def refused() -> bool:
             publisher.publish(wrist)
-            return any("degrees" in each.reason for each in whole.status.messages[-1:])
+            return "degrees" in whole.status.last.reason
 
         whole.until(refused, "a refusal")
         assert whole.status.last.state == ReplayStatus.STATE_FAULT

@@ -30,6 +30,10 @@ _STOP_S = 15.0
 _ASK_AGAIN_S = 10.0
 
 
+class NothingYet(LookupError):
+    """A topic was looked at before its first message; :meth:`Graph.until` waits on."""
+
+
 class Inbox:
     """The messages of one topic, in order of arrival."""
 
@@ -44,10 +48,19 @@ class Inbox:
 
     @property
     def last(self) -> Any:
+        if not self.messages:
+            raise NothingYet
         return self.messages[-1]
 
     def __len__(self) -> int:
         return len(self.messages)
+
+
+def _now(condition: Callable[[], Any]) -> Any:
+    try:
+        return condition()
+    except NothingYet:
+        return None
 
 
 class Graph:
@@ -105,7 +118,7 @@ class Graph:
         """Wait for a condition that messages or replies make true; returns its value."""
         deadline = time.monotonic() + PATIENCE_S
         with self._changed:
-            while not (value := condition()):
+            while not (value := _now(condition)):
                 left_s = deadline - time.monotonic()
                 assert left_s > 0, f"waited {PATIENCE_S:g} s for {what}"
                 self._changed.wait(min(left_s, 0.05))
