@@ -30,7 +30,7 @@ _STOP_S = 15.0
 _ASK_AGAIN_S = 10.0
 
 
-class NothingYet(LookupError):
+class NothingYetError(LookupError):
     """A topic was looked at before its first message; :meth:`Graph.until` waits on."""
 
 
@@ -49,7 +49,7 @@ class Inbox:
     @property
     def last(self) -> Any:
         if not self.messages:
-            raise NothingYet
+            raise NothingYetError
         return self.messages[-1]
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class Inbox:
 def _now(condition: Callable[[], Any]) -> Any:
     try:
         return condition()
-    except NothingYet:
+    except NothingYetError:
         return None
 
 
