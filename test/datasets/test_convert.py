@@ -18,6 +18,7 @@ import yaml
 
 from dexndm_ros.datasets.config import ConvertConfig
 from dexndm_ros.datasets.store import Building
+from dexndm_ros.hand.joints import JOINT_NAMES
 from dexndm_ros.recording.metadata import FILE_NAME
 from dexndm_ros.recording.partial import put_aside
 from support.converting import convert, provenance, rows
@@ -290,3 +291,30 @@ def test_a_full_disk_leaves_the_dataset_and_says_what_to_do(small_disk, night, m
     assert "make room" in said
     assert not dataset.exists()
     assert not list(small_disk.rglob("*.tmp"))
+
+
+def test_two_nights_with_their_joints_in_other_orders_become_one_dataset_by_name(tmp_path):
+    mapping = tmp_path / "driver.yaml"
+    content = {"state": {"topic": "/joint_states"}, "command": {"topic": "/joint_commands"}}
+    mapping.write_text(yaml.safe_dump({**content, "episode_s": 2}))
+    orders = [np.arange(16), np.random.default_rng(4).permutation(16)]
+    nights = []
+    for number, order in enumerate(orders):
+        folder = tmp_path / f"night{number}"
+        names = [JOINT_NAMES[k] for k in order]
+        nights.append(write_joint_state_bag(folder, names, seconds=2.5, seed=number))
+        status, said = convert(folder, "--out", tmp_path / "set", "--mapping", mapping)
+        assert status in (0, 1), said
+    table = pq.read_table(tmp_path / "set" / "data")
+    state = np.array(table.column("observation.state").to_pylist(), dtype=np.float32)
+    stamp = table.column("observation.stamp_ns").to_numpy()
+    night = np.cumsum(np.r_[0, np.diff(table.column("action.stamp_ns").to_numpy()) < 0])
+    assert set(night) == {0, 1}
+    for number, (known, order) in enumerate(zip(nights, orders, strict=True)):
+        at = np.searchsorted(known["state_ns"], stamp[night == number])
+        wanted = known["position"][at][:, np.argsort(order)].astype(np.float32)
+        assert np.array_equal(state[night == number], wanted)
+    # Vectors without names have only the mapping's word for their order: another one does not mix.
+    mapping.write_text(yaml.safe_dump({**content, "episode_s": 2, "order": "menagerie"}))
+    status, said = convert(tmp_path / "night0", "--out", tmp_path / "set", "--mapping", mapping)
+    assert status == 2 and "mapping.order" in said

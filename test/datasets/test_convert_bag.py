@@ -26,7 +26,12 @@ from dexndm_ros.hand.joints import JOINT_NAMES
 from dexndm_ros.paths import library_path
 from dexndm_ros.policy.wrist import WRISTS
 from dexndm_ros.replay.library import TrajectoryLibrary
-from support.nights import write_joint_state_bag, write_night, write_policy_run
+from support.nights import (
+    write_joint_state_bag,
+    write_night,
+    write_older_night,
+    write_policy_run,
+)
 
 CONFIG = ConvertConfig()
 
@@ -399,3 +404,24 @@ def test_a_trajectory_left_in_its_middle_is_not_waited_for(tmp_path: Path) -> No
         most = max(most, size(assembler._tables["state"]))
     assert len(cuts) == 1 and len(cuts[0].ticks) == 100
     assert most < 4 * size(idle)
+
+
+def test_a_topic_of_another_type_is_refused_by_name(tmp_path: Path) -> None:
+    write_joint_state_bag(tmp_path / "bag", seconds=1.0, state_topic="/hand/state")
+    with pytest.raises(BagRefusedError) as error:
+        convert_bag(tmp_path / "bag", CONFIG)
+    for words in ("/hand/state", "sensor_msgs/msg/JointState", "dexndm_msgs/msg/HandState"):
+        assert words in str(error.value)
+
+
+@pytest.mark.parametrize("left_out", ["monotonic_ns", "command_seq"])
+def test_messages_of_another_version_are_read_by_their_own_definition_or_refused(
+    tmp_path: Path, left_out: str
+) -> None:
+    write_older_night(tmp_path / "old", "dexndm_msgs/msg/HandState", left_out)
+    if left_out == "command_seq":
+        with pytest.raises(BagRefusedError, match=r"command_seq.*another version.*HandState"):
+            convert_bag(tmp_path / "old", CONFIG)
+        return
+    (episode,) = convert_bag(tmp_path / "old", CONFIG).episodes
+    assert len(episode) == 400 and episode.columns["valid"].all()

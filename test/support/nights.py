@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
 
 from bench.cdr_rows import Layout, message
 from bench.night_bags import NightBag, NightConfig
@@ -25,6 +27,7 @@ __all__ = [
     "PolicyRunConfig",
     "write_joint_state_bag",
     "write_night",
+    "write_older_night",
     "write_policy_run",
 ]
 
@@ -140,3 +143,32 @@ def write_joint_state_bag(
             log_ns = true_ns - back_ns * (true_ns - 300_000 >= middle_ns)
             writer.write(topics[which], log_ns, row.tobytes())
     return out
+
+
+def write_older_night(folder: Path, kind: str, left_out: str) -> None:
+    """One trajectory, with a message type as it was before it had a field.
+
+    Args:
+        folder: the bag; must not exist.
+        kind: the type.
+        left_out: its field.
+    """
+    (bag,) = write_night(folder.with_name(folder.name + "_now"), trajectories=1)
+    known = typestore()
+    older = get_typestore(Stores.EMPTY)
+    fields = dict(known.fielddefs)
+    constants, named = fields[kind]
+    fields[kind] = (constants, [each for each in named if each[0] != left_out])
+    older.register(fields)
+    with AnyReader([bag.path]) as reader, Writer(folder, version=9) as writer:
+        topics = {
+            each.topic: writer.add_connection(each.topic, each.msgtype, typestore=older)
+            for each in reader.connections
+        }
+        for connection, log_ns, raw in reader.messages():
+            data = bytes(raw)
+            if connection.msgtype == kind:
+                message = known.deserialize_cdr(data, kind)
+                values = {name: getattr(message, name) for name, _ in fields[kind][1]}
+                data = bytes(older.serialize_cdr(older.types[kind](**values), kind))
+            writer.write(topics[connection.topic], log_ns, data)
