@@ -62,6 +62,7 @@ def test_all_stamps_follow_clock(graph, tmp_path):
             graph.until(lambda inbox=inbox: ahead(inbox), "a stamp in simulated time")
         told_s = seconds(clock.last.clock)
         assert told_s > time.time() + 10.0
+        graph.until(lambda: seconds(states.last.header.stamp) > told_s, "a state after the clock's")
         begin = len(states)
         graph.until(lambda: len(states) >= begin + 100, "a hundred states")
     stamps = [seconds(s.header.stamp) for s in states.messages[begin:]]

@@ -30,10 +30,6 @@ _STOP_S = 15.0
 _ASK_AGAIN_S = 10.0
 
 
-class NothingYetError(LookupError):
-    """A topic was looked at before its first message; :meth:`Graph.until` waits on."""
-
-
 class Inbox:
     """The messages of one topic, in order of arrival."""
 
@@ -48,19 +44,14 @@ class Inbox:
 
     @property
     def last(self) -> Any:
-        if not self.messages:
-            raise NothingYetError
+        """The newest message; the first one is waited for."""
+        with self._changed:
+            came = self._changed.wait_for(lambda: self.messages, PATIENCE_S)
+            assert came, f"waited {PATIENCE_S:g} s for a first message"
         return self.messages[-1]
 
     def __len__(self) -> int:
         return len(self.messages)
-
-
-def _now(condition: Callable[[], Any]) -> Any:
-    try:
-        return condition()
-    except NothingYetError:
-        return None
 
 
 class Graph:
@@ -118,7 +109,7 @@ class Graph:
         """Wait for a condition that messages or replies make true; returns its value."""
         deadline = time.monotonic() + PATIENCE_S
         with self._changed:
-            while not (value := _now(condition)):
+            while not (value := condition()):
                 left_s = deadline - time.monotonic()
                 assert left_s > 0, f"waited {PATIENCE_S:g} s for {what}"
                 self._changed.wait(min(left_s, 0.05))
