@@ -215,7 +215,7 @@ def test_yaml_and_toml_that_others_read_are_well_formed() -> None:
     assert yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     markers = {text.split(":")[0] for text in settings["tool"]["pytest"]["ini_options"]["markers"]}
-    assert markers == {"ros", "hw", "soak", "slow"}
+    assert markers == {"ros", "hw", "soak", "slow", "flaky"}
 
 
 @pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md", "docs/hardware.md"])

@@ -61,6 +61,15 @@ def _table_gains() -> tuple[Vector, Vector]:
     return scales[0], scales[1]
 
 
+def _wide(kp: Vector, kd: Vector) -> Section:
+    """The scales squared, at the mean of the nominal gains."""
+    nominal = ServoConfig().gains()
+    pairs = (("kp_scale", kp, nominal.kp_nm_rad), ("kd_scale", kd, nominal.kd_nms_rad))
+    return {
+        name: scale**2 * gains.mean() / (scale**2 * gains).mean() for name, scale, gains in pairs
+    }
+
+
 def _table_masses() -> Vector:
     """Table 17 over the link table's masses, in the order of the link table."""
     links = list(LINKS)
@@ -133,6 +142,12 @@ def gap_worlds() -> dict[str, str]:
             "gains",
             "Gains as unequal as those identified on a real hand (paper, Table 16), at the nominal mean.",
             {"kp_scale": kp, "kd_scale": kd},
+            {},
+        ),
+        "gains_wide": _text(
+            "gains_wide",
+            "The scales of gains.yaml squared, at the nominal mean: more than training ever drew.",
+            _wide(kp, kd),
             {},
         ),
         "unmodelled": _text(
