@@ -17,7 +17,17 @@ from dexndm_ros.sim.gap import GapConfig
 from dexndm_ros.sim.gap_worlds import gap_worlds, main
 from dexndm_ros.sim.worlds import ServoConfig, World, WorldError
 
-NAMES = ("gains", "unmodelled", "twin", "twin_box", "delay_50ms", "mild_1", "mild_2", "mild_3")
+NAMES = (
+    "gains",
+    "gains_wide",
+    "unmodelled",
+    "twin",
+    "twin_box",
+    "delay_50ms",
+    "mild_1",
+    "mild_2",
+    "mild_3",
+)
 DOCS = Path(__file__).parents[2] / "docs" / "worlds.md"
 
 
