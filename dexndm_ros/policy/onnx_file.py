@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dexndm_ros.policy.observation import JOINT_COUNT, OBSERVATION_SIZE, RESIDUAL_INPUT_SIZE
 from dexndm_ros.policy.spec import METADATA_KEY, PolicySpec, PolicySpecError, spec_from_json
 
-__all__ = ["INPUT_NAME", "OUTPUT_NAMES", "PolicyModel", "fingerprint", "open_model"]
+__all__ = ["INPUT_NAME", "INPUT_SIZES", "OUTPUT_NAMES", "PolicyModel", "fingerprint", "open_model"]
 
 INPUT_NAME = "observation"
 INPUT_SIZES = {"base": OBSERVATION_SIZE, "residual": RESIDUAL_INPUT_SIZE}

@@ -20,6 +20,7 @@ import torch
 
 from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_NAMES, LOWER_RAD, UPPER_RAD
 from dexndm_ros.policy.observation import OBSERVATION_SIZE
+from dexndm_ros.policy.onnx_file import INPUT_NAME, INPUT_SIZES, OUTPUT_NAMES
 from dexndm_ros.policy.spec import PolicySpec, write_spec
 from dexndm_ros.training.generalist import load_generalist
 from dexndm_ros.training.progress import commit_id
@@ -31,16 +32,22 @@ TOLERANCE = 1e-4
 """Largest difference allowed between torch and ONNX Runtime, in units of the action."""
 
 
-def export_onnx(net: torch.nn.Module, path: Path, inputs: int = OBSERVATION_SIZE) -> None:
-    """Write a network (B, inputs) -> (B, 16) as ONNX with a free batch size."""
+def export_onnx(net: torch.nn.Module, path: Path, kind: str = "base") -> None:
+    """Write a network (B, inputs of its kind) -> (B, 16) as ONNX with a free batch size.
+
+    Args:
+        net: the network.
+        path: file to write.
+        kind: "base" or "residual".
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     batch = torch.export.Dim("batch", min=1)
     torch.onnx.export(
         net.eval(),
-        (torch.zeros(2, inputs),),
+        (torch.zeros(2, INPUT_SIZES[kind]),),
         str(path),
-        input_names=["observation"],
-        output_names=["delta"],
+        input_names=[INPUT_NAME],
+        output_names=[OUTPUT_NAMES[kind]],
         dynamic_shapes=({0: batch},),
         opset_version=OPSET,
         dynamo=True,
@@ -61,13 +68,13 @@ def strip_traces(path: Path) -> None:
 
 
 def verify_export(net: torch.nn.Module, path: Path, observations: np.ndarray) -> float:
-    """Largest difference between torch and the file on observations (N, 327).
+    """Largest difference between torch and the file on observations (N, inputs).
 
     Raises:
         RuntimeError: it is above ``TOLERANCE``.
     """
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    ours = session.run(None, {"observation": observations.astype(np.float32)})[0]
+    ours = session.run(None, {INPUT_NAME: observations.astype(np.float32)})[0]
     with torch.inference_mode():
         theirs = net(torch.from_numpy(observations.astype(np.float32))).numpy()
     worst = float(np.abs(ours - theirs).max())
