@@ -23,6 +23,7 @@ from dexndm_ros.hand.joints import (
 )
 from dexndm_ros.policy.observation import ObservationHistory
 from dexndm_ros.sim.batch import HandBatch
+from dexndm_ros.sim.correction import Correction, step_corrected
 from dexndm_ros.sim.fall import FallLimits
 from dexndm_ros.sim.grasps import GraspCache, object_size_m
 from dexndm_ros.sim.rewards import RewardWeights, StepQuantities, reward_terms
@@ -94,6 +95,7 @@ class RotationEnv:
         seed: of starts and noise.
         threads: physics threads.
         batch: the compiled worlds, where the caller has them already.
+        correction: what the simulator does otherwise with its commands; None = nothing.
 
     Attributes:
         target: joint targets in force, (N, 16) rad.
@@ -111,8 +113,10 @@ class RotationEnv:
         seed: int = 0,
         threads: int = 2,
         batch: HandBatch | None = None,
+        correction: Correction | None = None,
     ) -> None:
         self.config = config or EnvConfig()
+        self._correction = correction
         self.batch = batch or HandBatch(worlds, threads)
         self.count = self.batch.count
         self.axes = np.broadcast_to(np.asarray(axes, dtype=np.float64), (self.count, 3)).copy()
@@ -159,6 +163,8 @@ class RotationEnv:
             self._start_position[rows] = cache.position[pick]
             start = Rotation.from_quat(cache.rotation_xyzw[pick])
             self._body_axis[rows] = start.inv().apply(self.axes[rows])
+        if self._correction is not None:
+            self._correction.reset(mask, self.batch.q, self.target)
         self.previous_target[mask] = self.target[mask]
         self.action[mask] = 0.0
         self.velocity[mask] = 0.0
@@ -194,7 +200,11 @@ class RotationEnv:
         self.previous_target = self.target
         self.target = base_target
         self.executed = executed_target
-        batch.step(executed_target)
+        sent = executed_target
+        if self._correction is None:
+            batch.step(sent)
+        else:
+            sent = step_corrected(batch, self._correction, executed_target)
         period = batch.control_period_s
         turned = (batch.object_rotation * rotation.inv()).as_rotvec()
         self.angular_velocity = turned / period
@@ -213,7 +223,7 @@ class RotationEnv:
             angular_velocity=self.angular_velocity,
             velocity=self.velocity,
             pose_error=batch.q - CANONICAL_POSE_RAD,
-            torque=batch.torque(executed_target),
+            torque=batch.torque(sent),
             joint_velocity=batch.qd,
             fingertips=(batch.tip_force > 0.01).sum(axis=1).astype(np.float64),
             fallen=fallen,
