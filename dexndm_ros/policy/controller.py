@@ -20,7 +20,15 @@ from dexndm_ros.policy.observation import JOINT_COUNT, OBSERVATION_SIZE, Observa
 from dexndm_ros.policy.onnx_file import PolicyModel, open_model
 from dexndm_ros.policy.spec import PolicySpec, PolicySpecError, Seat, check_spec
 
-__all__ = ["OnnxPolicy", "Policy", "PolicyAction", "PolicyLoader", "PolicyStepError", "load_policy"]
+__all__ = [
+    "OnnxPolicy",
+    "Policy",
+    "PolicyAction",
+    "PolicyLoader",
+    "PolicyStepError",
+    "load_policy",
+    "refusal",
+]
 
 Vector = NDArray[np.float64]
 
@@ -51,6 +59,10 @@ class Policy(Protocol):
     def spec(self) -> PolicySpec:
         """What it was made for."""
 
+    @property
+    def refused(self) -> str:
+        """Why a part of it (a residual) does not run; empty = all of it does."""
+
     def reset(self, q: ArrayLike, target: ArrayLike) -> None:
         """Begin, or begin again after a stop, at angles ``q`` with ``target`` in force, (16,)."""
 
@@ -76,7 +88,8 @@ class OnnxPolicy:
 
     The base network gives a delta in [-1, 1]; a_t = clip(a_{t-1} + delta * scale, limits). The
     residual network sees the observation and a_t and gives a bounded correction. The history keeps
-    a_t, the base action: that is what the base network was trained on.
+    a_t, the base action: that is what the base network was trained on. A residual whose spec says
+    that it is refused does not run: the target is the base action.
 
     Args:
         base: opened file of kind ``base``.
@@ -93,7 +106,8 @@ class OnnxPolicy:
                     "kind", f"got {model.spec.kind!r} where a {kind} policy belongs", model.path
                 )
         self._base = base
-        self._residual = residual
+        self._refused = "" if residual is None else residual.spec.refused
+        self._residual = None if self._refused else residual
         self._lower = np.array(base.spec.lower_rad)
         self._upper = np.array(base.spec.upper_rad)
         lead = () if batch is None else (batch,)
@@ -104,6 +118,11 @@ class OnnxPolicy:
     def spec(self) -> PolicySpec:
         """The base policy's spec."""
         return self._base.spec
+
+    @property
+    def refused(self) -> str:
+        """Why the residual does not run, as its spec says; empty = it runs, or there is none."""
+        return self._refused
 
     def reset(self, q: ArrayLike, target: ArrayLike) -> None:
         """Fill the history with (q, target); the next action integrates from ``target``."""
@@ -166,6 +185,9 @@ def load_policy(
 ) -> OnnxPolicy:
     """Open a policy file and its optional residual, both checked against the seat.
 
+    A residual that its spec refuses is checked like any other, and then the base policy runs alone;
+    ``OnnxPolicy.refused`` says why.
+
     Args:
         path: file of kind ``base``.
         seat: joint table and rate it shall sit in.
@@ -182,3 +204,8 @@ def load_policy(
     base, correction = models
     assert base is not None
     return OnnxPolicy(base, correction, batch)
+
+
+def refusal(reason: str) -> str:
+    """What a program says, once, where a residual was given that does not run."""
+    return f"the residual does not run, the base policy runs alone: {reason}"

@@ -81,6 +81,7 @@ class PolicySpec:
         scores: name to number, as measured by the evaluation.
         axes: rotation axes it was trained for, as ``parse_axis`` reads them.
         wrists: wrist orientations it was trained for, as ``parse_wrist`` reads them.
+        refused: why a residual must not run; empty = it may. Always empty in a base policy, and in a file without it.
         format_version: version of this layout.
     """
 
@@ -98,6 +99,7 @@ class PolicySpec:
     scores: Mapping[str, float] = field(default_factory=dict)
     axes: tuple[str, ...] = ()
     wrists: tuple[str, ...] = ()
+    refused: str = ""
     format_version: int = FORMAT_VERSION
 
 
@@ -120,7 +122,12 @@ class Seat:
 
 def spec_to_json(spec: PolicySpec) -> str:
     """The spec as JSON text."""
-    return json.dumps(dataclasses.asdict(spec), indent=1, sort_keys=True, allow_nan=False)
+    values = dataclasses.asdict(spec)
+    if (
+        not spec.refused
+    ):  # programs from before this field read all but the residuals they must not run
+        del values["refused"]
+    return json.dumps(values, indent=1, sort_keys=True, allow_nan=False)
 
 
 def spec_from_json(text: str, path: str | Path | None = None) -> PolicySpec:
@@ -149,6 +156,7 @@ def spec_from_json(text: str, path: str | Path | None = None) -> PolicySpec:
             "export the policy again",
             path,
         )
+    values = {"refused": "", **values}
     names = {item.name for item in dataclasses.fields(PolicySpec)}
     for name in sorted(names - values.keys()):
         raise PolicySpecError(name, "missing; export the policy again", path)
@@ -198,9 +206,11 @@ def _validated(values: Mapping[str, Any], path: str | Path | None) -> PolicySpec
     bound = values["residual_bound_rad"]
     if not number(bound) or bound < 0.0 or (bound > 0.0) != (values["kind"] == "residual"):
         raise refuse("residual_bound_rad", "a number above 0 in a residual, 0 in a base policy")
-    for name in ("trained_on", "commit"):
+    for name in ("trained_on", "commit", "refused"):
         if not isinstance(values[name], str):
             raise refuse(name, "text")
+    if values["refused"] and values["kind"] != "residual":
+        raise refuse("refused", "an empty text in a base policy")
     if not isinstance(values["scores"], Mapping) or not all(map(number, values["scores"].values())):
         raise refuse("scores", "names with finite numbers")
     for name, parse in (("axes", parse_axis), ("wrists", parse_wrist)):

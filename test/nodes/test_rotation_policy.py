@@ -338,6 +338,8 @@ def test_under_a_lifecycle_manager(hand, start, tmp_path):
 class CirclePolicy:
     """A policy of another kind: no file, no delta."""
 
+    refused = ""
+
     def __init__(self):
         self.spec = leap_spec(kind="base")
         self.steps = 0

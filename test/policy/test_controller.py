@@ -5,6 +5,7 @@ import pytest
 from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, LOWER_RAD, UPPER_RAD
 from dexndm_ros.policy.controller import PolicyStepError, load_policy
 from dexndm_ros.policy.observation import ObservationHistory
+from dexndm_ros.policy.spec import PolicySpecError
 from support.tiny_policy import leap_seat, leap_spec, residual_spec, write_tiny_policy
 
 WRIST = np.array([1.0, 0.0, 0.0, 0.0])
@@ -112,6 +113,38 @@ def test_the_residual_is_bounded_and_the_sum_within_limits(make):
     action = policy.step(Q, WRIST, AXIS)
     np.testing.assert_allclose(action.residual, 0.03)
     np.testing.assert_array_equal(action.target, UPPER_RAD)
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+def test_a_refused_residual_leaves_the_base_policy_alone_and_says_why(make, batch):
+    weight = echo(32 * 9)
+    spec = residual_spec(0.05, refused="the hand answers a tick late")
+    policy = make(weight=weight, batch=batch, residual={"bias": np.full(16, 0.04), "spec": spec})
+    alone = make(weight=weight, batch=batch)
+    assert policy.refused == "the hand answers a tick late"
+    assert alone.refused == ""
+    q = np.random.default_rng(5).uniform(-0.2, 0.2, (6, *((batch,) if batch else ()), 16))
+    policy.reset(q[0], CANONICAL_POSE_RAD)
+    alone.reset(q[0], CANONICAL_POSE_RAD)
+    for row in q:
+        ours, base = policy.step(row, WRIST, AXIS), alone.step(row, WRIST, AXIS)
+        np.testing.assert_array_equal(ours.target, base.target)
+        np.testing.assert_array_equal(ours.target, ours.base)
+        assert not ours.residual.any()
+    assert np.ptp(base.target) > 0.0
+
+
+def test_a_residual_that_nobody_refused_runs(make):
+    policy = make(residual={"bias": np.full(16, 0.04), "spec": residual_spec(0.05)})
+    policy.reset(Q, np.zeros(16))
+    assert policy.refused == ""
+    np.testing.assert_allclose(policy.step(Q, WRIST, AXIS).residual, 0.04, atol=1e-7)
+
+
+def test_a_refused_residual_must_fit_the_hand_all_the_same(make):
+    spec = residual_spec(0.05, refused="some reason", rate_hz=30.0)
+    with pytest.raises(PolicySpecError, match="rate_hz"):
+        make(residual={"spec": spec})
 
 
 def test_a_batch_equals_its_hands_one_by_one(make):
