@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``dexndm train oracle|generalist|dynamics``: a job from a YAML file, the command line, or both."""
+"""``dexndm train oracle|generalist|dynamics|residual ...``: a job from a YAML file, the command line, or both."""
 
 from __future__ import annotations
 
@@ -45,10 +45,20 @@ def _dynamics() -> tuple[Any, Callable[[Any], Path]]:
     return DynamicsConfig, train_dynamics
 
 
+def _residual() -> tuple[Any, Callable[[Any], Path]]:
+    from dexndm_ros.training.residual.config import ResidualConfig
+    from dexndm_ros.training.residual.train import train_residual
+
+    return ResidualConfig, train_residual
+
+
 JOBS = {
     "oracle": _Job(_oracle, "PPO on the privileged observation, one wrist and axis"),
     "generalist": _Job(_generalist, "behaviour cloning of oracles from proprioception"),
     "dynamics": _Job(_dynamics, "what each joint does next, from a dataset of recorded motion"),
+    "residual": _Job(
+        _residual, "correction of a policy's targets, through a model of the hand's dynamics"
+    ),
 }
 
 

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""Residual job: a correction for each loss, judged by the gate, chosen by rollouts, written as policy files.
+
+dexndm train residual --data data/rollouts --dynamics runs/dynamics/joint --nominal runs/dynamics/nominal \
+        --select.world twin --out runs/residual
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dexndm_ros.paths import policy_path
+from dexndm_ros.policy.onnx_file import fingerprint, open_model
+from dexndm_ros.policy.spec import PolicySpec, write_spec
+from dexndm_ros.training.dynamics.errors import DynamicsError
+from dexndm_ros.training.dynamics.model import DynamicsModel
+from dexndm_ros.training.export import export_onnx, verify_export
+from dexndm_ros.training.progress import Progress, commit_id
+from dexndm_ros.training.residual.config import LOSSES, Loss, ResidualConfig, check_config
+from dexndm_ros.training.residual.data import Segments, open_segments
+from dexndm_ros.training.residual.errors import ResidualError
+from dexndm_ros.training.residual.gate import Verdict, judge
+from dexndm_ros.training.residual.losses import motion_errors
+from dexndm_ros.training.residual.network import ResidualNet
+from dexndm_ros.training.residual.report import plot_residuals, table
+from dexndm_ros.training.residual.select import NO_RESIDUAL, select
+from dexndm_ros.training.runlog import RunLog
+
+__all__ = ["train_residual"]
+
+_SAMPLE = 512
+"""Stretches that the gate looks at and the normaliser is fitted to."""
+_FIELDS = ["step", "loss_name", "epoch", "loss", "rms_mrad", "mean_mrad", "at_bound", "seconds"]
+
+
+def train_residual(config: ResidualConfig) -> Path:
+    """Train every loss (or go on after the last finished epoch), judge, choose, write.
+
+    Returns:
+        ``<out>/residual.onnx``, the chosen one. Where the gate refuses it, or nothing beats the base policy alone, the
+        file says so and a node that loads it runs the base alone.
+
+    Raises:
+        ResidualError: settings, data or models that cannot be used, or a loss that is not finite.
+        DatasetError: no dataset.
+    """
+    check_config(config)
+    return _Run(config).go()
+
+
+@dataclass
+class _Trained:
+    """What came out for one loss."""
+
+    net: ResidualNet
+    row: dict[str, float]
+    verdict: Verdict
+
+
+class _Run:
+    def __init__(self, config: ResidualConfig) -> None:
+        self.config = config
+        self.out = Path(config.out)
+        try:
+            self.models = [DynamicsModel.load(each) for each in config.dynamics]
+            self.nominal = [DynamicsModel.load(each) for each in config.nominal]
+        except DynamicsError as error:
+            raise ResidualError(str(error)) from error
+        windows = {model.window for model in (*self.models, *self.nominal)}
+        if len(windows) > 1:
+            raise ResidualError(
+                f"the dynamics models have windows of {sorted(windows)} ticks; train them alike"
+            )
+        self.base = open_model(policy_path(config.base))
+        self.segments: Segments = open_segments(config.data, config.segment, config.seed)
+        self.out.mkdir(parents=True, exist_ok=True)
+        torch.set_num_threads(config.torch_threads)
+
+    def go(self) -> Path:
+        settings = asdict(self.config) | {"commit": commit_id()}
+        (self.out / "config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
+        log = RunLog(self.out, _FIELDS)
+        bar = Progress(
+            len(self.config.losses) * self.config.epochs * len(self.segments), "residual"
+        )
+        trained = {}
+        for number, name in enumerate(self.config.losses):
+            done = number * self.config.epochs * len(self.segments)
+            trained[name] = self._train(name, LOSSES[name], log, bar, done)
+        bar.close()
+        log.close()
+        files = {name: self._write(name, each) for name, each in trained.items()}
+        chosen, selection = self._choose(files, trained)
+        return self._finish(trained, chosen, selection)
+
+    def _train(self, name: str, loss: Loss, log: RunLog, bar: Progress, done: int) -> _Trained:
+        config = self.config
+        torch.manual_seed(config.seed)
+        net = ResidualNet(config.bound_rad, config.width, config.layers)
+        sample = self.segments.sample(_SAMPLE)
+        net.fit_normaliser(sample.inputs().flatten(0, 1))
+        optimiser = torch.optim.Adam(net.parameters(), config.learning_rate)
+        file = self.out / f"{name}.pt"
+        state = _load(file, config, name)
+        first, row = 0, {}
+        if state is not None:
+            net.load_state_dict(state["net"])
+            optimiser.load_state_dict(state["optimiser"])
+            first, row = state["epoch"], state["row"]
+        batches = math.ceil(len(self.segments) / config.segments)
+        for epoch in range(first, config.epochs):
+            begin, sums = time.monotonic(), torch.zeros(3)
+            for number, stretch in enumerate(self.segments.batches(config.segments, epoch)):
+                passed = (epoch * batches + number) / (config.epochs * batches)
+                optimiser.param_groups[0]["lr"] = (
+                    config.learning_rate * 0.5 * (1 + math.cos(math.pi * passed))
+                )
+                residual = net(stretch.inputs())
+                errors, variance = motion_errors(loss, stretch, residual, self.models, self.nominal)
+                total = errors.mean() + config.disagreement * variance.mean() + self._size(residual)
+                if not torch.isfinite(total):
+                    raise ResidualError(
+                        f"the loss {name} is not finite in epoch {epoch + 1}; lower --learning-rate"
+                    )
+                optimiser.zero_grad()
+                total.backward()
+                torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+                optimiser.step()
+                with torch.no_grad():
+                    sums += torch.stack([total, self._rms(errors), residual.abs().mean()])
+                bar.update(
+                    done + epoch * len(self.segments) + min((number + 1) * config.segments, len(self.segments)),
+                    f"{name}, loss {float(total):.4f}",
+                )  # fmt: skip
+            row = {
+                "loss": float(sums[0]) / batches,
+                "rms_mrad": 1e3 * float(sums[1]) / batches,
+                "mean_mrad": 1e3 * float(sums[2]) / batches,
+                "seconds": round(time.monotonic() - begin, 1),
+            }
+            step = (done + (epoch + 1) * len(self.segments)) // config.segments
+            log.write({"step": step, "loss_name": name, "epoch": epoch + 1, **row})
+            _save(file, config, name, net, optimiser, epoch + 1, row)
+        net.eval()
+        with torch.inference_mode():
+            residual = net(sample.inputs())
+        verdict = judge(config.gate, loss, sample, residual, self.models, config.bound_rad)
+        return _Trained(net, row, verdict)
+
+    def _size(self, residual: Tensor) -> Tensor:
+        scaled = residual / self.config.bound_rad
+        change = (scaled[:, 1:] - scaled[:, :-1]).square().mean()
+        return self.config.smoothness * change + self.config.size * scaled.square().mean()
+
+    def _rms(self, errors: Tensor) -> Tensor:
+        """Root mean square error, rad."""
+        spread = self.models[0].net.spread[1]
+        return (errors * spread.square()).mean().sqrt()
+
+    def _write(self, name: str, trained: _Trained) -> Path:
+        path = self.out / f"{name}.onnx"
+        partial = path.with_name(path.name + ".new")
+        export_onnx(trained.net, partial, "residual")
+        probe = self.segments.sample(32).inputs().flatten(0, 1)
+        verify_export(trained.net, partial, probe.numpy())
+        write_spec(partial, self._spec(name, trained.verdict.refused))
+        partial.replace(path)
+        return path
+
+    def _spec(self, name: str, refused: str) -> PolicySpec:
+        base, config = self.base.spec, self.config
+        return PolicySpec(
+            kind="residual",
+            joint_names=base.joint_names,
+            lower_rad=base.lower_rad,
+            upper_rad=base.upper_rad,
+            default_pose_rad=base.default_pose_rad,
+            history_length=base.history_length,
+            action_scale_rad=base.action_scale_rad,
+            rate_hz=base.rate_hz,
+            residual_bound_rad=config.bound_rad,
+            trained_on=(
+                f"loss {name} through {', '.join(_told(model) for model in self.models)}, rollouts "
+                f"{', '.join(Path(each).name for each in config.data)}, for base {config.base} "
+                f"(sha256 {fingerprint(self.base.path)[:12]})"
+            ),
+            commit=commit_id(),
+            axes=base.axes,
+            wrists=base.wrists,
+        )
+
+    def _choose(
+        self, files: dict[str, Path], trained: dict[str, _Trained]
+    ) -> tuple[str, dict[str, Any]]:
+        allowed = {name: path for name, path in files.items() if not trained[name].verdict.refused}
+        if not allowed:
+            return NO_RESIDUAL, {}
+        if not self.config.select.world:
+            return next(iter(allowed)), {}
+        selection = select(
+            self.config.select,
+            self.config.base,
+            allowed,
+            self.config.seed,
+            self.config.torch_threads,
+        )
+        return str(selection["chosen"]), selection
+
+    def _finish(self, trained: dict[str, _Trained], chosen: str, selection: dict[str, Any]) -> Path:
+        out = self.out / "residual.onnx"
+        name = chosen if chosen != NO_RESIDUAL else self.config.losses[0]
+        why = trained[name].verdict.refused
+        if chosen == NO_RESIDUAL and selection:
+            name, why = _best(selection), self._no_gain(selection)
+        partial = out.with_name(out.name + ".new")
+        partial.write_bytes((self.out / f"{name}.onnx").read_bytes())
+        write_spec(partial, self._spec(name, why))
+        partial.replace(out)
+        metrics = {
+            "losses": {each: _told_of(made) for each, made in trained.items()},
+            "chosen": chosen,
+            "refused": why,
+            "selection": selection,
+            "bound_rad": self.config.bound_rad,
+        }
+        part = self.out / "metrics.json.part"
+        part.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        part.replace(self.out / "metrics.json")
+        plot_residuals(self.out / "curves.png", metrics)
+        print(table(metrics))
+        return out
+
+    def _no_gain(self, selection: dict[str, Any]) -> str:
+        rows, best = selection["rows"], _best(selection)
+        return (
+            f"in rollouts in {selection['world']} the base policy alone turned "
+            f"{rows[NO_RESIDUAL]['rotation_rad']:.1f} rad, and with the best residual ({best}) "
+            f"{rows[best]['rotation_rad']:.1f} rad"
+        )
+
+
+def _best(selection: dict[str, Any]) -> str:
+    rows = {name: row for name, row in selection["rows"].items() if name != NO_RESIDUAL}
+    return max(rows, key=lambda name: float(rows[name]["rotation_rad"]))
+
+
+def _told(model: DynamicsModel) -> str:
+    data = ", ".join(Path(each).name for each in model.facts.get("data", ())) or "unknown data"
+    return f"{model.config.structure} dynamics of {data}"
+
+
+def _told_of(made: _Trained) -> dict[str, Any]:
+    """Of one loss; means over the joints, and each joint's."""
+    verdict = made.verdict
+    by_joint = {
+        "response": verdict.response,
+        "at_bound": verdict.at_bound,
+        "mean_mrad": verdict.mean_mrad,
+    }
+    means = {name: sum(values) / len(values) for name, values in by_joint.items()}
+    lists = {f"{name}_by_joint": list(values) for name, values in by_joint.items()}
+    return made.row | means | lists | {"refused": verdict.refused}
+
+
+def _key(config: ResidualConfig, name: str) -> dict[str, Any]:
+    """What a checkpoint must agree in."""
+    free = {"out", "losses", "select", "gate", "threads"}
+    return {key: value for key, value in asdict(config).items() if key not in free} | {"name": name}
+
+
+def _save(
+    file: Path, config: ResidualConfig, name: str, net: ResidualNet, optimiser: torch.optim.Optimizer, epoch: int,
+    row: dict[str, float],
+) -> None:  # fmt: skip
+    partial = file.with_name(file.name + ".part")
+    state = {
+        "net": net.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "epoch": epoch,
+        "row": row,
+    }
+    torch.save({"key": json.dumps(_key(config, name)), **state}, partial)
+    partial.replace(file)
+
+
+def _load(file: Path, config: ResidualConfig, name: str) -> dict[str, Any] | None:
+    if not file.is_file():
+        return None
+    state: dict[str, Any] = torch.load(file, weights_only=True)
+    if state["key"] != json.dumps(_key(config, name)):
+        raise ResidualError(
+            f"{file} is of a run with other settings; give another --out, or remove {file.parent}"
+        )
+    return state
