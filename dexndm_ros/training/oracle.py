@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import copy
 import json
-import signal
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,14 @@ from dexndm_ros.sim.env import EnvConfig, RotationEnv
 from dexndm_ros.sim.grasps import GraspCache, make_grasps
 from dexndm_ros.sim.randomise import Randomisation, draw_worlds
 from dexndm_ros.sim.worlds import World
+from dexndm_ros.training.ppo import PpoConfig, algorithm_settings, load_actor, network_settings
 from dexndm_ros.training.progress import Progress, commit_id
 from dexndm_ros.training.runlog import RunLog, plot_curves
+from dexndm_ros.training.stopping import asked_to_stop
 
 __all__ = ["OracleConfig", "load_oracle", "train_oracle"]
+
+_HIDDEN = (256, 128)
 
 
 @dataclass(frozen=True)
@@ -88,40 +92,24 @@ class OracleConfig:
 
 def runner_config(config: OracleConfig) -> dict[str, Any]:
     """The nested dict that rsl_rl 5 wants."""
-    net = {
-        "class_name": "MLPModel",
-        "hidden_dims": [256, 128],
-        "activation": "elu",
-        "obs_normalization": True,
-    }
-    actor = net | {
-        "distribution_cfg": {
-            "class_name": "GaussianDistribution",
-            "init_std": config.init_std,
-            "std_type": "log",
-        }
-    }
+    ppo = PpoConfig(
+        hidden=_HIDDEN,
+        steps=config.steps_per_iteration,
+        epochs=4,
+        minibatches=max(1, config.envs * config.steps_per_iteration // 1024),
+        learning_rate=config.learning_rate,
+        desired_kl=0.016,
+        entropy=0.0,
+        init_std=config.init_std,
+    )
+    model = {"class_name": "MLPModel"}
     return {
-        "num_steps_per_env": config.steps_per_iteration,
+        "num_steps_per_env": ppo.steps,
         "save_interval": config.save_every,
         "obs_groups": {"actor": ["privileged"], "critic": ["privileged"]},
-        "algorithm": {
-            "class_name": "PPO",
-            "num_learning_epochs": 4,
-            "num_mini_batches": max(1, config.envs * config.steps_per_iteration // 1024),
-            "clip_param": 0.2,
-            "gamma": 0.99,
-            "lam": 0.95,
-            "value_loss_coef": 1.0,
-            "entropy_coef": 0.0,
-            "learning_rate": config.learning_rate,
-            "max_grad_norm": 1.0,
-            "use_clipped_value_loss": False,
-            "schedule": "adaptive",
-            "desired_kl": 0.016,
-        },
-        "actor": actor,
-        "critic": net,
+        "algorithm": {"class_name": "PPO"} | algorithm_settings(ppo),
+        "actor": model | network_settings(ppo.hidden, ppo.init_std),
+        "critic": model | network_settings(ppo.hidden),
     }
 
 
@@ -236,7 +224,8 @@ def train_oracle(config: OracleConfig) -> Path:
         )
         _set_std(runner, config.init_std)
         _forget_constants(runner)
-    _learn(config, runner, vec, done_steps, wall_s)
+    with asked_to_stop() as stop:
+        _learn(config, runner, vec, done_steps, wall_s, stop)
     return checkpoint
 
 
@@ -265,7 +254,12 @@ def _forget_constants(runner: OnPolicyRunner) -> None:
 
 
 def _learn(
-    config: OracleConfig, runner: OnPolicyRunner, vec: OracleVecEnv, steps: int, wall_s: float
+    config: OracleConfig,
+    runner: OnPolicyRunner,
+    vec: OracleVecEnv,
+    steps: int,
+    wall_s: float,
+    stop: Callable[[], bool],
 ) -> None:
     out = Path(config.out)
     alg = runner.alg
@@ -273,13 +267,12 @@ def _learn(
         out,
         ["steps", "wall_s", "rad", "length", "fall", "reward", "std", "learning_rate", "value"],
     )
-    stop = _StopFlag()
     bar = Progress(config.total_steps, f"oracle {config.wrist} {config.axis}", steps)
     begin = time.monotonic() - wall_s
     iteration = 0
     obs = vec.get_observations()
     alg.train_mode()
-    while steps < config.total_steps and not stop.asked:
+    while steps < config.total_steps and not stop():
         rewards = 0.0
         with torch.inference_mode():
             for _ in range(config.steps_per_iteration):
@@ -321,30 +314,11 @@ def _save(runner: OnPolicyRunner, out: Path, steps: int, wall_s: float) -> None:
     partial.replace(out / "oracle.pt")
 
 
-class _StopFlag:
-    """SIGTERM and Ctrl-C end the run after the iteration, with a checkpoint."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
-
-    def _ask(self, *_: object) -> None:
-        self.asked = True
-
-
 def load_oracle(folder: Path) -> torch.nn.Module:
     """The deterministic actor of a run folder; call with a TensorDict ``{"privileged": (N, D)}``."""
     record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     state = torch.load(folder / "oracle.pt", weights_only=False, map_location="cpu")
-    from rsl_rl.models import MLPModel
-
-    width = state["actor_state_dict"]["mlp.0.weight"].shape[1]
-    sample = TensorDict({"privileged": torch.zeros(1, width)}, batch_size=[1])
-    known = {key: record[key] for key in ("envs", "steps_per_iteration", "init_std")}
-    settings = runner_config(OracleConfig(**known))["actor"]
-    settings.pop("class_name")
-    actor = MLPModel(sample, {"actor": ["privileged"]}, "actor", 16, **settings)
-    actor.load_state_dict(state["actor_state_dict"])
-    actor.eval()
+    actor: torch.nn.Module = load_actor(
+        state["actor_state_dict"], _HIDDEN, record["init_std"], 16, "privileged"
+    )
     return actor

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from dexndm_ros.training.dynamics.errors import DynamicsError
 from dexndm_ros.training.dynamics.networks import DynamicsNet
 from dexndm_ros.training.dynamics.processes import Processes
 
-__all__ = ["Best", "Phase", "Stopped", "asked_to_stop", "errors_of", "set_precision"]
+__all__ = ["Best", "Phase", "Stopped", "errors_of", "set_precision"]
 
 _EVALUATION_BATCH = 1 << 15
 _LOOK_EVERY = 50
@@ -284,25 +283,3 @@ def _autocast(name: str, device: torch.device) -> Any:
     if name == "bfloat16":
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
-
-
-@contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """While it lasts, SIGINT and SIGTERM are a wish that can be asked for, not an end."""
-    asked = False
-
-    def note(*_: object) -> None:
-        nonlocal asked
-        asked = True
-
-    before = {}
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            before[number] = signal.signal(number, note)
-        except ValueError:  # not the main thread: whoever runs us deals with signals
-            break
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

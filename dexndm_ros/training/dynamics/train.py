@@ -34,13 +34,14 @@ from dexndm_ros.training.dynamics.config import (
 )
 from dexndm_ros.training.dynamics.data import Windows, open_windows
 from dexndm_ros.training.dynamics.errors import DynamicsError
-from dexndm_ros.training.dynamics.fit import Phase, Stopped, asked_to_stop, set_precision
+from dexndm_ros.training.dynamics.fit import Phase, Stopped, set_precision
 from dexndm_ros.training.dynamics.model import MODEL_FILE, DynamicsModel
 from dexndm_ros.training.dynamics.networks import DynamicsNet
 from dexndm_ros.training.dynamics.processes import Processes
 from dexndm_ros.training.dynamics.report import finish_report
 from dexndm_ros.training.progress import Progress, commit_id
 from dexndm_ros.training.runlog import RunLog
+from dexndm_ros.training.stopping import asked_to_stop
 
 __all__ = ["ARX_FILE", "train_dynamics"]
 
