@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import html
 import json
@@ -14,6 +13,7 @@ import numpy as np
 
 from dexndm_ros.hand.description import FINGERS
 from dexndm_ros.hand.joints import JOINT_NAMES
+from dexndm_ros.training.page import page, picture, table
 from dexndm_ros.training.sysid.config import SysidConfig
 from dexndm_ros.training.sysid.gate import Estimate
 from dexndm_ros.training.sysid.job import Identified
@@ -99,42 +99,29 @@ def write_report(found: Identified, config: SysidConfig) -> Path:
         plot(found, folder / name)
     data = numbers(found, config)
     (folder / "report.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    images = "".join(
-        f'<img alt="{name}" src="data:image/png;base64,{base64.b64encode((folder / name).read_bytes()).decode()}">'
-        for name in figures
-    )
-    head = f"<tr>{''.join(f'<th>{word}</th>' for word in _HEAD)}</tr>"
-    table = "".join(_html_row(each, found) for each in found.rows)
     good = sum(not each.refused for each in found.rows)
-    title = f"System identification: {html.escape(found.world.name)}"
-    page = f"""<!doctype html>
-<!-- SPDX-License-Identifier: Apache-2.0 -->
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>
-<p>{good} of {len(found.rows)} parameters identified from {len(found.clips)} clips, {len(found.held_out)} of them held
-out. What was refused keeps its nominal value. The world is <code>world.yaml</code> beside this page.</p>
-<pre>{html.escape(summary(found))}</pre>{images}
-<table>{head}{table}</table>
-<p>All numbers are in report.json. Commit {html.escape(found.commit)}, seed {config.seed}.</p></body></html>
-"""
+    head = f"{good} of {len(found.rows)} parameters identified from {len(found.clips)} clips"
+    rows = [_cells(each, found) for each in found.rows]
+    marks = ["no" if each.refused else "" for each in found.rows]
+    body = f"""<p>{head}, {len(found.held_out)} of them held out. What was refused keeps its nominal value.
+The world is <code>world.yaml</code> beside this page.</p>
+<pre>{html.escape(summary(found))}</pre>{"".join(picture(folder / name) for name in figures)}
+{table(_HEAD, rows, marks)}
+<p>All numbers are in report.json. Commit {html.escape(found.commit)}, seed {config.seed}.</p>"""
     path = folder / "report.html"
-    path.write_text(page, encoding="utf-8")
+    title = f"System identification: {found.world.name}"
+    path.write_text(page(title, body), encoding="utf-8")
     return path
 
 
 _HEAD = ("parameter", "of", "nominal", "estimate", "spread", "true", "verdict")
-_STYLE = (
-    "body{font:15px/1.45 system-ui,sans-serif;margin:1.2em auto;max-width:70em;padding:0 1em}img{max-width:100%}"
-    "table{border-collapse:collapse}td,th{padding:.15em .6em;border-bottom:1px solid #ddd;text-align:left}"
-    ".no{color:#a33}pre{overflow-x:auto}"
-)
 
 
-def _html_row(each: Estimate, found: Identified) -> str:
+def _cells(each: Estimate, found: Identified) -> tuple[str, ...]:
     true = (
         f"{float(found.truth[each.parameter][each.index]):.4g}" if found.truth is not None else ""
     )
-    cells = (
+    return (
         each.parameter,
         each.of,
         f"{each.nominal:.4g}",
@@ -143,5 +130,3 @@ def _html_row(each: Estimate, found: Identified) -> str:
         true,
         each.refused or "identified",
     )
-    cell = "".join(f"<td>{html.escape(text)}</td>" for text in cells)
-    return f"<tr{' class=no' if each.refused else ''}>{cell}</tr>"
