@@ -28,7 +28,7 @@ from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.sim.env import EnvConfig, RotationEnv
 from dexndm_ros.sim.grasps import GraspCache, object_size_m
 from dexndm_ros.sim.worlds import World
-from dexndm_ros.training.evaluate import Episodes, onnx_controller, run_episodes
+from dexndm_ros.training.evaluate import Episodes, open_controller, run_episodes
 
 _STEPS = 400
 _PERIOD_S = 0.05
@@ -200,4 +200,4 @@ def _evaluate(
     )
     config = EnvConfig(episode_steps=round(length_s / _PERIOD_S), auto_reset=False)
     env = RotationEnv([dataclasses.replace(world)] * count, cache, axis, config, 0, threads)
-    return run_episodes(env, onnx_controller(policy, None, count))
+    return run_episodes(env, open_controller(str(policy), "", count))

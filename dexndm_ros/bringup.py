@@ -138,6 +138,8 @@ def _rotation_demo(values: Mapping[str, str]) -> list[ProcessSpec]:
         "policy": str(policy_path(values["policy"].strip() or _SHIPPED_POLICY)),
         "axis": values["axis"].strip(),
     }
+    if values["residual"].strip():
+        policy["residual"] = str(policy_path(values["residual"].strip()))
     policy |= _scheduling(values)
     if values["wrist"].strip():
         policy["wrist"] = values["wrist"].strip()
@@ -278,6 +280,7 @@ _HAND_ARGUMENTS = (
 )
 _POLICY_ARGUMENTS = (
     Argument("policy", "", "policy file, ONNX with its spec; empty = the shipped one"),
+    Argument("residual", "", "residual file that corrects its targets, ONNX with its spec"),
     Argument(
         "axis", "+z", "rotation axis in the palm frame: +x -x +y -y +z -z, or a unit vector '0,0,1'"
     ),

@@ -63,6 +63,19 @@ def test_demo_without_arguments_is_the_virtual_hand_and_starts_in_the_order_of_n
     assert str(named["rotation_policy"].parameters["policy"]).endswith("some.onnx")
 
 
+def test_a_residual_reaches_the_policy_node_only_when_one_is_named(
+    policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = by_name(system("rotation_demo", {"policy": policy}))
+    assert "residual" not in plain["rotation_policy"].parameters
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "residual.onnx").write_bytes(b"not read here")
+    named = by_name(system("rotation_demo", {"policy": policy, "residual": "residual.onnx"}))
+    assert named["rotation_policy"].parameters["residual"] == str(tmp_path / "residual.onnx")
+    with pytest.raises(BringupError, match=r"nowhere\.onnx"):
+        system("rotation_demo", {"policy": policy, "residual": "nowhere.onnx"})
+
+
 def test_naming_a_port_means_the_real_hand(policy: str) -> None:
     processes = system("rotation_demo", {"policy": policy, "port": "/dev/ttyUSB7", "rate": 400})
     assert [p.name for p in processes] == ["leap_hand_driver", "rotation_policy"]

@@ -14,11 +14,11 @@ import sys
 import tempfile
 import time
 import webbrowser
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dexndm_ros.bringup import ProcessSpec, system
+from dexndm_ros.bringup import ParameterValue, ProcessSpec, system
 from dexndm_ros.demo.errors import DemoError
 from dexndm_ros.demo.live_line import LiveLine, live_text
 from dexndm_ros.demo.options import DemoOptions, parse_options
@@ -27,6 +27,7 @@ from dexndm_ros.demo.restart import FallWatch, Trigger
 from dexndm_ros.demo.run import DemoRun
 from dexndm_ros.demo.world_summary import WorldSummary, summarise, with_wrist
 from dexndm_ros.paths import share_dir, world_path
+from dexndm_ros.policy.spec import read_spec, refusal
 from dexndm_ros.processes import Processes, node_environment
 
 __all__ = ["main"]
@@ -87,9 +88,11 @@ def _demo(options: DemoOptions, logs: Path, line: LiveLine) -> int:
     else:
         specs = system("rotation_demo", options.arguments())
     by_name = {spec.name: spec.parameters for spec in specs}
-    policy = _short(str(by_name["rotation_policy"]["policy"]))
+    policy, refused = _policy(by_name["rotation_policy"])
     port = by_name["leap_hand_driver"]["port"]
     line.say(f"{'virtual hand, ' + options.world if options.simulated else port}: {policy}")
+    if refused:
+        line.say(refusal(refused))
     run = DemoRun(options.simulated, record=options.save is not None)
     interrupted = False
     with _system(specs, logs, line) as processes, _observe(run) as trigger:
@@ -193,6 +196,18 @@ def _watch(
 
 def _why(run: DemoRun) -> str:
     return run.complaints() or "no node says why"
+
+
+def _policy(parameters: Mapping[str, ParameterValue]) -> tuple[str, str]:
+    """The name of what the policy node runs, and why it does not run the residual it was given.
+
+    Raises:
+        PolicySpecError: a residual that cannot be read.
+    """
+    policy, residual = _short(str(parameters["policy"])), str(parameters.get("residual", ""))
+    if not residual:
+        return policy, ""
+    return f"{policy} + {_short(residual)}", read_spec(residual).refused
 
 
 def _short(policy: str) -> str:

@@ -23,6 +23,7 @@ class DemoOptions:
     Attributes:
         world: world file or name of the virtual hand.
         policy: policy file or name; empty = the shipped one.
+        residual: residual file that corrects its targets; empty = none.
         axis: rotation axis in the palm frame, as text.
         wrist: palm orientation as text; empty = the world's.
         port: serial port of a real hand; empty = the virtual hand.
@@ -40,6 +41,7 @@ class DemoOptions:
 
     world: str = "nominal"
     policy: str = ""
+    residual: str = ""
     axis: str = "+z"
     wrist: str = ""
     port: str = ""
@@ -66,6 +68,7 @@ class DemoOptions:
             "world": self.world,
             "port": self.port,
             "policy": self.policy,
+            "residual": self.residual,
             "axis": self.axis,
             "wrist": self.wrist,
             "rate": self.rate_hz,
@@ -97,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--world", default=d.world, help="world of the virtual hand: a name or a YAML file")
     add("--policy", default=d.policy, help="policy: a name or an ONNX file (default: shipped)")
+    add("--residual", default=d.residual, help="residual, an ONNX file, that corrects its targets")
     add("--axis", type=_axis, default=d.axis,
         help="rotation axis, palm frame: +x ... -z, or three numbers (--axis=-z)")  # fmt: skip
     add("--wrist", type=_wrist, default=d.wrist,

@@ -19,6 +19,7 @@ from dexndm_ros.policy.clock import DeadlineLoop
 from dexndm_ros.policy.onnx_file import fingerprint
 from dexndm_ros.policy.realtime import RealtimeConfig
 from dexndm_ros.policy.session import Phase, SessionConfig, SessionTick
+from dexndm_ros.policy.spec import refusal
 from dexndm_ros.policy.wrist import check_axis, check_wrist, parse_axis, parse_wrist
 
 __all__ = ["PARAMETERS", "Settings", "diagnostics", "fill_step", "read_settings"]
@@ -144,9 +145,16 @@ def fill_step(
 
 
 def diagnostics(
-    last: SessionTick, loop: DeadlineLoop | None, settings: Settings
+    last: SessionTick, loop: DeadlineLoop | None, settings: Settings, refused: str = ""
 ) -> DiagnosticArray:
-    """One status: what the policy does, why not, and how its loop keeps time."""
+    """One status: what the policy does, why not, and how its loop keeps time.
+
+    Args:
+        last: the newest tick.
+        loop: what keeps time; None = it was never started.
+        settings: of the node.
+        refused: why the residual does not run; empty = it runs, or there is none.
+    """
     status = DiagnosticStatus(name="rotation_policy", hardware_id="policy", message="running")
     status.level = DiagnosticStatus.OK
     if loop is None or not loop.running:
@@ -157,12 +165,15 @@ def diagnostics(
         status.level, status.message = DiagnosticStatus.ERROR, last.reason
     elif last.stopped:
         status.level, status.message = DiagnosticStatus.WARN, last.reason
+    elif refused:
+        status.level, status.message = DiagnosticStatus.WARN, refusal(refused)
     # A recording of this names the very files, so that what they did can be done again.
     values: dict[str, Any] = {
         "policy": settings.policy.absolute(),
         "policy sha256": settings.fingerprints[0],
         "residual": settings.residual.absolute() if settings.residual else "",
         "residual sha256": settings.fingerprints[1],
+        "residual refused": refused,
         "phase": last.phase.value,
     }
     if loop is not None:

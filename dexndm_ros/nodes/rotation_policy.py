@@ -34,7 +34,7 @@ from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick, alignment_ns
 from dexndm_ros.policy.controller import Policy, PolicyLoader, PolicyStepError, load_policy
 from dexndm_ros.policy.observation import canonical_quaternion
 from dexndm_ros.policy.session import HandSample, Phase, RotationSession, SessionTick
-from dexndm_ros.policy.spec import Seat
+from dexndm_ros.policy.spec import Seat, refusal
 from dexndm_ros.policy.wrist import AxisError, WristError, check_axis, check_wrist
 
 __all__ = ["RotationPolicyNode", "main"]
@@ -89,6 +89,8 @@ class RotationPolicyNode(SteadyLifecycleNode):
         self._wire(settings.session.rate_hz)
         trained = self._policy.spec.trained_on or "?"
         self.get_logger().info(f"policy {settings.policy} fits this hand; trained on: {trained}")
+        if self._policy.refused:
+            self.get_logger().warning(refusal(self._policy.refused))
 
     def _open_policy(self, settings: Settings) -> Policy:
         seat = Seat(JOINT_NAMES, LOWER_RAD.tolist(), UPPER_RAD.tolist(), settings.session.rate_hz)
@@ -281,7 +283,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
                 self.get_logger().info(text)
         self._reports += 1
         if self._reports % _REPORTS_PER_DIAGNOSTIC == 0:
-            message = diagnostics(self._last, self._loop, self._settings)
+            message = diagnostics(self._last, self._loop, self._settings, self._policy.refused)
             message.header.stamp = self.get_clock().now().to_msg()
             self._diagnostics_publisher.publish(message)
 

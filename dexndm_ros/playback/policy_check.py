@@ -23,7 +23,7 @@ from dexndm_ros.playback.recorded import Recorded
 from dexndm_ros.policy.controller import OnnxPolicy, PolicyStepError, load_policy
 from dexndm_ros.policy.observation import HISTORY_LENGTH
 from dexndm_ros.policy.onnx_file import fingerprint, open_model
-from dexndm_ros.policy.spec import Seat
+from dexndm_ros.policy.spec import Seat, refusal
 
 __all__ = ["check_policy", "find_policy"]
 
@@ -132,7 +132,9 @@ def check_policy(
     _refuse_without_ticks(recorded)
     rate_hz = open_model(policy).spec.rate_hz
     seat = Seat(JOINT_NAMES, LOWER_RAD.tolist(), UPPER_RAD.tolist(), rate_hz)
-    run = _Run(recorded, load_policy(policy, seat, residual), residual is not None)
+    again = load_policy(policy, seat, residual)
+    told = [refusal(again.refused)] if again.refused else []
+    run = _Run(recorded, again, residual is not None and not again.refused)
     total = len(recorded.policy_steps["seq"])
     for row in range(total):
         run.tick(row)
@@ -145,19 +147,25 @@ def check_policy(
         "residual": str(residual or ""),
         "residual sha256": fingerprint(residual),
     }
-    result = run.tracer.result(facts, (*notes, *run.notes))
+    result = run.tracer.result(facts, (*notes, *told, *run.notes))
     worst = float(np.max(result.max_difference_rad, initial=0.0))
     if result.diverged and worst < _ROUNDING_RAD and not notes:
         more = (
             f"all differences are below {_ROUNDING_RAD:g} rad: the size of rounding; another processor or another "
             "onnxruntime than the recording's gives such"
         )
-        result = run.tracer.result(facts, (*notes, *run.notes, more))
+        result = run.tracer.result(facts, (*notes, *told, *run.notes, more))
     return result
 
 
 class _Run:
-    """One bag's ticks, in order; keeps what the policy must have had in its memory."""
+    """One bag's ticks, in order; keeps what the policy must have had in its memory.
+
+    Args:
+        recorded: states and steps.
+        policy: what runs again.
+        has_residual: a residual is added to its targets.
+    """
 
     def __init__(self, recorded: Recorded, policy: OnnxPolicy, has_residual: bool) -> None:
         self._steps = recorded.policy_steps

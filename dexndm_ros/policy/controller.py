@@ -20,15 +20,7 @@ from dexndm_ros.policy.observation import JOINT_COUNT, OBSERVATION_SIZE, Observa
 from dexndm_ros.policy.onnx_file import PolicyModel, open_model
 from dexndm_ros.policy.spec import PolicySpec, PolicySpecError, Seat, check_spec
 
-__all__ = [
-    "OnnxPolicy",
-    "Policy",
-    "PolicyAction",
-    "PolicyLoader",
-    "PolicyStepError",
-    "load_policy",
-    "refusal",
-]
+__all__ = ["OnnxPolicy", "Policy", "PolicyAction", "PolicyLoader", "PolicyStepError", "load_policy"]
 
 Vector = NDArray[np.float64]
 
@@ -204,8 +196,3 @@ def load_policy(
     base, correction = models
     assert base is not None
     return OnnxPolicy(base, correction, batch)
-
-
-def refusal(reason: str) -> str:
-    """What a program says, once, where a residual was given that does not run."""
-    return f"the residual does not run, the base policy runs alone: {reason}"

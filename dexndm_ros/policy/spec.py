@@ -32,6 +32,7 @@ __all__ = [
     "Seat",
     "check_spec",
     "read_spec",
+    "refusal",
     "spec_from_json",
     "spec_to_json",
     "write_spec",
@@ -290,6 +291,11 @@ def read_spec(path: str | Path) -> PolicySpec:
     from dexndm_ros.policy.onnx_file import open_model
 
     return open_model(path).spec
+
+
+def refusal(reason: str) -> str:
+    """What a program says, once, where a residual was given that does not run."""
+    return f"the residual does not run, the base policy runs alone: {reason}"
 
 
 def write_spec(onnx_path: str | Path, spec: PolicySpec) -> None:

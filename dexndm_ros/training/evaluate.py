@@ -18,22 +18,27 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dexndm_ros.hand.joints import JOINT_NAMES, LOWER_RAD, UPPER_RAD
-from dexndm_ros.paths import PathError, policy_path
-from dexndm_ros.policy.controller import load_policy
-from dexndm_ros.policy.spec import Seat
+from dexndm_ros.paths import PathError
+from dexndm_ros.policy.spec import PolicySpecError, refusal
 from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.sim.batch import HandBatch
-from dexndm_ros.sim.env import EnvConfig, RotationEnv, StepResult
+from dexndm_ros.sim.env import EnvConfig, RotationEnv
 from dexndm_ros.sim.grasps import GraspConfig, make_grasps
 from dexndm_ros.sim.randomise import OBJECTS_ONLY, Randomisation, draw_worlds
 from dexndm_ros.sim.worlds import World, WorldError
+from dexndm_ros.training.controllers import (
+    Controller,
+    ControllerError,
+    open_controller,
+    refused_residual,
+)
 from dexndm_ros.training.progress import Progress, commit_id
 
 __all__ = ["Episodes", "evaluate", "main", "open_controller"]
@@ -66,51 +71,6 @@ class Episodes:
             "survived": float((self.held >= 1.0).mean()),
             "off_axis_rad_s": float(self.off_axis_rad_s.mean()),
         }
-
-
-Controller = Callable[[RotationEnv, bool], StepResult]
-"""Advances the environment by one control step; told whether it is the first of the episode."""
-
-
-def onnx_controller(path: Path, residual: Path | None, count: int) -> Controller:
-    """The policy file exactly as the node runs it, for ``count`` hands."""
-    seat = Seat(JOINT_NAMES, LOWER_RAD.tolist(), UPPER_RAD.tolist())
-    policy = load_policy(path, seat, residual, batch=count)
-
-    def control(env: RotationEnv, first: bool) -> StepResult:
-        q = env.measured
-        if first:
-            policy.reset(q, env.target)
-        action = policy.step(q, env.wrists, env.axes)
-        return env.step_target(action.base, action.target)
-
-    return control
-
-
-def oracle_controller(folder: Path) -> Controller:
-    """A trained oracle, deterministic."""
-    import torch
-    from tensordict import TensorDict
-
-    from dexndm_ros.training.oracle import load_oracle
-
-    actor = load_oracle(folder)
-
-    def control(env: RotationEnv, first: bool) -> StepResult:
-        obs = TensorDict({"privileged": torch.from_numpy(env.privileged())}, [env.count])
-        with torch.inference_mode():
-            action = actor(obs).numpy().astype(np.float64)
-        return env.step(action)
-
-    return control
-
-
-def open_controller(policy: str, residual: str, count: int) -> Controller:
-    """A run folder with ``oracle.pt``, or a policy file or shipped name."""
-    folder = Path(policy)
-    if (folder / "oracle.pt").is_file():
-        return oracle_controller(folder)
-    return onnx_controller(policy_path(policy), Path(residual) if residual else None, count)
 
 
 def run_episodes(
@@ -177,9 +137,14 @@ def evaluate(
         quiet: no progress bar.
 
     Returns:
-        Settings, a summary a seed, and mean and standard deviation over the seeds.
+        Settings, a summary a seed, and mean and standard deviation over the seeds. ``residual_refused`` says why the
+        residual did not run; empty = it did, or there was none.
+
+    Raises:
+        ControllerError, PathError, PolicySpecError: as of ``open_controller``.
     """
     rows = []
+    refused = refused_residual(policy, residual)
     bar = None if quiet else Progress(400 * len(seeds), f"evaluate {world.wrist} {axis}")
     start = time.monotonic()
     for number, seed in enumerate(seeds):
@@ -202,6 +167,7 @@ def evaluate(
     return {
         "policy": str(policy),
         "residual": residual,
+        "residual_refused": refused,
         "world": dataclasses.asdict(world),
         "axis": axis,
         "episodes": episodes,
@@ -212,6 +178,7 @@ def evaluate(
         "wall_s": round(time.monotonic() - start, 1),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "commit": commit_id(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
 
 
@@ -326,9 +293,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         base = World.load(arguments.world)
         if base.object.kind == "none":
             raise WorldError(f"world {base.name!r} has no object to turn; use one with an object")
-    except (WorldError, PathError) as error:
+        refused = refused_residual(arguments.policy, arguments.residual)
+    except (ControllerError, PathError, PolicySpecError, WorldError) as error:
         print(f"dexndm evaluate: {error}", file=sys.stderr)
         return 2
+    if refused:
+        print(refusal(refused))
     ranges = OBJECTS_ONLY if arguments.keep_hand else Randomisation()
     results = []
     for wrist in (arguments.wrist or base.wrist).split(","):

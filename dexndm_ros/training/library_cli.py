@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dexndm_ros.paths import PathError
+from dexndm_ros.policy.spec import PolicySpecError, refusal
 from dexndm_ros.replay.coverage import coverage, plot_coverage, table
 from dexndm_ros.replay.library import TrajectoryLibrary, TrajectorySource, open_source
 from dexndm_ros.replay.noise import NoiseConfig
@@ -83,12 +85,20 @@ def _title(text: str, source: TrajectorySource) -> str:
 
 
 def _build(arguments: argparse.Namespace) -> int:
+    from dexndm_ros.training.controllers import ControllerError, refused_residual
     from dexndm_ros.training.library import build_library
 
     config = _build_config(arguments)
     if config.out.exists() and not arguments.replace:
         print(f"{config.out} is there already; --replace overwrites it", file=sys.stderr)
         return 2
+    try:
+        refused = {refused_residual(task.policy, config.residual) for task in config.tasks}
+    except (ControllerError, PathError, PolicySpecError) as error:
+        print(f"dexndm library build: {error}", file=sys.stderr)
+        return 2
+    for reason in filter(None, refused):
+        print(refusal(reason))
     # Terminated like interrupted: the unfinished file goes away.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for report in build_library(config):

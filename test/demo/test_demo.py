@@ -13,7 +13,7 @@ import pytest
 
 from dexndm_ros.bringup import system
 from support.command import Command, alive, running, wait_gone
-from support.tiny_policy import write_tiny_policy
+from support.tiny_policy import residual_spec, write_tiny_policy
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -43,6 +43,19 @@ def test_a_short_demo_reports_and_leaves_nothing_behind(tmp_path) -> None:
     assert data["bus_hz"] > 0.0
     assert "turned" in shown.said and "waiting" not in shown.said.splitlines()[-1]
     assert not list(tmp_path.glob("dexndm-demo-*"))
+
+
+def test_a_residual_that_does_not_run_is_told_and_the_base_policy_shown(tmp_path) -> None:
+    residual = write_tiny_policy(
+        tmp_path / "correction.onnx", spec=residual_spec(refused="a delay of a tick")
+    )
+    report = tmp_path / "report.json"
+    words = ("--residual", str(residual), "--seconds", "1", "--headless", "--report", str(report))
+    with demo(tmp_path, *words) as shown:
+        assert shown.wait() == 0, shown.said
+    line = "the residual does not run, the base policy runs alone: a delay of a tick"
+    assert line in shown.said.splitlines()
+    assert json.loads(report.read_text())["policy"].endswith("correction.onnx")
 
 
 def policy_runs(shown: Command) -> bool:

@@ -20,13 +20,14 @@ def test_nothing_asked_is_the_virtual_hand_until_ctrl_c() -> None:
 
 def test_everything_asked() -> None:
     words = (
-        "--world w.yaml --policy p.onnx --axis=-z --wrist palm_down --seconds 2.5 --headless "
+        "--world w.yaml --policy p.onnx --residual r.onnx --axis=-z --wrist palm_down --seconds 2.5 --headless "
         "--save out --report r.json --rate 400 --profile lite --realtime --seed 3"
     )
     options = parse_options(words.split())
     assert (options.seconds, options.headless, options.save) == (2.5, True, Path("out"))
     assert options.arguments() == {
-        "sim": "true", "world": "w.yaml", "port": "", "policy": "p.onnx", "axis": "-z",
+        "sim": "true", "world": "w.yaml", "port": "", "policy": "p.onnx",
+        "residual": "r.onnx", "axis": "-z",
         "wrist": "palm_down", "rate": "400", "profile": "lite", "realtime": "true", "seed": 3,
     }  # fmt: skip
 

@@ -163,6 +163,37 @@ def test_the_residual_is_shown_and_added(hand, start, tmp_path):
     np.testing.assert_allclose(step.target, CANONICAL_POSE_RAD + correction, atol=1e-6)
 
 
+def test_a_refused_residual_leaves_the_base_action_and_is_told(hand, start, tmp_path):
+    statuses = hand.graph.listen(DiagnosticArray, "/diagnostics")
+    delta = np.linspace(-0.5, 0.5, 16)
+    reason = "the hand answers a tick late"
+    residual = write_tiny_policy(
+        tmp_path / "residual.onnx", bias=np.full(16, 0.04), spec=residual_spec(refused=reason)
+    )
+    process = start(bias=delta, residual=str(residual))
+    first = hand.until_runs()
+    hand.until_step(lambda step: step.seq >= first.seq + 10, "ten ticks of the policy")
+    running = [step for step in hand.steps.messages if ran(step)]
+    for before, step in itertools.pairwise(running):
+        expected = np.clip(before.base_action + delta * SCALE, LOWER_RAD, UPPER_RAD)
+        np.testing.assert_allclose(step.base_action, expected, atol=1e-6)
+        np.testing.assert_array_equal(step.target, step.base_action)
+        assert not np.any(step.residual_action)
+
+    def told():
+        found = [array.status[0] for array in statuses.messages]
+        return [status for status in found if status.level == DiagnosticStatus.WARN]
+
+    hand.graph.until(told, "a warning on /diagnostics")
+    assert reason in told()[-1].message
+    values = {item.key: item.value for item in told()[-1].values}
+    assert values["residual refused"] == reason
+    assert values["residual"] == str(residual)  # a replay of the recording opens it by its path
+    said = [line for line in process.log.splitlines() if reason in line]
+    assert len(said) == 1
+    assert "WARN" in said[0]
+
+
 def test_zero_axis_stops_and_keeps_the_driver_fresh_and_a_new_axis_goes_on(hand, start):
     start(bias=np.full(16, 0.1))
     hand.until_runs()

@@ -77,6 +77,24 @@ def test_without_a_residual_the_held_target_tells_where_the_next_run_begins(plai
     assert result.unknown == {policy_check.NOT_RUN: len(PAUSES)}
 
 
+def test_a_refused_residual_did_not_run_then_and_does_not_now(files, tmp_path):
+    residual = write_tiny_policy(
+        tmp_path / "refused.onnx", bias=np.full(16, 0.04), spec=residual_spec(refused="a delay")
+    )
+    recorded = policy_run(files[0], residual, TICKS, pauses=PAUSES)
+    assert not recorded.policy_steps["residual_action"].any()
+    result = check_policy(recorded, files[0], residual)
+    assert result.diverged == 0
+    assert result.equal == len(ran(recorded)) > 40
+    (note,) = result.notes
+    assert "a delay" in note
+    # Its held targets are base actions: they tell where the next run begins, as without a residual.
+    late = dataclasses.replace(
+        recorded, policy_steps=without(recorded.policy_steps, slice(0, PAUSES[0]))
+    )
+    assert check_policy(late, files[0], residual).unknown == {policy_check.NOT_RUN: len(PAUSES)}
+
+
 def test_missing_ticks_and_states_are_said_and_the_rest_is_checked(recorded, files):
     row = ran(recorded)[3]
     ticks = dataclasses.replace(recorded, policy_steps=without(recorded.policy_steps, row))

@@ -23,6 +23,7 @@ from dexndm_ros.replay.trajectory import LibraryError
 from dexndm_ros.sim.load import LoadError
 from dexndm_ros.sim.worlds import WorldError
 from dexndm_ros.training.cli import ConfigError, from_mapping
+from dexndm_ros.training.controllers import ControllerError
 from dexndm_ros.training.simulate.config import ReplayConfig, RolloutConfig, SimulateError
 
 __all__ = ["main", "read_config"]
@@ -32,8 +33,8 @@ _JOBS = {
     "replay": (ReplayConfig, "open loop: a library's targets plus noise, under load or in a box"),
 }
 _REFUSALS = (
-    AxisError, CampaignError, ConfigError, DatasetError, DatasetWriteError, LibraryError, LoadError, LockedError,
-    NoiseError, PathError, PolicySpecError, SimulateError, WorldError,
+    AxisError, CampaignError, ConfigError, ControllerError, DatasetError, DatasetWriteError, LibraryError, LoadError,
+    LockedError, NoiseError, PathError, PolicySpecError, SimulateError, WorldError,
 )  # fmt: skip
 _REFUSED, _INTERRUPTED = 2, 130
 

@@ -19,12 +19,11 @@ from dexndm_ros.datasets.errors import DatasetError, DatasetWriteError
 from dexndm_ros.datasets.progress import Progress, duration
 from dexndm_ros.datasets.provenance import Existing
 from dexndm_ros.datasets.store import Building
-from dexndm_ros.hand.joints import JOINT_NAMES, LOWER_RAD, UPPER_RAD
-from dexndm_ros.policy.controller import load_policy
-from dexndm_ros.policy.spec import Seat
+from dexndm_ros.policy.spec import refusal
 from dexndm_ros.replay.library import STEPS, open_source
 from dexndm_ros.sim.env import EnvConfig
 from dexndm_ros.sim.worlds import World
+from dexndm_ros.training.controllers import refused_residual
 from dexndm_ros.training.progress import commit_id
 from dexndm_ros.training.simulate.blocks import Block, replay_blocks, rollout_block
 from dexndm_ros.training.simulate.config import ReplayConfig, RolloutConfig, SimulateError
@@ -49,7 +48,8 @@ def simulate(
 
     Raises:
         SimulateError: settings that do not fit the world, or a policy that holds hardly anything.
-        WorldError: no such world. LibraryError: no such trajectories. PolicySpecError: no such policy.
+        WorldError: no such world. LibraryError: no such trajectories. PathError, PolicySpecError: no such policy.
+        ControllerError: a residual beside an oracle.
         DatasetError: something else is where the dataset is to be.
         DatasetWriteError: the disk refuses; what is done is kept.
         LockedError: another process adds to this dataset.
@@ -57,7 +57,7 @@ def simulate(
     world = World.load(config.world)
     begin_s = time.monotonic()
     known: dict[str, int] = {}
-    tasks = _tasks(config, world, known)
+    tasks = _tasks(config, world, known, say)
     with Building(config.out, ConvertConfig()) as building:
         known.update(_known(building.existing))
         building.parts.mkdir(exist_ok=True)
@@ -93,7 +93,12 @@ def _known(existing: Existing) -> dict[str, int]:
     }
 
 
-def _tasks(config: RolloutConfig | ReplayConfig, world: World, known: dict[str, int]) -> list[Task]:
+def _tasks(
+    config: RolloutConfig | ReplayConfig,
+    world: World,
+    known: dict[str, int],
+    say: Callable[[str], None],
+) -> list[Task]:
     """What is to be done, all of it looked at before the first step."""
     if isinstance(config, ReplayConfig):
         source = open_source(config.library, config.seed, config.noise)
@@ -105,7 +110,9 @@ def _tasks(config: RolloutConfig | ReplayConfig, world: World, known: dict[str, 
         ]  # fmt: skip
     if world.object.kind == "none":
         raise SimulateError(f"world {world.name!r} has no object to turn; use one with an object")
-    _check_policy(config)
+    # Opened here once, so that a wrong one is told now and in its own words.
+    if refused := refused_residual(config.policy, config.residual):
+        say(refusal(refused))
     return [
         _rollouts(config, world, wrist, axis, known)
         for wrist in config.wrists
@@ -121,20 +128,6 @@ def _rollouts(
 
     words = f"rollouts, {wrist or world.wrist} {axis}"
     return Task(words, make, config.block, config.episodes, config.survivors_only, known)
-
-
-def _check_policy(config: RolloutConfig) -> None:
-    """Opened here once, so that a wrong one is told now and in its own words."""
-    from dexndm_ros.paths import policy_path
-
-    if (Path(config.policy) / "oracle.pt").is_file():
-        if config.residual:
-            raise SimulateError(
-                f"residual {config.residual}: an oracle takes none; give a policy file, or leave the residual out"
-            )
-        return
-    seat = Seat(JOINT_NAMES, LOWER_RAD.tolist(), UPPER_RAD.tolist())
-    load_policy(policy_path(config.policy), seat, config.residual or None, batch=1)
 
 
 def _simulate(

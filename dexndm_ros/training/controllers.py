@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What turns objects in a training environment: a policy file as the node runs it, or a trained oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from dexndm_ros.hand.joints import JOINT_NAMES, LOWER_RAD, UPPER_RAD
+from dexndm_ros.paths import policy_path
+from dexndm_ros.policy.controller import OnnxPolicy, load_policy
+from dexndm_ros.policy.spec import Seat
+from dexndm_ros.sim.env import RotationEnv, StepResult
+
+__all__ = ["Controller", "ControllerError", "open_controller", "refused_residual"]
+
+
+class ControllerError(ValueError):
+    """A policy that cannot run as it was asked to; the message says what to do."""
+
+
+Controller = Callable[[RotationEnv, bool], StepResult]
+"""Advances the environment by one control step; told whether it is the first of the episode."""
+
+
+def _onnx_controller(policy: OnnxPolicy) -> Controller:
+    """The policy file exactly as the node runs it."""
+
+    def control(env: RotationEnv, first: bool) -> StepResult:
+        q = env.measured
+        if first:
+            policy.reset(q, env.target)
+        action = policy.step(q, env.wrists, env.axes)
+        return env.step_target(action.base, action.target)
+
+    return control
+
+
+def _oracle_controller(folder: Path) -> Controller:
+    """A trained oracle, deterministic."""
+    import torch
+    from tensordict import TensorDict
+
+    from dexndm_ros.training.oracle import load_oracle
+
+    actor = load_oracle(folder)
+
+    def control(env: RotationEnv, first: bool) -> StepResult:
+        obs = TensorDict({"privileged": torch.from_numpy(env.privileged())}, [env.count])
+        with torch.inference_mode():
+            action = actor(obs).numpy().astype(np.float64)
+        return env.step(action)
+
+    return control
+
+
+def open_controller(policy: str, residual: str, count: int) -> Controller:
+    """What advances ``count`` environments by a policy and its residual.
+
+    Args:
+        policy: run folder with ``oracle.pt``, policy file or shipped name.
+        residual: residual policy file, or empty.
+        count: hands.
+
+    Raises:
+        ControllerError: a residual beside an oracle.
+        PathError, PolicySpecError: no such policy, or none for this hand.
+    """
+    opened = _open_policy(policy, residual, count)
+    return _oracle_controller(Path(policy)) if opened is None else _onnx_controller(opened)
+
+
+def refused_residual(policy: str, residual: str) -> str:
+    """Open both, so that what is wrong with them is told before anything is simulated.
+
+    Args:
+        policy: as of ``open_controller``.
+        residual: likewise.
+
+    Returns:
+        Why the residual will not run; empty where it will, or where there is none.
+
+    Raises:
+        ControllerError, PathError, PolicySpecError: as of ``open_controller``.
+    """
+    opened = _open_policy(policy, residual, 1)
+    return "" if opened is None else opened.refused
+
+
+def _open_policy(policy: str, residual: str, count: int) -> OnnxPolicy | None:
+    """The opened files, or None for an oracle."""
+    if (Path(policy) / "oracle.pt").is_file():
+        if residual:
+            raise ControllerError(
+                f"residual {residual}: an oracle takes none; give a policy file, or leave the residual out"
+            )
+        return None
+    seat = Seat(JOINT_NAMES, LOWER_RAD.tolist(), UPPER_RAD.tolist())
+    return load_policy(policy_path(policy), seat, Path(residual) if residual else None, count)
