@@ -138,7 +138,7 @@ class _Run:
                     sums += torch.stack([total, self._rms(errors), residual.abs().mean()])
                 bar.update(
                     done + epoch * len(self.segments) + min((number + 1) * config.segments, len(self.segments)),
-                    f"{name}, loss {float(total):.4f}",
+                    f"{name}, loss {total.item():.4f}",
                 )  # fmt: skip
             row = {
                 "loss": float(sums[0]) / batches,
@@ -195,6 +195,7 @@ class _Run:
             commit=commit_id(),
             axes=base.axes,
             wrists=base.wrists,
+            refused=refused,
         )
 
     def _choose(
