@@ -110,8 +110,9 @@ class HandBatch:
         position: Array | None = None,
         rotation_xyzw: Array | None = None,
         target: Array | None = None,
+        velocity: Array | None = None,
     ) -> None:
-        """Place hand and object at rest.
+        """Place hand and object, the object at rest.
 
         Args:
             rows: which worlds, (n,).
@@ -120,10 +121,13 @@ class HandBatch:
             rotation_xyzw: object orientation, (n, 4), palm frame; likewise.
             target: what the servos have been holding, (n, 16) rad; ``q`` unless given. It matters where
                 commands are late or joints have play.
+            velocity: of the joints, (n, 16) rad/s; at rest unless given.
         """
         state = self._state
         state[rows, :] = self._rest
         state[np.ix_(rows, self._q_slots)] = q
+        if velocity is not None:
+            state[np.ix_(rows, self._v_slots)] = velocity
         if self._has_object:
             if position is None or rotation_xyzw is None:
                 raise ValueError("a world with an object needs the object's position and rotation")

@@ -13,6 +13,8 @@ from typing import Any
 import tyro
 import yaml
 
+from dexndm_ros.datasets.errors import DatasetError
+
 __all__ = ["ConfigError", "main"]
 
 
@@ -52,6 +54,20 @@ def _residual() -> tuple[Any, Callable[[Any], Path]]:
     return ResidualConfig, train_residual
 
 
+def _uan() -> tuple[Any, Callable[[Any], Path]]:
+    from dexndm_ros.training.corrections.config import UanConfig
+    from dexndm_ros.training.corrections.train import train_uan
+
+    return UanConfig, train_uan
+
+
+def _asap() -> tuple[Any, Callable[[Any], Path]]:
+    from dexndm_ros.training.corrections.config import AsapConfig
+    from dexndm_ros.training.corrections.train import train_asap
+
+    return AsapConfig, train_asap
+
+
 JOBS = {
     "oracle": _Job(_oracle, "PPO on the privileged observation, one wrist and axis"),
     "generalist": _Job(_generalist, "behaviour cloning of oracles from proprioception"),
@@ -59,6 +75,8 @@ JOBS = {
     "residual": _Job(
         _residual, "correction of a policy's targets, through a model of the hand's dynamics"
     ),
+    "uan": _Job(_uan, "torques that make the simulator move as a recorded free hand did"),
+    "asap": _Job(_asap, "changes of targets that do the same"),
 }
 
 
@@ -103,6 +121,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         made = run(config)
         if os.environ.get("RANK", "0") == "0":  # under torchrun there are many of us
             print(made)
+    except (ConfigError, DatasetError) as error:
+        print(f"dexndm train {words[0]}: {error}", file=sys.stderr)
+        return 2
     except RuntimeError as error:
         print(f"dexndm train {words[0]}: {error}", file=sys.stderr)
         return 1

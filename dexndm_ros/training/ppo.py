@@ -121,17 +121,22 @@ class Learner:
         critic = MLPModel(sample, groups, "critic", 1, **network_settings(config.hidden))
         storage = RolloutStorage("rl", rows, config.steps, sample, [actions], "cpu")
         self._rows = rows
+        self._steps, self._rewarded = config.steps, 0
         self._ppo = PPO(actor, critic, storage, **algorithm_settings(config))
         self._ppo.train_mode()
 
     def act(self, observation: Tensor) -> Tensor:
-        """Noisy actions (rows, actions) for observations (rows, inputs)."""
+        """Noisy actions (rows, actions) for observations (rows, inputs); every ``steps`` of them it learns first."""
+        if self._rewarded == self._steps:
+            self._update(observation)
+            self._rewarded = 0
         with torch.inference_mode():
             action: Tensor = self._ppo.act(self._wrapped(observation))
         return action
 
     def reward(self, reward: Tensor, time_out: Tensor) -> None:
         """What came of the last action, (rows,); time_out (rows,) marks episodes cut off behind it."""
+        self._rewarded += 1
         with torch.inference_mode():
             self._ppo.process_env_step(
                 self._wrapped(torch.empty(self._rows, 0)),
@@ -139,12 +144,6 @@ class Learner:
                 time_out,
                 {"time_outs": time_out.float()},
             )
-
-    def update(self, observation: Tensor) -> None:
-        """Learn from the ``steps`` actions since the last update; observations are those that follow."""
-        with torch.inference_mode():
-            self._ppo.compute_returns(self._wrapped(observation))
-        self._ppo.update()
 
     def actor(self) -> nn.Module:
         """The deterministic policy as it is now: (N, inputs) to (N, actions)."""
@@ -167,3 +166,8 @@ class Learner:
 
     def _wrapped(self, observation: Tensor) -> TensorDict:
         return TensorDict({"obs": observation}, batch_size=[self._rows])
+
+    def _update(self, observation: Tensor) -> None:
+        with torch.inference_mode():
+            self._ppo.compute_returns(self._wrapped(observation))
+        self._ppo.update()

@@ -10,18 +10,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dexndm_ros.datasets.mapped import RowGroups, open_row_groups
 from dexndm_ros.hand.joints import JOINT_COUNT
 from dexndm_ros.hand.units import rad_from_ticks, ticks_from_rad
 from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.worlds import World
+from dexndm_ros.training.stretches import stretches_of_dataset
 from dexndm_ros.training.sysid.errors import SysidError
 
 __all__ = ["Clip", "clips_of_dataset", "clips_of_world", "cut", "held_out"]
 
 Array = NDArray[np.float64]
-_WRIST_TURN = 0.05
-"""Most that a quaternion's numbers may change in a clip: gravity is taken as constant."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,21 +90,10 @@ def clips_of_dataset(folder: Path, length: int, wrist: str, most: int) -> list[C
         DatasetError: no dataset.
         SysidError: nothing in it is long enough.
     """
-    groups = open_row_groups(folder)
-    episode = groups.numbers("episode_index").astype(np.int64)
-    valid = groups.numbers("valid").astype(bool)
-    names = ("observation.state", "action", "observation.velocity", "observation.wrist")
-    state, action, velocity, turned = (_joined(groups, name) for name in names)
     clips: list[Clip] = []
-    edges = np.flatnonzero((np.diff(episode) != 0) | ~valid[1:] | ~valid[:-1]) + 1
-    for begin, end in zip([0, *edges], [*edges, len(valid)], strict=True):
-        if not valid[begin] or end - begin < 3:
-            continue
-        rows = slice(int(begin), int(end))
-        name = f"episode {episode[begin]}"
-        where = _wrist(turned[rows], wrist)
-        if where:
-            clips += cut(name, name, where, state[rows], velocity[rows], action[rows], length)
+    for each in stretches_of_dataset(folder, wrist):
+        name = f"episode {each.episode}"
+        clips += cut(name, name, each.wrist, each.q, each.qd, each.action, length)
     if not clips:
         raise SysidError(
             f"{folder}: no {length // 2 + 1} valid rows in a row with the wrist at rest; shorten clip_s, or "
@@ -115,21 +102,6 @@ def clips_of_dataset(folder: Path, length: int, wrist: str, most: int) -> list[C
     if most and len(clips) > most:
         clips = [clips[k] for k in np.linspace(0, len(clips) - 1, most).round().astype(int)]
     return clips
-
-
-def _joined(groups: RowGroups, name: str) -> Array:
-    column = groups.column(name)
-    return np.concatenate(column.groups).astype(np.float64).reshape(groups.rows, -1)
-
-
-def _wrist(turned: Array, known: str) -> str:
-    """Wrist of a stretch, "" where it moved."""
-    if not np.isfinite(turned).all():
-        return known
-    if np.ptp(turned, axis=0).max() > _WRIST_TURN:
-        return ""
-    mean = turned.mean(axis=0)
-    return ",".join(f"{v:.3f}" for v in mean / np.linalg.norm(mean))
 
 
 def clips_of_world(
