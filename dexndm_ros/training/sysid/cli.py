@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``dexndm sysid probes|fit``: trajectories for a hand to replay, and the world that explains what it did."""
+"""``dexndm sysid probes|fit|inverse``: what a hand shall replay, the world that explains what it did, its inverse."""
 
 from __future__ import annotations
 
@@ -53,6 +53,18 @@ def _parser() -> argparse.ArgumentParser:
             fit.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
             fit.add_argument(option, type=kind, help=text)
+
+    inverse = jobs.add_parser(
+        "inverse", help="write the compensation of an identified world as a residual policy file"
+    )
+    inverse.add_argument("--world", required=True, help="identified world file, or shipped name")
+    inverse.add_argument("--out", type=Path, required=True, help="ONNX file to write")
+    inverse.add_argument(
+        "--nominal", default="nominal", help="world the base policy was trained in"
+    )
+    inverse.add_argument(
+        "--bound-rad", type=float, default=0.3, help="largest correction (%(default)s)"
+    )
     return parser
 
 
@@ -158,11 +170,18 @@ def _fit(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _inverse(arguments: argparse.Namespace) -> int:
+    from dexndm_ros.training.sysid.inverse import write_inverse
+
+    print(write_inverse(arguments.world, arguments.out, arguments.nominal, arguments.bound_rad))
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """``dexndm sysid``; 2 on settings or data that cannot be used."""
     arguments = _parser().parse_args(argv)
     try:
-        return _probes(arguments) if arguments.job == "probes" else _fit(arguments)
+        return {"probes": _probes, "fit": _fit, "inverse": _inverse}[arguments.job](arguments)
     except (SysidError, DatasetError, WorldError, PathError) as error:
         print(f"dexndm sysid: {error}", file=sys.stderr)
         return USAGE_ERROR
