@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dexndm_ros.paths import PathError
+from dexndm_ros.policy.onnx_file import fingerprint
 from dexndm_ros.policy.spec import PolicySpecError, refusal
 from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.sim.batch import HandBatch
@@ -168,6 +169,7 @@ def evaluate(
         "policy": str(policy),
         "residual": residual,
         "residual_refused": refused,
+        "residual_sha256": fingerprint(residual or None),
         "world": dataclasses.asdict(world),
         "axis": axis,
         "episodes": episodes,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Export job: a trained generalist as an ONNX policy file with its spec inside, or a dynamics model as ONNX.
+"""Export job: a trained generalist or residual as a policy file with its spec inside, a dynamics model as ONNX.
 
 dexndm export --run runs/generalist --scores runs/evaluation.json --out policies/cylinder_z/generalist.onnx
+dexndm export --run runs/residual --scores runs/with_residual.json --out residuals/my_hand/residual.onnx
 dexndm export --run runs/joint --out joint.onnx
 """
 
@@ -21,9 +22,15 @@ import torch
 from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_NAMES, LOWER_RAD, UPPER_RAD
 from dexndm_ros.policy.observation import OBSERVATION_SIZE
 from dexndm_ros.policy.onnx_file import INPUT_NAME, INPUT_SIZES, OUTPUT_NAMES
-from dexndm_ros.policy.spec import PolicySpec, write_spec
+from dexndm_ros.policy.spec import PolicySpec, PolicySpecError, refusal, write_spec
 from dexndm_ros.training.generalist import load_generalist
 from dexndm_ros.training.progress import commit_id
+from dexndm_ros.training.residual_export import (
+    ExportError,
+    export_residual,
+    read_report,
+    scores_of,
+)
 
 __all__ = ["export_onnx", "main", "strip_traces", "verify_export"]
 
@@ -106,56 +113,57 @@ def make_spec(run: Path, scores: Mapping[str, float]) -> PolicySpec:
     )
 
 
-def scores_from_report(path: Path) -> dict[str, float]:
-    """Mean rotation and survival of each wrist and axis in a report of ``dexndm evaluate``."""
-    scores = {}
-    for result in json.loads(path.read_text(encoding="utf-8")):
-        where = f"{result['world']['wrist']} {result['axis']}"
-        scores[f"{where} rotation_rad"] = round(result["mean"]["rotation_rad"], 2)
-        scores[f"{where} survived"] = round(result["mean"]["survived"], 3)
-        scores[f"{where} held"] = round(result["mean"]["held"], 3)
-    return scores
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """``dexndm export``."""
     parser = argparse.ArgumentParser(
         prog="dexndm export",
-        description="Write a generalist run as an ONNX policy file, or a dynamics run as an ONNX model.",
+        description="Write a generalist or residual run as an ONNX policy file, or a dynamics run as an ONNX model.",
     )
     parser.add_argument(
         "--run",
         type=Path,
         required=True,
-        help="run folder of `dexndm train generalist` or `dynamics`",
+        help="run folder of `dexndm train generalist`, `residual` or `dynamics`",
     )
     parser.add_argument("--out", type=Path, required=True, help="ONNX file to write")
     parser.add_argument(
         "--scores", type=Path, help="report of `dexndm evaluate` to put into the spec"
     )
     arguments = parser.parse_args(argv)
-    if (arguments.run / "dynamics.pt").is_file():
+    try:
+        return _export(arguments.run, arguments.out, arguments.scores)
+    except (ExportError, PolicySpecError) as error:
+        print(f"dexndm export: {error}", file=sys.stderr)
+        return 2
+
+
+def _export(run: Path, out: Path, report: Path | None) -> int:
+    if (run / "dynamics.pt").is_file():
         from dexndm_ros.training.dynamics.model import DynamicsModel
         from dexndm_ros.training.dynamics.onnx_file import export_dynamics
 
-        worst = export_dynamics(DynamicsModel.load(arguments.run), arguments.out)
-        print(f"{arguments.out}: a dynamics model, largest difference {worst:.1e} rad")
+        worst = export_dynamics(DynamicsModel.load(run), out)
+        print(f"{out}: a dynamics model, largest difference {worst:.1e} rad")
         return 0
-    if not (arguments.run / "generalist.pt").is_file():
+    if (run / "residual.onnx").is_file():
+        spec = export_residual(run, out, report)
         print(
-            f"{arguments.run} has neither generalist.pt nor dynamics.pt: give the --out folder of the job",
-            file=sys.stderr,
+            f"{out}: a residual, at most {spec.residual_bound_rad:g} rad; its card is {out.parent / 'README.md'}"
         )
-        return 2
-    net = load_generalist(arguments.run)
-    partial = arguments.out.with_name(arguments.out.name + ".new")
+        if spec.refused:
+            print(refusal(spec.refused))
+        return 0
+    if not (run / "generalist.pt").is_file():
+        raise ExportError(
+            f"{run} has none of generalist.pt, residual.onnx and dynamics.pt: give the --out folder of the job"
+        )
+    net = load_generalist(run)
+    partial = out.with_name(out.name + ".new")
     export_onnx(net, partial)
     probe = np.random.default_rng(0).normal(size=(256, OBSERVATION_SIZE))
     worst = verify_export(net, partial, probe)
-    scores = scores_from_report(arguments.scores) if arguments.scores else {}
-    write_spec(partial, make_spec(arguments.run, scores))
-    partial.replace(arguments.out)
-    print(
-        f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB, largest difference {worst:.1e}"
-    )
+    scores = scores_of(read_report(report)) if report else {}
+    write_spec(partial, make_spec(run, scores))
+    partial.replace(out)
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, largest difference {worst:.1e}")
     return 0
