@@ -66,8 +66,8 @@ def _head(facts: CardFacts) -> list[str]:
         "",
         f"`{facts.name}` adds at most {bound:g} rad to each joint target of the policy `{facts.base}`, "
         f"{facts.spec.rate_hz:g} times a second, from what that policy sees and decides. It was trained through a "
-        "model of one hand's dynamics, so that the hand moves under the corrected targets as the simulator's does under "
-        "the policy's own.",
+        "model of one hand's dynamics, so that the hand moves under the corrected targets as the simulator's does "
+        "under the policy's own.",
     ]
     if facts.spec.refused:
         lines += ["", f"**Not to be deployed.** In every program {refusal(facts.spec.refused)}."]
