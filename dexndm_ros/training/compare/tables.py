@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers as words: cells of the tables, and who turns furthest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dexndm_ros.training.compare.methods import DIRECT
+from dexndm_ros.training.compare.results import METRICS, Measured, Row
+from dexndm_ros.training.compare.statistics import Ratio, Spread, spread
+
+__all__ = [
+    "HEAD",
+    "cells",
+    "error_rows",
+    "interval",
+    "markdown",
+    "notes_of",
+    "plus_minus",
+    "winner",
+]
+
+HEAD = (
+    "method", "RotR, rad", "TTF, s", "RotP, rad/s", "survived", "RotR / direct", "TTF / direct",
+)  # fmt: skip
+
+
+def plus_minus(value: Spread, digits: int = 2) -> str:
+    """Mean and standard deviation over pipelines."""
+    spread_words = "" if math.isnan(value.std) else f" ± {value.std:.{digits}f}"
+    return f"{value.mean:.{digits}f}{spread_words}"
+
+
+def interval(value: Ratio | None) -> str:
+    """A ratio with its interval."""
+    if value is None or math.isnan(value.value):
+        return "-"
+    return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Of a row, as ``HEAD`` has them."""
+    numbers = [plus_minus(row.metrics[name]) for name in METRICS]
+    return (row.method, *numbers, interval(row.rotation), interval(row.held))
+
+
+def notes_of(each: Measured) -> str:
+    """What is to be said of a method: the same of all pipelines once, else each one's."""
+    notes = {seed: note for seed, note in sorted(each.notes.items()) if note}
+    if not notes:
+        return ""
+    if len(set(notes.values())) == 1 and len(notes) == len(each.notes):
+        return next(iter(notes.values()))
+    return "; ".join(f"pipeline {seed}: {note}" for seed, note in notes.items())
+
+
+def winner(rows: Sequence[Row]) -> str:
+    """Which method turns furthest at one wrist (or all), and how sure that is; whoever it is.
+
+    Args:
+        rows: of one wrist; those without a ratio to direct transfer do not take part.
+    """
+    ranked = sorted(
+        (row for row in rows if row.rotation is not None and not math.isnan(row.rotation.value)),
+        key=lambda row: -row.rotation.value if row.rotation else 0.0,
+    )
+    if not ranked:
+        return "Nothing can be compared yet."
+    best = ranked[0]
+    joint = next((row for row in ranked if row.method == "joint"), None)
+    if best.method == DIRECT or best.rotation is None:
+        words = "No method turns further than direct transfer."
+    else:
+        words = f"{best.method} turns furthest: {interval(best.rotation)} times direct transfer."
+        if best.rotation.low <= 1.0:
+            words += " The interval holds 1: not sure to be better."
+    if joint is not None and joint is not best:
+        words += f" Joint-wise dynamics: {interval(joint.rotation)}; "
+        words += f"{best.method} turns {interval(best.rotation_to_joint)} times as far."
+    return words
+
+
+def error_rows(methods: Mapping[str, Measured]) -> list[tuple[str, str, str]]:
+    """(model, held-out replays, task rollouts): one-step errors, mrad, each model once."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for each in methods.values():
+        for of_data in each.errors.values():
+            told: set[str] = set()
+            for data, errors in of_data.items():
+                for model, error in errors.items():
+                    found.setdefault(model, {}).setdefault(data, []).append(error)
+                    told.add(model)
+    return [
+        (model, *(_error(errors.get(data, [])) for data in ("validation", "task")))  # type: ignore[misc]
+        for model, errors in found.items()
+    ]
+
+
+def _error(values: list[float]) -> str:
+    return plus_minus(spread(np.array(values)[:, None])) if values else "-"
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for the documentation."""
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
