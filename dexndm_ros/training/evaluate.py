@@ -258,7 +258,9 @@ def plot(results: Sequence[dict[str, Any]], path: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="dexndm evaluate", description="Roll a policy out and report rotation and survival."
+        prog="dexndm evaluate",
+        description="Roll a policy out and report rotation and survival.",
+        epilog="dexndm evaluate --compare --help: every way to close a world's gap beside each other.",
     )
     parser.add_argument(
         "--policy", default="cylinder_z", help="policy file, name, or oracle folder"
@@ -287,7 +289,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """``dexndm evaluate``."""
-    arguments = _parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if "--compare" in words:
+        from dexndm_ros.training.compare.cli import main as compare
+
+        return compare(words)
+    arguments = _parser().parse_args(words)
     if arguments.episodes < 1:
         print("--episodes must be at least 1", file=sys.stderr)
         return 2

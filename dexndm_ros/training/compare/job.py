@@ -14,14 +14,11 @@ from dexndm_ros.training.compare.config import CompareConfig
 from dexndm_ros.training.compare.evaluation import load_episodes
 from dexndm_ros.training.compare.methods import METHODS, Deployed, Method
 from dexndm_ros.training.compare.pipeline import Pipeline
-from dexndm_ros.training.compare.results import Measured, verdict_of
+from dexndm_ros.training.compare.results import NOMINAL, Measured, verdict_of
 from dexndm_ros.training.compare.runner import Runner
 from dexndm_ros.training.compare.stages import Stage
 
-__all__ = ["NOMINAL", "Comparison", "compare"]
-
-NOMINAL = "nominal hand"
-"""Row of direct transfer where there is no gap: how much there is to close."""
+__all__ = ["Comparison", "compare"]
 
 
 @dataclass
@@ -34,7 +31,6 @@ class Comparison:
         methods: by name; ``NOMINAL`` is first and no method.
         ablations: by name.
         studies: data size curves and transfer.
-        trained_s: hours of work of each kind of stage, in seconds.
     """
 
     config: CompareConfig
@@ -42,7 +38,6 @@ class Comparison:
     methods: dict[str, Measured]
     ablations: dict[str, Measured] = field(default_factory=dict)
     studies: Studies = field(default_factory=Studies)
-    trained_s: dict[str, float] = field(default_factory=dict)
 
 
 def compare(

@@ -18,12 +18,14 @@ from dexndm_ros.training.compare.methods import DIRECT, Deployed
 from dexndm_ros.training.compare.runner import Runner
 from dexndm_ros.training.compare.statistics import Ratio, Spread, ratio, spread
 
-__all__ = ["BOTH", "METRICS", "Measured", "Row", "Verdict", "rows_of", "verdict_of"]
+__all__ = ["BOTH", "METRICS", "NOMINAL", "Measured", "Row", "Verdict", "rows_of", "verdict_of"]
 
 Array = NDArray[np.float64]
 METRICS = ("rotation_rad", "held_s", "off_axis_rad_s", "survived")
 """RotR, TTF, RotP and survival."""
 BOTH = "all wrists"
+NOMINAL = "nominal hand"
+"""Row of direct transfer where there is no gap: how much there is to close."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,8 @@ def rows_of(measured: Mapping[str, Measured], wrists: Sequence[str]) -> list[Row
 
 def _row(each: Measured, all_of: Mapping[str, Measured], wrist: str, part: slice) -> Row:
     pipelines = tuple(sorted(each.episodes))
+    if each.name == NOMINAL:  # another world, other grasps: nothing to be paired with
+        all_of = {}
     metrics = {name: spread(each.values(name, pipelines, part)) for name in METRICS}
     return Row(
         each.name,
