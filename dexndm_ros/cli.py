@@ -114,6 +114,18 @@ COMMANDS: tuple[Command, ...] = (
         "identify gains, friction, inertia and delay of a hand from its motion; writes a world file",
         requirements="requirements-training.txt",
     ),
+    Command(
+        "analyze",
+        "dexndm_ros.training.analyze.cli:main",
+        "histories, corrections, coupling and smoothness in datasets, as a report",
+        requirements="requirements-training.txt",
+    ),
+    Command(
+        "close-the-gap",
+        "dexndm_ros.loop.cli:main",
+        "the whole loop at small scale: data, dynamics, residual, evaluation; resumes",
+        requirements="requirements-training.txt",
+    ),
     Command("urdf", "dexndm_ros.hand.urdf:main", "print the hand's URDF for RViz and Foxglove"),
 )
 
