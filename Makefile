@@ -4,6 +4,8 @@
 #   make demo ARGS="..."    the same, with arguments for `dexndm demo` (--help lists them)
 #   make collect            set up what is missing, then collect data for a minute in the virtual Chaos Box
 #   make collect ARGS="..." the same, with arguments for `dexndm collect` (--trajectories N --out DIR --headless)
+#   make close-the-gap      set up what is missing, then the whole loop at small scale: data, dynamics, residual, evaluation
+#   make close-the-gap ARGS="..." the same, with arguments for `dexndm close-the-gap` (--world NAME --out DIR)
 #   make test               set up what is missing, then lint, type check and test
 #   make lint               ruff and mypy alone
 #   make format             let ruff lay out the code
@@ -27,7 +29,7 @@ enter := . scripts/env.sh
 # A ROS on the machine brings pytest plugins that no released pytest fits; the tests use these two.
 pytest := env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p _hypothesis_pytestplugin -p pytest_rerunfailures
 
-.PHONY: help setup setup-dev setup-lerobot demo collect test lint format bench soak policy clean
+.PHONY: help setup setup-dev setup-lerobot demo collect close-the-gap test lint format bench soak policy clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -46,6 +48,9 @@ demo: setup
 
 collect: setup
 	@$(enter) && exec python -m dexndm_ros.cli collect $(ARGS)
+
+close-the-gap: setup-dev
+	@$(enter) && exec python -m dexndm_ros.cli close-the-gap $(ARGS)
 
 # pytest comes last, so that its summary is the last line of the output. Without the LeRobot reader one test is skipped.
 test: lint

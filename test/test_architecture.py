@@ -26,7 +26,7 @@ TORCH = {"torch", "tensordict", "rsl_rl", "tensorboard", "onnxscript"}
 MUJOCO = {"mujoco"}
 ROOMS = {
     "hand", "policy", "sim", "training", "nodes", "demo", "replay", "recording", "dashboard", "collect",
-    "bags", "datasets", "playback",
+    "bags", "datasets", "playback", "loop",
 }  # fmt: skip
 
 # Room -> the rooms of ours it may import. The top-level modules are named one by one below.
@@ -44,6 +44,7 @@ MAY_IMPORT_ROOMS = {
     "nodes": {"hand", "policy", "sim", "replay", "recording", "dashboard", "bags", "playback"},
     "demo": {"hand", "policy", "sim", "nodes"},
     "collect": {"hand", "policy", "sim", "nodes", "replay", "recording", "dashboard"},
+    "loop": {"sim", "replay", "training"},  # a world to check, a lock, a page; its steps are processes
 }
 # Rooms whose third-party imports are an allowed list and not all that is installed.
 LIBRARIES = {

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``dexndm close-the-gap``: from a base policy and a hand to a residual policy and a number."""
