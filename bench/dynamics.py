@@ -76,7 +76,8 @@ def run(options: Options) -> Result:
         notes=[
             "the paper's job: 24,000 trajectories of 400 steps, 100 epochs (18.7 h joint-wise on eight A10, 4 to 6 "
             "times whole-hand)",
-            "a step is the fastest tenth of its turns, of one thread in processor time; without the gather of windows (see the bench `loader`)",
+            "a step is the fastest tenth of its turns, of one thread in processor time",
+            "without the gather of windows (see the bench `loader`)",
         ],
         settings={"batch": batch, "window": _WINDOW, "device": str(device), "threads": options.threads},
     )  # fmt: skip

@@ -75,8 +75,8 @@ def _head(facts: CardFacts) -> list[str]:
 
 
 def _use(facts: CardFacts) -> list[str]:
-    first = facts.results[0] if facts.results else {}
-    world = first.get("world", {}).get("name", "nominal")
+    chosen_in = _told((facts.metrics.get("selection") or {}).get("world"))
+    world = facts.results[0]["world"]["name"] if facts.results else chosen_in or "nominal"
     both = f"--policy {facts.base} --residual {facts.name}"
     wrists = ",".join(facts.spec.wrists) or "palm_up"
     axes = ",".join(facts.spec.axes) or "+z"

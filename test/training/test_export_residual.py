@@ -68,7 +68,7 @@ def test_the_card_says_what_the_runs_files_say(run, tmp_path, capsys):
     assert row(card, "last") == ["last", "4.56", "8.1", "0.34", "8.42", "passed"]
     assert row(card, "window") == ["window", "3.21", "-", "-", "-", "it stands at its bound"]
     assert row(card, "base alone")[-2] == "5.37"
-    assert "dexndm demo --policy cylinder_z --residual residual.onnx" in card
+    assert "dexndm demo --policy cylinder_z --residual residual.onnx --world gains" in card
     assert "Not measured" in card
     assert "/home" not in card
     spec = read_spec(out)
