@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import Literal
 
 from dexndm_ros.policy.observation import HISTORY_LENGTH
 from dexndm_ros.training.residual.errors import ResidualError
@@ -86,6 +87,7 @@ class ResidualConfig:
         losses: which to train, by name; the first is taken where nothing chooses.
         base: the policy that is corrected: file or shipped name.
         bound_rad: largest correction.
+        structure: one network for each joint, which sees that joint alone, or one for the hand (paper).
         width: of the hidden layers.
         layers: hidden layers.
         epochs: times all rollouts are seen.
@@ -108,7 +110,8 @@ class ResidualConfig:
     losses: tuple[str, ...] = ("paired", "last", "window", "steps")
     base: str = "cylinder_z"
     bound_rad: float = 0.05
-    width: int = 256
+    structure: Literal["joint", "hand"] = "joint"
+    width: int = 32
     layers: int = 2
     epochs: int = 4
     segments: int = 128

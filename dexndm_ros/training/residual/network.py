@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,13 +29,23 @@ class ResidualNet(nn.Module):
         bound_rad: largest correction.
         width: of the hidden layers.
         layers: hidden layers.
+        structure: "hand" = one network that sees everything (paper); "joint" = sixteen networks, each of which sees its
+            own joint's angles and targets. Where hand and nominal world differ joint by joint, that is all that
+            the correction can depend on.
     """
 
     features: Tensor
     mean: Tensor
     scale: Tensor
+    own: Tensor
 
-    def __init__(self, bound_rad: float, width: int, layers: int) -> None:
+    def __init__(
+        self,
+        bound_rad: float,
+        width: int,
+        layers: int,
+        structure: Literal["joint", "hand"] = "joint",
+    ) -> None:
         super().__init__()
         self.bound_rad = bound_rad
         matrix = torch.eye(OBSERVATION_SIZE + JOINT_COUNT)
@@ -42,23 +53,32 @@ class ResidualNet(nn.Module):
         newest = (HISTORY_LENGTH - 1) * _PAIR
         for joint in range(JOINT_COUNT):  # the base target too as a distance from the angle
             matrix[OBSERVATION_SIZE + joint, newest + joint] = -1.0
-        inputs = len(matrix)
         self.register_buffer("features", matrix)
-        self.register_buffer("mean", torch.zeros(inputs))
-        self.register_buffer("scale", torch.ones(inputs))
-        sizes = [inputs] + [width] * layers
-        parts: list[nn.Module] = []
+        self.register_buffer("mean", torch.zeros(len(matrix)))
+        self.register_buffer("scale", torch.ones(len(matrix)))
+        self.register_buffer("own", _seen_by(structure))
+        groups, inputs = self.own.shape
+        sizes = [inputs] + [width] * layers + [JOINT_COUNT // groups]
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
         for before, after in pairwise(sizes):
-            parts += [nn.Linear(before, after), nn.ReLU()]
-        self.hidden = nn.Sequential(*parts)
-        self.last = nn.Linear(width, JOINT_COUNT)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+            limit = before**-0.5  # as torch's own linear layers begin
+            self.weights.append(
+                nn.Parameter(torch.empty(groups, before, after).uniform_(-limit, limit))
+            )
+            self.biases.append(nn.Parameter(torch.empty(groups, 1, after).uniform_(-limit, limit)))
+        nn.init.zeros_(self.weights[-1])
+        nn.init.zeros_(self.biases[-1])
 
     def forward(self, observation: Tensor) -> Tensor:
         """Corrections, rad."""
         x = ((observation @ self.features.T - self.mean) * self.scale).clamp(-_CLIP, _CLIP)
-        return self.bound_rad * torch.tanh(self.last(self.hidden(x)))
+        y = x[:, self.own.flatten()].reshape(-1, *self.own.shape).transpose(0, 1)
+        last = len(self.weights) - 1
+        for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            y = torch.baddbmm(bias, y, weight)
+            y = y if number == last else torch.relu(y)
+        return self.bound_rad * torch.tanh(y.transpose(0, 1).reshape(-1, JOINT_COUNT))
 
     @torch.no_grad()
     def fit_normaliser(self, observations: Tensor) -> None:
@@ -69,3 +89,13 @@ class ResidualNet(nn.Module):
         self.scale.copy_(
             torch.where(spread > _LEAST_SPREAD, 1.0 / spread.clamp_min(_LEAST_SPREAD), 0.0)
         )
+
+
+def _seen_by(structure: str) -> Tensor:
+    """Which features each network sees, (networks, features)."""
+    everything = torch.arange(OBSERVATION_SIZE + JOINT_COUNT)
+    if structure == "hand":
+        return everything[None]
+    joint = torch.arange(JOINT_COUNT)[:, None]
+    slots = torch.arange(2 * HISTORY_LENGTH)[None] * JOINT_COUNT  # angle and target of every pair
+    return torch.cat([slots + joint, OBSERVATION_SIZE + joint], 1)

@@ -25,7 +25,7 @@ from dexndm_ros.training.dynamics.model import DynamicsModel
 from dexndm_ros.training.export import export_onnx, verify_export
 from dexndm_ros.training.progress import Progress, commit_id
 from dexndm_ros.training.residual.config import LOSSES, Loss, ResidualConfig, check_config
-from dexndm_ros.training.residual.data import Segments, open_segments
+from dexndm_ros.training.residual.data import Segments, Stretch, open_segments
 from dexndm_ros.training.residual.errors import ResidualError
 from dexndm_ros.training.residual.gate import Verdict, judge
 from dexndm_ros.training.residual.losses import motion_errors
@@ -104,7 +104,7 @@ class _Run:
     def _train(self, name: str, loss: Loss, log: RunLog, bar: Progress, done: int) -> _Trained:
         config = self.config
         torch.manual_seed(config.seed)
-        net = ResidualNet(config.bound_rad, config.width, config.layers)
+        net = ResidualNet(config.bound_rad, config.width, config.layers, config.structure)
         sample = self.segments.sample(_SAMPLE)
         net.fit_normaliser(sample.inputs().flatten(0, 1))
         optimiser = torch.optim.Adam(net.parameters(), config.learning_rate)
@@ -123,7 +123,7 @@ class _Run:
                 optimiser.param_groups[0]["lr"] = (
                     config.learning_rate * 0.5 * (1 + math.cos(math.pi * passed))
                 )
-                residual = net(stretch.inputs())
+                residual = _residual(net, stretch)
                 errors, variance = motion_errors(loss, stretch, residual, self.models, self.nominal)
                 total = errors.mean() + config.disagreement * variance.mean() + self._size(residual)
                 if not torch.isfinite(total):
@@ -151,7 +151,7 @@ class _Run:
             _save(file, config, name, net, optimiser, epoch + 1, row)
         net.eval()
         with torch.inference_mode():
-            residual = net(sample.inputs())
+            residual = _residual(net, sample)
         verdict = judge(config.gate, loss, sample, residual, self.models, config.bound_rad)
         return _Trained(net, row, verdict)
 
@@ -246,6 +246,12 @@ class _Run:
             f"{rows[NO_RESIDUAL]['rotation_rad']:.1f} rad, and with the best residual ({best}) "
             f"{rows[best]['rotation_rad']:.1f} rad"
         )
+
+
+def _residual(net: ResidualNet, stretch: Stretch) -> Tensor:
+    """In every tick that the network sees, (B, S - 10, 16) rad."""
+    inputs = stretch.inputs()
+    return net(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
 
 
 def _best(selection: dict[str, Any]) -> str:

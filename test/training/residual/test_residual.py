@@ -158,14 +158,33 @@ def test_an_ensemble_tells_where_its_members_differ(rollouts) -> None:
 
 
 @settings(max_examples=30)
-@given(st.floats(1e-3, 0.3), st.integers(0, 2**31), st.floats(-100.0, 100.0))
-def test_whatever_it_sees_the_network_stays_in_its_bound(bound, seed, size) -> None:
+@given(
+    st.floats(1e-3, 0.3),
+    st.integers(0, 2**31),
+    st.floats(-100.0, 100.0),
+    st.sampled_from(["joint", "hand"]),
+)
+def test_whatever_it_sees_the_network_stays_in_its_bound(bound, seed, size, structure) -> None:
     torch.manual_seed(seed)
-    net = ResidualNet(bound, 8, 1)
+    net = ResidualNet(bound, 8, 1, structure)
     x = size * torch.randn(5, 343)
     assert net(x).abs().max().item() == 0.0  # as it begins
-    torch.nn.init.normal_(net.last.weight, std=10.0)
+    torch.nn.init.normal_(net.weights[-1], std=10.0)
     assert net(x).abs().max().item() <= bound * (1 + 1e-6)
+
+
+def test_a_joints_network_sees_that_joint_alone(rollouts) -> None:
+    x = open_segments([rollouts], 24, 0).take(torch.arange(2)).inputs().flatten(0, 1)
+    net = ResidualNet(0.05, 8, 1, "joint")
+    net.fit_normaliser(x)
+    torch.nn.init.normal_(net.weights[-1])
+    for joint in (0, 7, 15):
+        other = x.clone()
+        mine = torch.arange(320) % 16 == joint
+        other[:, :320][:, mine] += 0.01
+        other[:, 327 + joint] += 0.01
+        changed = (net(other) != net(x)).any(0)
+        assert changed.nonzero().flatten().tolist() == [joint]
 
 
 def test_it_learns_the_offset_and_the_file_runs_it_beside_its_base(
