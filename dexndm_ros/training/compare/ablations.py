@@ -13,14 +13,13 @@ from functools import partial
 from typing import Any
 
 from dexndm_ros.training.compare.config import Recipe
-from dexndm_ros.training.compare.methods import Method, through_dynamics
+from dexndm_ros.training.compare.methods import WAVES, Method, through_dynamics
 from dexndm_ros.training.compare.pipeline import Pipeline
 from dexndm_ros.training.compare.runner import Runner
 from dexndm_ros.training.compare.stages import Stage
 
 __all__ = ["ABLATIONS", "Ablation", "Studies", "ablation_name", "study_stages"]
 
-_WAVES = "waves:sine:2000,square:1000,noise:1000"
 _NEXT_JOINT = tuple((joint + 1) % 16 for joint in range(16))
 _NEXT_FINGER = tuple((joint + 4) % 16 for joint in range(16))
 
@@ -56,7 +55,7 @@ ABLATIONS = (
     Ablation("noise of 0.02 rad", {"sigma_rad": 0.02}),
     Ablation("without load", {"load": 0.0}),
     Ablation("half the load", {"load": 0.5}),
-    Ablation("base waves replayed", {"library": _WAVES}),
+    Ablation("base waves replayed", {"library": WAVES}),
     Ablation("history of 5 ticks", {"window": 5}),
     Ablation("history of 20 ticks", {"window": 20}),
 )

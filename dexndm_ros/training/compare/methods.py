@@ -15,9 +15,11 @@ from dexndm_ros.training.compare.errors import CompareError
 from dexndm_ros.training.compare.pipeline import Pipeline
 from dexndm_ros.training.compare.stages import Made, Stage, Word
 
-__all__ = ["DIRECT", "METHODS", "Deployed", "Method", "parse_methods", "through_dynamics"]
+__all__ = ["DIRECT", "METHODS", "WAVES", "Deployed", "Method", "parse_methods", "through_dynamics"]
 
 DIRECT = "direct"
+WAVES = "waves:sine:2000,square:1000,noise:1000"
+"""The paper's base waves."""
 _CLI = "dexndm_ros.cli"
 
 
@@ -86,13 +88,52 @@ def _inverse(pipeline: Pipeline) -> Deployed:
     return Deployed(pipeline.base, Made(stage, "inverse.onnx"))
 
 
+def _retrained(pipeline: Pipeline, name: str, *simulator: Word) -> Deployed:
+    """The shipped policy after it went on learning in a corrected simulator, on its own."""
+    config = pipeline.config
+    tasks = ",".join(f"{wrist}:{config.axis}" for wrist in config.wrists)
+    steps = config.budget.retrain_steps
+    words: tuple[Word, ...] = (
+        _CLI, "train", "retrain", "--out", "{out}", *simulator, "--tasks", tasks, "--base", config.policy,
+        "--oracle-steps", str(steps), "--seed", str(pipeline.seed),
+    )  # fmt: skip
+    cost_s = len(config.wrists) * steps / 1200 + 600.0
+    return Deployed(
+        Made(pipeline.stage("retrain", name, words, "policy.onnx", cost_s), "policy.onnx")
+    )
+
+
+def _corrected(pipeline: Pipeline, job: str, library: str, sigma_rad: float) -> Deployed:
+    """A correction of the simulator learned from the free hand, and retraining with it."""
+    data = pipeline.replays(pipeline.target, Recipe(library=library, sigma_rad=sigma_rad, load=0.0))
+    steps = pipeline.config.budget.correction_steps
+    words: tuple[Word, ...] = (
+        _CLI, "train", job, "--out", "{out}", "--data", Made(data), "--total-steps", str(steps),
+        "--seed", str(pipeline.seed),
+    )  # fmt: skip
+    correction = pipeline.stage(job, job, words, "", steps / 700)
+    return _retrained(pipeline, f"retrain_{job}", "--correction", Made(correction))
+
+
 METHODS = {
     DIRECT: Method("the shipped policy as it is", lambda p: Deployed(p.base)),
     "sysid": Method("gains and more identified on the free hand; targets bent by the inverse", _inverse),
+    "sysid_retrain": Method(
+        "the same identification; the policy retrained in that world",
+        lambda p: _retrained(p, "retrain_sysid", "--world", Made(_identified(p), "world.yaml")),
+    ),
     "arx": Method("residual through a linear model of each joint", lambda p: through_dynamics(p, "joint", "arx.pt")),
     "hand": Method("residual through one network of the whole hand", lambda p: through_dynamics(p, "hand")),
     "finger": Method("residual through a network of each finger", lambda p: through_dynamics(p, "finger")),
     "joint": Method("residual through a network of each joint (ours)", lambda p: through_dynamics(p, "joint")),
+    "uan": Method(
+        "actuator network learned from waves of the free hand; the policy retrained with it",
+        lambda p: _corrected(p, "uan", WAVES, 0.0),
+    ),
+    "asap": Method(
+        "delta actions learned from replays of the free hand, finger by finger; the policy retrained with them",
+        lambda p: _corrected(p, "asap", Recipe.library, Recipe.sigma_rad),
+    ),
 }  # fmt: skip
 """By name, in the table's order."""
 

@@ -21,6 +21,7 @@ _REPLAY_S, _ROLLOUT_S, _FAST_ROLLOUT_S = 1 / 3000, 1 / 900, 1 / 2200
 """Seconds a transition takes to simulate, on one core."""
 _TRAIN_S = {"joint": 2.5e-5, "finger": 2e-5, "hand": 1.2e-5}
 """Seconds a window and epoch takes to learn from, on one core."""
+_START_S = 5.0
 _NOMINAL = Recipe()
 
 
@@ -182,7 +183,7 @@ class Pipeline:
     def _stage(
         self, kind: str, name: str, words: tuple[Word, ...], product: str, free: tuple[str, ...], cost_s: float
     ) -> Stage:  # fmt: skip
-        stage = Stage(kind, f"{kind}-{name}-s{self.seed}", words, product, free, cost_s)
+        stage = Stage(kind, f"{kind}-{name}-s{self.seed}", words, product, free, _START_S + cost_s)
         return self._known.setdefault(
             stage, stage
         )  # one object each, whose fingerprint is reckoned once

@@ -203,8 +203,7 @@ def _stoppable() -> Iterator[None]:
 
 
 def _last_line(log: Path) -> str:
-    """The last thing a job said, which is why it ended."""
-    lines = [
-        line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()
-    ]
-    return lines[-1][-_WORDS:] if lines else ""
+    """The last thing a job said that is no progress bar: why it ended."""
+    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines()]
+    said = [line for line in lines if line and "%|" not in line]
+    return said[-1][-_WORDS:] if said else ""

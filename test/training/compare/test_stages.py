@@ -22,7 +22,8 @@ import pathlib, sys
 out, *words = sys.argv[1:]
 print("some progress")
 if "bad" in words:
-    sys.exit("it went wrong")
+    print("it went wrong\\nlearning:   7%|# | 1/15 [00:01<00:14]", file=sys.stderr)
+    sys.exit(1)
 texts = [pathlib.Path(w).read_text() if w.startswith("/") else w for w in words]
 pathlib.Path(out).write_text("+".join(texts))
 """
