@@ -41,12 +41,11 @@ class Records:
     """The records of a folder.
 
     Args:
-        folder: where they are; it is made.
+        folder: where they are; made with the first one.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, name: str) -> Record | None:
         """The record of a step, if it is done."""
@@ -74,27 +73,23 @@ class Records:
             "finished_ns": time.time_ns(),
             "read": self._read_now(step),
         }
+        self._folder.mkdir(parents=True, exist_ok=True)
         file = self._file(step.name)
         partial = file.with_name(file.name + ".part")
         partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         partial.replace(file)
 
     def forget(self, step: Step) -> None:
-        """Remove a result whose sources have changed since; one that was only cut off stays, to go on with."""
-        record = self.get(step.name)
-        if record is None or record.read == self._read_now(step):
+        """Remove a result that was done once and is not any more: its sources have changed, or a part of it is gone.
+
+        One that was only cut off stays, to go on with, and so does what a hand did: that cannot be computed again.
+        """
+        if self.get(step.name) is None or step.commands[0][0] == "collect":
             return
         self._file(step.name).unlink()
-        out = (
-            step.commands[0][step.commands[0].index("--out") + 1]
-            if "--out" in step.commands[0]
-            else ""
-        )
-        for place in filter(None, (out, str(step.makes))):
-            if Path(place).is_dir():
-                shutil.rmtree(place)
-            else:
-                Path(place).unlink(missing_ok=True)
+        if step.folder is not None:
+            shutil.rmtree(step.folder, ignore_errors=True)
+        step.makes.unlink(missing_ok=True)
 
     def _read_now(self, step: Step) -> dict[str, int]:
         records = {need: self.get(need) for need in step.needs}

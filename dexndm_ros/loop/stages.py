@@ -118,6 +118,13 @@ class Step:
     done: tuple[int, ...] = (0,)
     with_residual: bool = False
 
+    @property
+    def folder(self) -> Path | None:
+        """What all of its result lies in; None = it is a file alone."""
+        words = self.commands[0]
+        out = Path(words[words.index("--out") + 1]) if "--out" in words else self.makes
+        return None if out == self.makes else out
+
 
 def plan(settings: Settings) -> tuple[Step, ...]:
     """All steps, in an order in which each finds what it needs."""

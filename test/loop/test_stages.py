@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dexndm_ros.cli import COMMANDS
+from dexndm_ros.loop.stages import SIZES, STAGES, WRISTS, Settings, Step, plan
+
+OUT = Path("/data/loop")
+
+
+def steps(**changes) -> dict[str, Step]:
+    return {step.name: step for step in plan(Settings(OUT, **changes))}
+
+
+def value(words: tuple[str, ...], flag: str) -> str:
+    return words[words.index(flag) + 1]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_stage_has_steps_and_they_come_in_order(size: str) -> None:
+    stages = [step.stage for step in plan(Settings(OUT, size=size))]
+    assert stages == sorted(stages)
+    assert set(stages) == set(range(1, len(STAGES) + 1))
+
+
+def test_names_are_unique_and_every_need_comes_before() -> None:
+    seen: set[str] = set()
+    for step in plan(Settings(OUT)):
+        assert step.name not in seen
+        assert set(step.needs) <= seen, step.name
+        seen.add(step.name)
+
+
+def test_whatever_a_step_reads_below_the_folder_was_made_by_one_of_its_needs() -> None:
+    made = {step.name: step for step in plan(Settings(OUT))}
+    for step in made.values():
+        below = [made[need] for need in step.needs]
+        folders = [value(b.commands[0], "--out") for b in below if "--out" in b.commands[0]]
+        folders += [str(OUT / "chaos_box")] * (step.name == "convert")
+        own = str(step.makes)
+        for word in step.commands[0]:
+            if word.startswith(f"{OUT}/") and word != own and not own.startswith(f"{word}/"):
+                assert any(word.startswith(folder) for folder in folders), (step.name, word)
+
+
+def test_commands_are_those_of_the_package() -> None:
+    known = {command.name for command in COMMANDS}
+    assert {words[0] for step in plan(Settings(OUT)) for words in step.commands} <= known
+
+
+def test_a_machine_that_does_not_keep_up_collects_slower_into_the_same_campaign() -> None:
+    first, *others = steps()["collect_palm_up"].commands
+    speeds = [float(value(words, "--speed")) for words in (first, *others)]
+    assert speeds == sorted(speeds, reverse=True) and min(speeds) <= 1.0
+    assert {words[: words.index("--speed")] for words in others} == {
+        first[: first.index("--speed")]
+    }
+
+
+def test_the_nominal_night_is_the_campaign_of_the_chaos_box() -> None:
+    """Same wrists, count, load and seed: `dexndm rollouts replay` then plays the very same targets."""
+    made = steps(seed=7)
+    (night,) = made["nominal_night"].commands
+    for wrist in WRISTS:
+        collect = made[f"collect_{wrist}"].commands[0]
+        assert value(collect, "--trajectories") == value(night, "--episodes")
+        assert value(collect, "--load") == value(night, "--box")
+        assert value(collect, "--seed") == value(night, "--seed") == "7"
+    assert value(night, "--world") == "nominal"
+
+
+def test_the_world_is_that_of_the_hand_only() -> None:
+    made = steps(world="unmodelled")
+    elsewhere = {"rollouts", "replays", "nominal_night", "evaluate_nominal"}
+    for name, step in made.items():
+        words = step.commands[0]
+        for flag in ("--world", "--select.world"):
+            if flag in words:
+                assert value(words, flag) == ("nominal" if name in elsewhere else "unmodelled")
+
+
+def test_direct_and_residual_are_measured_alike() -> None:
+    made = steps()
+    (direct,), (residual,) = made["evaluate_direct"].commands, made["evaluate_residual"].commands
+    assert residual[: len(direct) - 1] == direct[:-1]  # all but the report's file
+    assert residual[len(direct) :] == ("--residual", str(OUT / "residual.onnx"))
+    assert [step.name for step in made.values() if step.with_residual] == ["evaluate_residual"]
