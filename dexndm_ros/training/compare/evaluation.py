@@ -24,7 +24,7 @@ from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.evaluate import Episodes, open_controller, run_episodes, unseen_env
 from dexndm_ros.training.progress import Progress
 
-__all__ = ["TEST_SEEDS", "Tested", "load_episodes", "main"]
+__all__ = ["TEST_SEEDS", "Outcomes", "load_episodes", "main"]
 
 TEST_SEEDS = 500
 """The evaluation seed of pipeline 0; those of the others follow. Everyday evaluations begin with 0, 1, 2."""
@@ -32,7 +32,7 @@ EPISODE_S = 20.0
 
 
 @dataclass(frozen=True)
-class Tested:
+class Outcomes:
     """One row an episode, the same objects and grasps in every method's.
 
     Attributes:
@@ -51,10 +51,10 @@ class Tested:
         return (self.held_s >= EPISODE_S - 1e-9).astype(np.float64)
 
 
-def load_episodes(path: Path) -> Tested:
+def load_episodes(path: Path) -> Outcomes:
     """Read what ``main`` wrote."""
     with np.load(path) as file:
-        return Tested(**{field.name: file[field.name] for field in dataclasses.fields(Tested)})
+        return Outcomes(**{field.name: file[field.name] for field in dataclasses.fields(Outcomes)})
 
 
 def _test(arguments: argparse.Namespace) -> Episodes:

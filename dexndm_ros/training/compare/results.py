@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dexndm_ros.policy.onnx_file import open_model
-from dexndm_ros.training.compare.evaluation import Tested
+from dexndm_ros.training.compare.evaluation import Outcomes
 from dexndm_ros.training.compare.methods import DIRECT, Deployed
 from dexndm_ros.training.compare.runner import Runner
 from dexndm_ros.training.compare.statistics import Ratio, Spread, ratio, spread
@@ -80,7 +80,7 @@ class Measured:
     name: str
     words: str
     notes: dict[int, str] = field(default_factory=dict)
-    episodes: dict[int, list[Tested]] = field(default_factory=dict)
+    episodes: dict[int, list[Outcomes]] = field(default_factory=dict)
     errors: dict[int, dict[str, dict[str, float]]] = field(default_factory=dict)
 
     def values(self, metric: str, pipelines: Sequence[int], wrists: slice) -> Array:

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is told of numbers: gaps, notes, winners, summaries, studies."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from dexndm_ros.sim.worlds import World
+from dexndm_ros.training.compare.ablations import Studies
+from dexndm_ros.training.compare.cli import main
+from dexndm_ros.training.compare.evaluation import Outcomes
+from dexndm_ros.training.compare.figures import plot_curve
+from dexndm_ros.training.compare.gap import describe_gap
+from dexndm_ros.training.compare.results import BOTH, NOMINAL, Measured, rows_of
+from dexndm_ros.training.compare.runner import Runner
+from dexndm_ros.training.compare.stages import Stage
+from dexndm_ros.training.compare.statistics import Ratio
+from dexndm_ros.training.compare.tables import cells, error_rows, interval, notes_of, winner
+
+
+def measured(name, factor, pipelines=(0, 1, 2), seed=7):
+    """A method that turns ``factor`` times as far as the same noise without it, in every episode."""
+    found = Measured(name, "words")
+    for pipeline in pipelines:
+        rng = np.random.default_rng([seed, pipeline])
+        found.episodes[pipeline] = [
+            Outcomes(
+                factor * rng.uniform(5, 15, 30), rng.uniform(10, 20, 30), rng.uniform(0, 1, 30)
+            )
+            for _ in range(2)
+        ]
+        found.notes[pipeline] = ""
+    return found
+
+
+def rows(*methods):
+    return rows_of({each.name: each for each in methods}, ("palm_up", "palm_down"))
+
+
+def test_rows_of_every_wrist_and_of_all():
+    found = rows(measured("direct", 1.0), measured("joint", 1.5))
+    assert [(row.wrist, row.method) for row in found] == [
+        (wrist, name) for wrist in ("palm_up", "palm_down", BOTH) for name in ("direct", "joint")
+    ]
+    assert all(row.rotation.value == pytest.approx(1.5) for row in found if row.method == "joint")
+    assert all(row.held.value == 1.0 for row in found)
+
+
+def test_a_method_that_lacks_a_pipeline_is_compared_in_those_it_has():
+    direct, joint = measured("direct", 1.0), measured("joint", 1.5, pipelines=(1,))
+    row = next(row for row in rows(direct, joint) if row.method == "joint")
+    assert row.pipelines == (1,)
+    assert row.rotation.value == pytest.approx(1.5)
+    assert math.isnan(row.metrics["rotation_rad"].std)
+    assert "±" not in cells(row)[1]
+
+
+def test_the_nominal_hand_takes_no_part():
+    found = rows(measured(NOMINAL, 9.0), measured("direct", 1.0), measured("joint", 1.5))
+    assert found[0].rotation is None
+    assert winner(found[:3]).startswith("joint turns furthest: 1.50 (1.50 to 1.50)")
+
+
+def test_who_wins_is_told_also_when_it_is_not_ours():
+    found = rows(measured("direct", 1.0), measured("joint", 1.2), measured("sysid_retrain", 1.5))
+    words = winner(found[:3])
+    assert words.startswith("sysid_retrain turns furthest: 1.50")
+    assert "Joint-wise dynamics: 1.20" in words
+    assert "sysid_retrain turns 1.25 (1.25 to 1.25) times as far" in words
+
+
+def test_a_doubtful_or_missing_win_is_told():
+    noisy = rows(measured("direct", 1.0), measured("joint", 1.08, seed=8))[:2]
+    assert noisy[1].rotation.value > 1.0
+    assert "not sure to be better" in winner(noisy)
+    assert "No method turns further" in winner(
+        rows(measured("direct", 1.0), measured("joint", 0.9))[:2]
+    )
+    assert winner([]) == "Nothing can be compared yet."
+
+
+def test_survival_needs_the_whole_time():
+    tested = Outcomes(np.ones(3), np.array([20.0, 19.95, 3.0]), np.ones(3))
+    assert tested.survived.tolist() == [1.0, 0.0, 0.0]
+
+
+def test_notes_are_told_once_or_by_pipeline():
+    each = Measured("joint", "", {0: "loss paired", 1: "loss paired"})
+    assert notes_of(each) == "loss paired"
+    each.notes[2] = "refused: weak"
+    assert (
+        notes_of(each)
+        == "pipeline 0: loss paired; pipeline 1: loss paired; pipeline 2: refused: weak"
+    )
+    assert notes_of(Measured("x", "", {0: ""})) == ""
+
+
+def test_errors_are_told_once_a_model():
+    one, two = Measured("joint", ""), Measured("hand", "")
+    for seed, error in enumerate((6.0, 8.0)):
+        one.errors[seed] = {
+            "validation": {"ARX": 7.0, "joint-wise": error},
+            "task": {"ARX": 6.0, "joint-wise": 5.0},
+        }
+        two.errors[seed] = {
+            "validation": {"ARX": 7.0, "whole-hand": 9.0},
+            "task": {"ARX": 6.0, "whole-hand": 9.5},
+        }
+    told = {row[0]: row[1:] for row in error_rows({"joint": one, "hand": two})}
+    assert told["joint-wise"] == ("7.00 ± 1.41", "5.00 ± 0.00")
+    assert told["whole-hand"] == ("9.00 ± 0.00", "9.50 ± 0.00")
+    assert told["ARX"][0].startswith("7.00")
+
+
+def test_gaps_in_words():
+    assert describe_gap(World()) == []
+    told = dict(describe_gap(World.load("delay_50ms")))
+    assert told == {"delay of the commands": "50 ms"}
+    unmodelled = dict(describe_gap(World.load("unmodelled")))
+    assert "position gains, of nominal" not in unmodelled
+    assert unmodelled["play"].endswith("mrad")
+    least, most = map(float, describe_gap(World.load("gains"))[0][1].replace("x", "").split(" to "))
+    assert (least, most) == (0.53, 1.68)
+
+
+@pytest.mark.parametrize("world", ["gains", "gains_wide", "twin", "mild_1", "mild_2", "mild_3"])
+def test_every_shipped_gap_is_told(world):
+    assert describe_gap(World.load(world))
+
+
+def run_folder(runner, name, losses, task=None):
+    stage = Stage("dynamics", name, (name,), "metrics.json")
+    folder = runner.folder(stage)
+    folder.out.mkdir(parents=True)
+    history = [{"phase": "main", "epoch": k, "val_loss": loss} for k, loss in enumerate(losses)]
+    errors = {"validation": {"joint-wise": 1.0}} | ({"task folder": task} if task else {})
+    (folder.out / "metrics.json").write_text(json.dumps({"history": history, "rms_mrad": errors}))
+    return stage
+
+
+def test_studies_compare_losses_and_draw_the_curve(tmp_path):
+    runner = Runner(tmp_path / "stages", 1, 1, print)
+    stages = {
+        "transfer/with linear path/from nothing": run_folder(runner, "a", [8.0, 4.0, 2.0]),
+        "transfer/with linear path/from the next joint": run_folder(runner, "b", [4.0, 1.5, 1.0]),
+        "transfer/with linear path/from the next finger": run_folder(runner, "c", [16.0, 9.0, 3.0]),
+        "curve/joint/10": run_folder(
+            runner, "d", [1.0], {"persistence": 20.0, "ARX": 8.0, "joint-wise": 7.0}
+        ),
+        "curve/hand/10": run_folder(
+            runner, "e", [1.0], {"persistence": 20.0, "ARX": 8.0, "whole-hand": 9.0}
+        ),
+    }
+    studies = Studies()
+    studies.read(None, stages, runner)
+    assert studies.transfer["with linear path, from nothing"] == [(1.0, 2.0)]
+    assert studies.transfer["with linear path, from the next joint"] == [(0.5, 1.0)]
+    assert studies.transfer["with linear path, from the next finger"] == [(2.0, math.inf)]
+    assert studies.curve == {
+        ("persistence", 10): [20.0], ("ARX", 10): [8.0], ("joint-wise", 10): [7.0], ("whole-hand", 10): [9.0],
+    }  # fmt: skip
+    plot_curve(studies, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+
+
+def test_a_summary_needs_a_report(tmp_path, capsys):
+    assert main(["--compare", "--summary", "--out", str(tmp_path)]) == 2
+    assert "no report" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--methods", "magic"], "'magic' is none of"),
+        (["--world", "no_such_world"], "no world 'no_such_world'"),
+        (["--episodes", "0"], "episodes must be at least 1"),
+        (["--policy", "no_such_policy"], "no policy 'no_such_policy'"),
+    ],
+)
+def test_wrong_settings_end_with_2_and_a_sentence(tmp_path, capsys, words, told):
+    assert main(["--compare", "--out", str(tmp_path), *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_ratio_that_is_none_is_a_dash():
+    nan = float("nan")
+    assert interval(None) == interval(Ratio(nan, nan, nan)) == "-"
+    assert interval(Ratio(1.0, 0.5, math.inf)) == "1.00 (0.50 to inf)"
