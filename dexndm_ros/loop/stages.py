@@ -25,6 +25,8 @@ WRISTS = ("palm_up", "palm_down")
 """Under which data are collected, rollouts made and the policy is evaluated."""
 NOMINAL = "nominal"
 BASE = "cylinder_z"
+POLICY = Path("policy") / "residual.onnx"
+"""Where the residual comes to lie, its card beside it."""
 _WITH_WARNINGS = (0, 1)
 """`dexndm convert` ends with 1 where a bag has something to say; the dataset is there."""
 
@@ -242,9 +244,9 @@ def _residual(settings: Settings) -> Step:
 
 
 def _export(settings: Settings) -> Step:
-    file = settings.out / "residual.onnx"
+    file = settings.out / POLICY
     words = ("export", "--run", str(settings.out / "residual"), "--out", str(file))
-    return Step("export", 6, "a policy file with its card", (words,), file, ("residual",), 10)
+    return Step("export", 6, "a policy file with its card", (words,), file, ("residual",))
 
 
 def _evaluation(settings: Settings) -> tuple[Step, ...]:
@@ -258,7 +260,7 @@ def _evaluation(settings: Settings) -> tuple[Step, ...]:
             "evaluate", "--policy", BASE, "--world", world, "--wrist", ",".join(WRISTS), "--axis=+z",
             "--episodes", str(size.episodes), "--seeds", seeds, "--keep-hand", "--report", str(report),
         ]  # fmt: skip
-        words += ["--residual", str(settings.out / "residual.onnx")] if residual else []
+        words += ["--residual", str(settings.out / POLICY)] if residual else []
         needs = ("export",) if residual else ()
         about_s = 5 + (4 + 1.0 * size.episodes) * size.seeds
         return Step(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dexndm_ros.cli import COMMANDS
-from dexndm_ros.loop.stages import SIZES, STAGES, WRISTS, Settings, Step, plan
+from dexndm_ros.loop.stages import POLICY, SIZES, STAGES, WRISTS, Settings, Step, plan
 
 OUT = Path("/data/loop")
 
@@ -86,5 +86,5 @@ def test_direct_and_residual_are_measured_alike() -> None:
     made = steps()
     (direct,), (residual,) = made["evaluate_direct"].commands, made["evaluate_residual"].commands
     assert residual[: len(direct) - 1] == direct[:-1]  # all but the report's file
-    assert residual[len(direct) :] == ("--residual", str(OUT / "residual.onnx"))
+    assert residual[len(direct) :] == ("--residual", str(OUT / POLICY))
     assert [step.name for step in made.values() if step.with_residual] == ["evaluate_residual"]
