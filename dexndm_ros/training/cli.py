@@ -68,6 +68,13 @@ def _asap() -> tuple[Any, Callable[[Any], Path]]:
     return AsapConfig, train_asap
 
 
+def _retrain() -> tuple[Any, Callable[[Any], Path]]:
+    from dexndm_ros.training.retrain.config import RetrainConfig
+    from dexndm_ros.training.retrain.train import train_retrain
+
+    return RetrainConfig, train_retrain
+
+
 JOBS = {
     "oracle": _Job(_oracle, "PPO on the privileged observation, one wrist and axis"),
     "generalist": _Job(_generalist, "behaviour cloning of oracles from proprioception"),
@@ -77,6 +84,9 @@ JOBS = {
     ),
     "uan": _Job(_uan, "torques that make the simulator move as a recorded free hand did"),
     "asap": _Job(_asap, "changes of targets that do the same"),
+    "retrain": _Job(
+        _retrain, "the shipped policy, adapted in an identified or corrected simulator"
+    ),
 }
 
 

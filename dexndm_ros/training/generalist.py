@@ -26,9 +26,10 @@ from dexndm_ros.sim.env import EnvConfig, RotationEnv
 from dexndm_ros.sim.grasps import make_grasps
 from dexndm_ros.sim.randomise import Randomisation, draw_worlds
 from dexndm_ros.sim.worlds import World
+from dexndm_ros.training.cli import ConfigError
 from dexndm_ros.training.networks import ResidualMlp
-from dexndm_ros.training.oracle import load_oracle
-from dexndm_ros.training.progress import Progress, commit_id
+from dexndm_ros.training.oracle import correction_for, load_oracle
+from dexndm_ros.training.progress import OpenBar, commit_id, open_bar
 from dexndm_ros.training.rollouts import RolloutBatch, Task, collect, label_by_task
 from dexndm_ros.training.runlog import RunLog, plot_curves
 
@@ -60,6 +61,8 @@ class GeneralistConfig:
         seed: of worlds, grasps, noise and network.
         threads: physics threads.
         torch_threads: learner threads.
+        init: run folder of a generalist of the same size to begin from, or empty.
+        correction: run folder of ``dexndm train uan`` or ``asap`` that corrects the simulator, or empty.
         randomisation: of the worlds.
     """
 
@@ -83,6 +86,8 @@ class GeneralistConfig:
     seed: int = 7
     threads: int = 2
     torch_threads: int = 2
+    init: str = ""
+    correction: str = ""
     randomisation: Randomisation = field(default_factory=Randomisation)
 
 
@@ -105,7 +110,10 @@ def _build_env(config: GeneralistConfig, seed: int) -> tuple[RotationEnv, list[s
         worlds += drawn
         axes += [parse_axis(task.axis)] * share
     env_config = EnvConfig(auto_reset=False, joint_noise_rad=config.joint_noise_rad)
-    env = RotationEnv(worlds, grasps, np.array(axes), env_config, seed, config.threads)
+    correction = correction_for(config.correction, len(worlds), config.physics)
+    env = RotationEnv(
+        worlds, grasps, np.array(axes), env_config, seed, config.threads, correction=correction
+    )
     return env, rows
 
 
@@ -139,8 +147,12 @@ class _Data:
         return torch.cat(obs), torch.cat(act)
 
 
-def train_generalist(config: GeneralistConfig) -> Path:
+def train_generalist(config: GeneralistConfig, bar: OpenBar = open_bar) -> Path:
     """Collect, clone, save; resumes after the last finished round's weights where the folder has them.
+
+    Args:
+        config: what to train.
+        bar: shows how far it is.
 
     Returns:
         ``<out>/generalist.pt``.
@@ -149,18 +161,21 @@ def train_generalist(config: GeneralistConfig) -> Path:
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
     out = Path(config.out)
+    checkpoint = out / "generalist.pt"
+    rounds = config.oracle_rounds + config.student_rounds
+    if _finished(checkpoint, rounds):
+        return checkpoint
     out.mkdir(parents=True, exist_ok=True)
     record = asdict(config) | {"commit": commit_id()}
     (out / "config.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
     env, rows = _build_env(config, config.seed)
     label = label_by_task([load_oracle(Path(task.oracle)) for task in config.tasks], rows)
-    net = ResidualMlp(config.width, config.blocks)
+    net = _first_network(config)
     optimiser = torch.optim.AdamW(net.parameters(), config.learning_rate, weight_decay=1e-4)
-    checkpoint = out / "generalist.pt"
-    first_round = _resume(checkpoint, net, optimiser)
+    # The final epochs need data: where only they are missing, the last round is driven again.
+    first_round = min(_resume(checkpoint, net, optimiser), rounds - 1)
     data = _Data()
-    rounds = config.oracle_rounds + config.student_rounds
-    bar = Progress(rounds + 1, "generalist", first_round)
+    shown = bar(rounds + 1, "generalist", first_round)
     begin = time.monotonic()
     log = RunLog(out, ["round", "driver", "samples", "survived", "turned_rad", "loss", "wall_s"])
     for number in range(first_round, rounds):
@@ -176,7 +191,7 @@ def train_generalist(config: GeneralistConfig) -> Path:
                 "no episode of the oracles survived, so there is nothing to clone: "
                 "train them longer, lower noise_std, or pass --no-survivors-only"
             )
-        if number == 0:
+        if number == 0 and not config.init:
             net.fit_normaliser(torch.from_numpy(batch.observation))
         steps = int(config.passes * len(batch.observation) / config.batch)
         loss = _fit(net, optimiser, data, steps, config.batch, rng)
@@ -193,7 +208,7 @@ def train_generalist(config: GeneralistConfig) -> Path:
             }
         )
         _save(checkpoint, net, optimiser, number + 1)
-        bar.update(number + 1, f"{driver} {batch.turned_rad:.1f} rad, loss {loss:.4f}")
+        shown.update(number + 1, f"{driver} {batch.turned_rad:.1f} rad, loss {loss:.4f}")
     steps = int(config.final_epochs * len(data) / config.batch)
     loss = _fit(net, optimiser, data, steps, config.batch, rng, anneal=True)
     seconds = round(time.monotonic() - begin)
@@ -207,11 +222,29 @@ def train_generalist(config: GeneralistConfig) -> Path:
         }
     )
     log.close()
-    _save(checkpoint, net, optimiser, rounds)
-    bar.update(rounds + 1)
-    bar.close()
+    _save(checkpoint, net, optimiser, rounds, final=True)
+    shown.update(rounds + 1)
+    shown.close()
     plot_curves(out, "round", ["turned_rad", "survived", "loss"], "generalist")
     return checkpoint
+
+
+def _first_network(config: GeneralistConfig) -> ResidualMlp:
+    """A fresh network, or the one to begin from.
+
+    Raises:
+        ConfigError: that one has another size.
+    """
+    if not config.init:
+        return ResidualMlp(config.width, config.blocks)
+    net = load_generalist(Path(config.init))
+    size = (net.first.out_features, len(net.blocks))
+    if size != (config.width, config.blocks):
+        raise ConfigError(
+            f"init {config.init} has width {size[0]} and {size[1]} blocks, and {config.width} and {config.blocks} are "
+            f"asked for: set width to {size[0]} and blocks to {size[1]}"
+        )
+    return net
 
 
 def _student(net: ResidualMlp) -> Any:
@@ -253,11 +286,25 @@ def _fit(
     return float(np.mean(losses[len(losses) // 2 :])) if losses else float("nan")
 
 
-def _save(path: Path, net: ResidualMlp, optimiser: torch.optim.Optimizer, rounds: int) -> None:
+def _save(
+    path: Path,
+    net: ResidualMlp,
+    optimiser: torch.optim.Optimizer,
+    rounds: int,
+    final: bool = False,
+) -> None:
     partial = path.with_name(path.name + ".part")
-    state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "rounds": rounds}
-    torch.save(state, partial)
+    state = {"net": net.state_dict(), "optimiser": optimiser.state_dict()}
+    torch.save(state | {"rounds": rounds, "final": final}, partial)
     partial.replace(path)
+
+
+def _finished(path: Path, rounds: int) -> bool:
+    """All rounds and the final epochs are done."""
+    if not path.exists():
+        return False
+    state = torch.load(path, weights_only=True)
+    return bool(state["rounds"] >= rounds and state.get("final", False))
 
 
 def _resume(path: Path, net: ResidualMlp, optimiser: torch.optim.Optimizer) -> int:

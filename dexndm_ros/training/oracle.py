@@ -25,16 +25,17 @@ from tensordict import TensorDict
 
 from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.sim.batch import HandBatch
+from dexndm_ros.sim.correction import Correction
 from dexndm_ros.sim.env import EnvConfig, RotationEnv
 from dexndm_ros.sim.grasps import GraspCache, make_grasps
 from dexndm_ros.sim.randomise import Randomisation, draw_worlds
 from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.ppo import PpoConfig, algorithm_settings, load_actor, network_settings
-from dexndm_ros.training.progress import Progress, commit_id
+from dexndm_ros.training.progress import OpenBar, commit_id, open_bar
 from dexndm_ros.training.runlog import RunLog, plot_curves
 from dexndm_ros.training.stopping import asked_to_stop
 
-__all__ = ["OracleConfig", "load_oracle", "train_oracle"]
+__all__ = ["OracleConfig", "correction_for", "load_oracle", "train_oracle"]
 
 _HIDDEN = (256, 128)
 
@@ -64,6 +65,7 @@ class OracleConfig:
         learning_rate: initial.
         reward_scale: rewards are multiplied by this before PPO sees them (keeps returns near 1).
         save_every: iterations between checkpoints.
+        correction: run folder of ``dexndm train uan`` or ``asap`` that corrects the simulator, or empty.
         env: episode settings.
         randomisation: of the worlds.
     """
@@ -86,6 +88,7 @@ class OracleConfig:
     learning_rate: float = 5e-4
     reward_scale: float = 0.05
     save_every: int = 25
+    correction: str = ""
     env: EnvConfig = field(default_factory=EnvConfig)
     randomisation: Randomisation = field(default_factory=Randomisation)
 
@@ -173,7 +176,19 @@ def build_env(config: OracleConfig) -> RotationEnv:
             config.threads,
         )  # fmt: skip
         grasps = grasps.joined(harvest_starts(lender, load_oracle(folder), every=20))
-    return RotationEnv(worlds, grasps, axis, config.env, config.seed, config.threads)
+    correction = correction_for(config.correction, config.envs, config.physics)
+    return RotationEnv(
+        worlds, grasps, axis, config.env, config.seed, config.threads, correction=correction
+    )
+
+
+def correction_for(folder: str, count: int, physics: str) -> Correction | None:
+    """The correction of a run folder for ``count`` hands; None without one."""
+    if not folder:
+        return None
+    from dexndm_ros.training.corrections.load import load_correction
+
+    return load_correction(folder, count, physics)
 
 
 def harvest_starts(env: RotationEnv, actor: torch.nn.Module, every: int) -> GraspCache:
@@ -196,8 +211,12 @@ def harvest_starts(env: RotationEnv, actor: torch.nn.Module, every: int) -> Gras
     return parts[0].joined(*parts[1:])
 
 
-def train_oracle(config: OracleConfig) -> Path:
+def train_oracle(config: OracleConfig, bar: OpenBar = open_bar) -> Path:
     """Train, or resume when the run folder has a checkpoint.
+
+    Args:
+        config: what to train.
+        bar: shows how far it is.
 
     Returns:
         The final checkpoint, ``<out>/oracle.pt``; ``log.csv`` and ``config.json`` stand beside it.
@@ -223,10 +242,20 @@ def train_oracle(config: OracleConfig) -> Path:
             load_cfg={"actor": True, "critic": True, "optimizer": False, "iteration": False},
         )
         _set_std(runner, config.init_std)
-        _forget_constants(runner)
+        if not _same_task(config):
+            _forget_constants(runner)
     with asked_to_stop() as stop:
-        _learn(config, runner, vec, done_steps, wall_s, stop)
+        _learn(config, runner, vec, done_steps, wall_s, stop, bar)
     return checkpoint
+
+
+def _same_task(config: OracleConfig) -> bool:
+    """The run we start from turned the same axis under the same wrist."""
+    file = Path(config.init_from).with_name("config.json")
+    if not file.is_file():
+        return False
+    record = json.loads(file.read_text(encoding="utf-8"))
+    return (record["wrist"], record["axis"]) == (config.wrist, config.axis)
 
 
 def _log_std(runner: OnPolicyRunner) -> torch.nn.Parameter:
@@ -260,6 +289,7 @@ def _learn(
     steps: int,
     wall_s: float,
     stop: Callable[[], bool],
+    open_one: OpenBar,
 ) -> None:
     out = Path(config.out)
     alg = runner.alg
@@ -267,7 +297,7 @@ def _learn(
         out,
         ["steps", "wall_s", "rad", "length", "fall", "reward", "std", "learning_rate", "value"],
     )
-    bar = Progress(config.total_steps, f"oracle {config.wrist} {config.axis}", steps)
+    bar = open_one(config.total_steps, f"oracle {config.wrist} {config.axis}", steps)
     begin = time.monotonic() - wall_s
     iteration = 0
     obs = vec.get_observations()

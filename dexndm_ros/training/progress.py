@@ -4,11 +4,28 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
+from typing import Protocol
 
 from tqdm import tqdm
 
-__all__ = ["Progress", "commit_id"]
+__all__ = ["Bar", "Progress", "Stages", "commit_id", "open_bar"]
+
+
+class Bar(Protocol):
+    """What a job shows as it goes."""
+
+    def update(self, done: int, figures: str = "") -> None:
+        """Set the units done so far and the figures shown behind the bar."""
+
+    def close(self) -> None:
+        """End the line."""
+
+
+OpenBar = Callable[[int, str, int], Bar]
+"""A bar from the units of a job, what is being done, and the units done in an earlier run."""
 
 
 class Progress:
@@ -32,6 +49,49 @@ class Progress:
     def close(self) -> None:
         """End the line."""
         self._bar.close()
+
+
+def open_bar(total: int, label: str, done: int = 0) -> Bar:
+    """A bar of a job's own."""
+    return Progress(total, label, done)
+
+
+class Stages:
+    """One bar, with one ETA, for jobs that run one after the other.
+
+    Args:
+        label: what is being done.
+        lengths: how long each job is, in whatever unit is the same for all.
+    """
+
+    def __init__(self, label: str, lengths: Sequence[int]) -> None:
+        self._bar = Progress(sum(lengths), label)
+        self._ends = list(accumulate(lengths))
+        self._lengths = list(lengths)
+        self._stage = -1
+
+    def next(self) -> OpenBar:
+        """The bar of the next job: a stretch of this one."""
+        self._stage += 1
+        end, length = self._ends[self._stage], self._lengths[self._stage]
+        return lambda total, label, done: _Stretch(self._bar, end - length, length, total, label)
+
+    def close(self) -> None:
+        """End the line."""
+        self._bar.close()
+
+
+class _Stretch:
+    def __init__(self, bar: Progress, start: int, length: int, total: int, label: str) -> None:
+        self._bar, self._start, self._label = bar, start, label
+        self._scale = length / total
+
+    def update(self, done: int, figures: str = "") -> None:
+        at = self._start + round(self._scale * done)
+        self._bar.update(at, f"{self._label}: {figures}" if figures else "")
+
+    def close(self) -> None:
+        """The whole bar goes on."""
 
 
 def commit_id() -> str:
