@@ -84,7 +84,7 @@ def _inverse(pipeline: Pipeline) -> Deployed:
     words: tuple[Word, ...] = (
         _CLI, "sysid", "inverse", "--world", Made(_identified(pipeline), "world.yaml"), "--out", "{out}/inverse.onnx",
     )  # fmt: skip
-    stage = pipeline.stage("inverse", "inverse", words, "inverse.onnx", 5.0)
+    stage = pipeline.stage("inverse", "inverse", words, "inverse.onnx", 5.0, free=())
     return Deployed(pipeline.base, Made(stage, "inverse.onnx"))
 
 

@@ -22,6 +22,8 @@ _REPLAY_S, _ROLLOUT_S, _FAST_ROLLOUT_S = 1 / 3000, 1 / 900, 1 / 2200
 _TRAIN_S = {"joint": 2.5e-5, "finger": 2e-5, "hand": 1.2e-5}
 """Seconds a window and epoch takes to learn from, on one core."""
 _START_S = 5.0
+THREADS = ("--threads", "{threads}")
+"""What most of our jobs take."""
 _NOMINAL = Recipe()
 
 
@@ -101,7 +103,7 @@ class Pipeline:
         windows = count * len(self.config.wrists) * _STEPS
         cost = windows * budget.epochs * _TRAIN_S[structure]
         return self._stage(
-            "dynamics", f"{world.stem}-{structure}", words, "dynamics.pt", ("--threads", "{threads}"), cost
+            "dynamics", f"{world.stem}-{structure}", words, "dynamics.pt", THREADS, cost
         )  # fmt: skip
 
     def transfer(self, source: Stage | None, joints: tuple[int, ...], skip: bool) -> Stage:
@@ -118,7 +120,7 @@ class Pipeline:
         windows = budget.trajectories * len(self.config.wrists) * _STEPS
         cost = windows * budget.epochs * _TRAIN_S["joint"]
         name = f"{self.target.stem}-transfer"
-        return self._stage("dynamics", name, words, "dynamics.pt", ("--threads", "{threads}"), cost)
+        return self._stage("dynamics", name, words, "dynamics.pt", THREADS, cost)
 
     def residual(self, structure: str, file: str = "", recipe: Recipe = _NOMINAL) -> Stage:
         """A residual through a model of the target world; its loss is chosen on grasps that no test uses.
@@ -142,9 +144,7 @@ class Pipeline:
             5 * budget.select_episodes
         )
         name = f"{self.target.stem}-{Path(file).stem or structure}"
-        return self._stage(
-            "residual", name, words, "residual.onnx", ("--threads", "{threads}"), cost
-        )
+        return self._stage("residual", name, words, "residual.onnx", THREADS, cost)
 
     def evaluation(
         self, policy: Word, residual: Word | None, wrist: str, world: Path | None = None
@@ -160,9 +160,7 @@ class Pipeline:
             words += ("--residual", residual)
         cost = self._rollouts_s(self.config.episodes) / len(self.config.wrists)
         name = f"{world.stem}-{wrist}"
-        return self._stage(
-            "evaluation", name, words, "episodes.npz", ("--threads", "{threads}"), cost
-        )
+        return self._stage("evaluation", name, words, "episodes.npz", THREADS, cost)
 
     @property
     def base(self) -> Path:
@@ -173,12 +171,10 @@ class Pipeline:
         return episodes * len(self.config.wrists) * _STEPS * _ROLLOUT_S
 
     def stage(
-        self, kind: str, name: str, words: tuple[Word, ...], product: str, cost_s: float
-    ) -> Stage:
-        """A stage of the target world that takes ``--threads``."""
-        return self._stage(
-            kind, f"{self.target.stem}-{name}", words, product, ("--threads", "{threads}"), cost_s
-        )
+        self, kind: str, name: str, words: tuple[Word, ...], product: str, cost_s: float, free: tuple[str, ...] = THREADS
+    ) -> Stage:  # fmt: skip
+        """A stage of the target world."""
+        return self._stage(kind, f"{self.target.stem}-{name}", words, product, free, cost_s)
 
     def _stage(
         self, kind: str, name: str, words: tuple[Word, ...], product: str, free: tuple[str, ...], cost_s: float

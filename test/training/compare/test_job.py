@@ -129,16 +129,6 @@ def test_again_it_only_does_what_failed(first, config):
 
 
 @pytest.mark.slow
-def test_one_more_method_needs_only_its_own_stages(first, config):
-    stages = config.out / "stages"
-    before = set(stages.iterdir())
-    found = compare(dataclasses.replace(config, methods=("direct", "joint")), print, write_report)
-    new = sorted(path.name.split("-")[0] for path in set(stages.iterdir()) - before)
-    assert new in (["residual"], ["evaluation", "residual"])
-    assert found.methods["joint"].episodes
-
-
-@pytest.mark.slow
 def test_the_worlds_of_a_folder_become_one_table(first, config, capsys):
     assert main(["--compare", "--summary", "--out", str(config.out)]) == 0
     table = capsys.readouterr().out

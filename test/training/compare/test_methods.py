@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import tyro
 
 from dexndm_ros.paths import world_path
 from dexndm_ros.training.compare.ablations import ABLATIONS, study_stages
@@ -14,7 +15,7 @@ from dexndm_ros.training.compare.config import BUDGETS, CompareConfig
 from dexndm_ros.training.compare.errors import CompareError
 from dexndm_ros.training.compare.methods import METHODS, parse_methods
 from dexndm_ros.training.compare.pipeline import Pipeline
-from dexndm_ros.training.compare.stages import in_order
+from dexndm_ros.training.compare.stages import Folder, in_order
 
 
 def config(**changes):
@@ -132,6 +133,42 @@ def test_studies_ask_for_every_size_and_start():
     names = set(study_stages(Pipeline(config(), 0)))
     assert {f"curve/joint/{n}" for n in BUDGETS["small"].curve} <= names
     assert "transfer/without linear path/from the next joint" in names
+
+
+@pytest.mark.slow
+def test_every_job_understands_its_words():
+    """Each stage's words are settings of the job that they name, checked by that job."""
+    from dexndm_ros.training.cli import JOBS
+    from dexndm_ros.training.simulate.cli import read_config
+    from dexndm_ros.training.sysid.cli import _config, _parser
+
+    pipeline = Pipeline(config(), 0)
+    ablated = [row.method.deploy(pipeline).stages for row in ABLATIONS]
+    wanted = [stage for name in METHODS for stage in METHODS[name].deploy(pipeline).stages]
+    wanted += [stage for found in ablated for stage in found]
+    wanted += list(study_stages(pipeline).values())
+    seen = set()
+    for stage in in_order(wanted):
+        module, command, job, *rest = Folder(stage, Path("unused")).command(1)
+        assert module == "dexndm_ros.cli"
+        seen.add((command, job))
+        if command == "train":
+            kind, _ = JOBS[job].load()
+            made = tyro.cli(kind, args=rest)
+            assert made.seed == 0
+            assert str(Folder(stage, Path("unused")).out) == made.out
+        elif command == "rollouts":
+            assert read_config(job, rest).out == Folder(stage, Path("unused")).out
+        else:
+            arguments = _parser().parse_args([job, *rest])
+            assert job == "inverse" or _config(arguments).twin == str(world_path("twin"))
+    trained = {("train", job) for job in ("dynamics", "residual", "uan", "asap", "retrain")}
+    assert seen == trained | {
+        ("rollouts", "policy"),
+        ("rollouts", "replay"),
+        ("sysid", "fit"),
+        ("sysid", "inverse"),
+    }
 
 
 def test_direct_transfer_is_always_among_the_methods():
