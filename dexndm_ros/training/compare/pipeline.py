@@ -171,8 +171,14 @@ class Pipeline:
         return episodes * len(self.config.wrists) * _STEPS * _ROLLOUT_S
 
     def stage(
-        self, kind: str, name: str, words: tuple[Word, ...], product: str, cost_s: float, free: tuple[str, ...] = THREADS
-    ) -> Stage:  # fmt: skip
+        self,
+        kind: str,
+        name: str,
+        words: tuple[Word, ...],
+        product: str,
+        cost_s: float,
+        free: tuple[str, ...] = THREADS,
+    ) -> Stage:
         """A stage of the target world."""
         return self._stage(kind, f"{self.target.stem}-{name}", words, product, free, cost_s)
 
