@@ -11,7 +11,7 @@ __all__ = ["AnalyzeConfig", "AnalyzeError"]
 _MOST_WINDOWS = 1_000_000
 
 
-class AnalyzeError(ValueError):
+class AnalyzeError(RuntimeError):
     """Settings or data that cannot be analysed; the message says what to do about it."""
 
 
@@ -52,7 +52,7 @@ class AnalyzeConfig:
             AnalyzeError: naming the setting and what is allowed.
         """
         ranges = {
-            "window": (3, 200),
+            "window": (3, 1000),
             "windows": (50, _MOST_WINDOWS),
             "compared": (50, 20_000),
             "shown": (50, 5_000),

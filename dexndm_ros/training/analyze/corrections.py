@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dexndm_ros.datasets.windows import WindowDataset
-from dexndm_ros.hand.joints import JOINT_COUNT, permutation
-from dexndm_ros.policy.observation import HISTORY_LENGTH, canonical_quaternion
+from dexndm_ros.hand.joints import permutation
+from dexndm_ros.policy.observation import HISTORY_LENGTH, ObservationHistory
 from dexndm_ros.policy.onnx_file import open_model
 from dexndm_ros.training.analyze.config import AnalyzeError
 
@@ -120,18 +120,11 @@ def _of_file(file: Path, data: Path, seed: int, most: int) -> Array:
         raise AnalyzeError(
             f"{data}: no row with a wrist and a rotation axis, which the residual has to see; give rollouts of a policy"
         )
-    # As ObservationHistory lays them out: pairs of (angles, target in force), oldest first; then wrist, axis, base.
-    pairs = np.stack([q[asked, 1:], base[asked, :-1]], axis=2)
-    rows = np.concatenate(
-        [
-            pairs.reshape(len(pairs), HISTORY_LENGTH * 2 * JOINT_COUNT),
-            canonical_quaternion(wrist[asked, -1]),
-            axis[asked, -1],
-            base[asked, -1],
-        ],
-        axis=1,
-        dtype=np.float32,
-    )
+    q, base, wrist, axis = (rows[asked] for rows in (q, base, wrist, axis))
+    history = ObservationHistory(len(q))
+    history.resume(q[:, 1:], base[:, :-1])
+    seen = history.observation(wrist[:, -1], axis[:, -1])
+    rows = np.concatenate([seen, base[:, -1]], axis=1, dtype=np.float32)
     parts = [model.run(rows[at : at + _BATCH]) for at in range(0, len(rows), _BATCH)]
     bound = model.spec.residual_bound_rad
     return np.clip(np.concatenate(parts).astype(np.float64), -bound, bound)

@@ -43,17 +43,21 @@ def _joint_axis(panel: Any) -> None:
 
 def plot_overlap(found: Mapping[str, Overlap], path: Path) -> None:
     """The numbers of every group: joints as dots, fingers, whole hand."""
-    figure = Figure(figsize=(13, 3.8), layout="constrained")
-    panels = figure.subplots(1, 4)
+    figure = Figure(figsize=(14, 3.6), layout="constrained")
+    panels = figure.subplots(1, 5)
     words = {
         "coverage": ("share that the data cover", COVERED),
-        "distance_ratio": ("distance to the nearest, ratio", 1.0),
+        "distance": ("distance to the nearest, spreads", None),
+        "distance_ratio": ("distance, over the data's own", 1.0),
         "auc": ("AUC, angles and targets", 0.5),
         "auc_fine": ("AUC, changes and distances too", 0.5),
     }
     for panel, (field, (title, alike)) in zip(panels, words.items(), strict=True):
-        panel.axhline(alike, color="grey", ls="--", lw=1)
-        panel.annotate("alike", (2.45, alike), fontsize=8, color="grey", ha="right", va="bottom")
+        if alike is not None:
+            panel.axhline(alike, color="grey", ls="--", lw=1)
+            panel.annotate(
+                "alike", (2.45, alike), fontsize=8, color="grey", ha="right", va="bottom"
+            )
         for place, groups in enumerate(LEVELS.values()):
             values = [getattr(found[name], field) for name in groups]
             across = place + np.linspace(-0.2, 0.2, len(values)) * (len(values) > 1)
@@ -64,7 +68,8 @@ def plot_overlap(found: Mapping[str, Overlap], path: Path) -> None:
         panel.set_title(title, fontsize=10)
         panel.grid(alpha=0.3)
     panels[0].set_ylim(-0.03, 1.03)
-    for panel in panels[2:]:
+    panels[1].set_ylim(bottom=0)
+    for panel in panels[3:]:
         panel.set_ylim(0.35, 1.03)
     _save(figure, path)
 
@@ -107,13 +112,19 @@ def plot_gains(found: Mapping[str, Gains], path: Path) -> None:
     """A matrix for each set of windows: how much of a joint's error goes away by each other joint's history."""
     figure = Figure(figsize=(8.2 * len(found), 7), layout="constrained")
     panels = figure.subplots(1, len(found), squeeze=False)[0]
-    for panel, (name, gains) in zip(panels, found.items(), strict=True):
-        shown = 100 * np.column_stack([gains.added, gains.finger, gains.hand])
-        most = max(float(np.quantile(np.abs(shown), 0.98)), 1.0)
-        image = panel.imshow(shown, cmap="RdBu", vmin=-most, vmax=most)
-        for (row, column), value in np.ndenumerate(shown):
+    shown = {
+        name: 100 * np.column_stack([gains.added, gains.finger, gains.hand])
+        for name, gains in found.items()
+    }
+    most = max(1.0, *(float(np.quantile(np.abs(each), 0.98)) for each in shown.values()))
+    for panel, (name, percent) in zip(panels, shown.items(), strict=True):
+        image = panel.imshow(percent, cmap="RdBu", vmin=-most, vmax=most)
+        for (row, column), value in np.ndenumerate(percent):
             if row != column and abs(value) >= 0.5:
-                panel.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=6.5)
+                colour = "white" if abs(value) > 0.6 * most else "black"
+                panel.text(
+                    column, row, f"{value:.0f}", ha="center", va="center", fontsize=7, color=colour
+                )
         panel.axvline(JOINT_COUNT - 0.5, color="black", lw=1)
         for edge in range(3, JOINT_COUNT - 1, 4):
             for line in (panel.axhline, panel.axvline):
@@ -124,7 +135,7 @@ def plot_gains(found: Mapping[str, Gains], path: Path) -> None:
         panel.set_xlabel("whose history is added")
         panel.set_ylabel("whose next change is predicted")
         panel.set_title(f"{name}: error that goes away, %", fontsize=10)
-        figure.colorbar(image, ax=panel, shrink=0.7)
+    figure.colorbar(image, ax=list(panels), shrink=0.7)
     _save(figure, path)
 
 
@@ -147,7 +158,7 @@ def plot_foretold(found: Mapping[str, tuple[Array, Array]], path: Path) -> None:
     panel.set_xticks(range(len(FORETOLD)), [word.replace(" joint's ", " joint's\n") for word in FORETOLD])  # fmt: skip
     panel.set_ylabel("error / spread of what is foretold")
     panel.grid(alpha=0.3, axis="y")
-    panel.legend(fontsize=9)
+    panel.legend(fontsize=9, loc="lower right")
     _save(figure, path)
 
 

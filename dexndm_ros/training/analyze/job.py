@@ -104,7 +104,10 @@ def _neighbours(config: AnalyzeConfig, halves: dict[str, Halves], tick: Tick) ->
 
 
 def _smoothness(config: AnalyzeConfig, folders: dict[str, Path], tick: Tick) -> Section:
-    inverse = inverse_of(config.free, config) if config.free else None
+    inverse = None
+    if config.free:
+        size = (config.window, config.windows, config.seed)
+        inverse = inverse_of(draw_halves(config.free, *size)[0])
     fits = {name: measure_fits(folder, config, inverse) for name, folder in folders.items()}
     section = sections.smoothness(fits, config.window, config.out)
     tick("polynomials")

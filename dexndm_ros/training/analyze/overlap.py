@@ -36,6 +36,8 @@ class Overlap:
     Attributes:
         coverage: share of the other dataset's histories that have one of the data within the radius in which 95 % of
             the data's own other half have one; 0.95 = covered like the data itself.
+        distance: median distance of the other's histories to the nearest of the data, root mean square over the numbers
+            of a history, each in units of its spread over the data.
         distance_ratio: median distance of the other's histories to the nearest of the data, over the same of the
             data's own other half; 1 = as near.
         auc: area under the ROC curve of a classifier that tells the two apart by angles and targets, on trajectories
@@ -44,6 +46,7 @@ class Overlap:
     """
 
     coverage: float
+    distance: float
     distance_ratio: float
     auc: float
     auc_fine: float
@@ -72,6 +75,7 @@ def overlap_of(data: Halves, other: Halves, joints: tuple[int, ...], seed: int) 
     radius = np.quantile(own, COVERED, method="higher")
     return Overlap(
         coverage=float(np.mean(others <= radius)),
+        distance=float(np.median(others) / np.sqrt(reference.shape[1])),
         distance_ratio=float(np.median(others) / max(float(np.median(own)), 1e-12)),
         auc=_auc(raw[0], raw[1], seed),
         auc_fine=_auc(fine[0], fine[1], seed),
@@ -90,7 +94,11 @@ def _auc(data: Sequence[Array], other: Sequence[Array], seed: int) -> float:
     trees = ExtraTreesClassifier(
         _TREES, min_samples_leaf=_LEAF, class_weight="balanced", random_state=seed, n_jobs=-1
     )
-    scores = trees.fit(x[0], y[0]).predict_proba(x[1])[:, 1]
+    trees.fit(x[0], y[0])
+    trees.n_jobs = (
+        1  # threads would add up the trees' votes in any order, and so to other last digits
+    )
+    scores = trees.predict_proba(x[1])[:, 1]
     return float(roc_auc_score(y[1], scores))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dexndm_ros.hand.joints import JOINT_COUNT
 from dexndm_ros.training.analyze.config import AnalyzeConfig
-from dexndm_ros.training.analyze.histories import Histories, draw_columns, draw_halves, features
+from dexndm_ros.training.analyze.histories import Histories, draw_columns, features
 
 __all__ = [
     "UNITS",
@@ -21,7 +21,7 @@ __all__ = [
     "inverse_of",
     "measure_fits",
     "noise_left",
-    "signals_of",
+    "virtual_torques",
 ]
 
 Array = NDArray[np.float64]
@@ -98,7 +98,7 @@ def _typical(rms: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return np.argmin(off, axis=0), joints
 
 
-def signals_of(folder: Path, config: AnalyzeConfig, inverse: Array | None) -> dict[str, Array]:
+def _signals(folder: Path, config: AnalyzeConfig, inverse: Array | None) -> dict[str, Array]:
     """What is fitted, (N, W, 16) each: angles rad, targets rad, a - q rad, currents A, virtual torques rad.
 
     Currents are left out where the dataset has none, virtual torques without an inverse model.
@@ -118,19 +118,22 @@ def signals_of(folder: Path, config: AnalyzeConfig, inverse: Array | None) -> di
         long = draw_columns(
             folder, names[:2], 2 * config.window, config.windows, config.seed, half=1
         )
-        found["virtual torque"] = _virtual(long[0], long[1], config.window, inverse)
+        found["virtual torque"] = virtual_torques(long[0], long[1], config.window, inverse)
     return found
 
 
-def inverse_of(folder: Path, config: AnalyzeConfig) -> Array:
+def inverse_of(free: Histories) -> Array:
     """Inverse dynamics of each free joint: which target moves it to its next angle (paper, A.3).
 
     Linear, by ridge regression, from the history, the next angle and not the newest target.
 
+    Args:
+        free: histories of a hand with nothing in it.
+
     Returns:
         Weights, (16, 2 W + 1), the last of them the constant.
     """
-    x, y = _inverse_rows(draw_halves(folder, config.window, config.windows, config.seed)[0])
+    x, y = _inverse_rows(free)
     spread = np.maximum(x.std(axis=0), 1e-9)  # (16, 2 W)
     weights = np.empty((JOINT_COUNT, x.shape[2] + 1))
     for joint in range(JOINT_COUNT):
@@ -149,8 +152,18 @@ def _inverse_rows(histories: Histories) -> tuple[Array, Array]:
     return seen, known[..., -1]
 
 
-def _virtual(q: Array, a: Array, window: int, inverse: Array) -> Array:
-    """Targets less those that a free hand would have needed, (N, W, 16) rad, from windows of 2 W ticks."""
+def virtual_torques(q: Array, a: Array, window: int, inverse: Array) -> Array:
+    """Targets less those that a free hand would have needed for the same angles.
+
+    Args:
+        q: measured angles, (N, 2 W, 16) rad.
+        a: targets, the same shape.
+        window: ticks, W.
+        inverse: of ``inverse_of``.
+
+    Returns:
+        Of ticks W - 1 to 2 W - 2, (N, W, 16) rad.
+    """
     found = []
     for at in range(window):
         x, y = _inverse_rows(Histories(q[:, at : at + window + 1], a[:, at : at + window]))
@@ -161,5 +174,5 @@ def _virtual(q: Array, a: Array, window: int, inverse: Array) -> Array:
 
 def measure_fits(folder: Path, config: AnalyzeConfig, inverse: Array | None) -> dict[str, Fits]:
     """Fits of every signal of a dataset, by name."""
-    signals = signals_of(folder, config, inverse)
+    signals = _signals(folder, config, inverse)
     return {name: fit_windows(signal, config.degree) for name, signal in signals.items()}

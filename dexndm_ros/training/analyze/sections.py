@@ -54,7 +54,7 @@ def overlap(
     for level, groups in LEVELS.items():
         for name in groups:
             each = found[name]
-            numbers = (each.coverage, each.distance_ratio, each.auc, each.auc_fine)
+            numbers = dataclasses.astuple(each)
             rows.append((level, name, *(f"{number:.3f}" for number in numbers)))
     means = {
         level: {
@@ -64,8 +64,8 @@ def overlap(
         for level, groups in LEVELS.items()
     }
     head = ", ".join(
-        f"{level}: coverage {mean['coverage']:.2f}, distance ratio {mean['distance_ratio']:.2f}, "
-        f"AUC {mean['auc']:.2f} (fine {mean['auc_fine']:.2f})"
+        f"{level}: coverage {mean['coverage']:.2f}, distance {mean['distance']:.2f} "
+        f"(ratio {mean['distance_ratio']:.2f}), AUC {mean['auc']:.2f} (fine {mean['auc_fine']:.2f})"
         for level, mean in means.items()
     )
     return Section(
@@ -76,11 +76,13 @@ def overlap(
             "and "
             f"{names[1]}, each is cut in two halves that share no trajectory. Every number of a history is divided by "
             "its spread over the first half of the data.",
+            "Distance: from a history of the other to the nearest of the data's first half, root mean square over its "
+            "numbers, in spreads; median. Near 0, a model has been trained on nearly the same history; near 1, on one "
+            "that is hardly nearer than any. Ratio: that over the same of the data's own second half; 1 is as near.",
             f"Coverage: the radius within which {COVERED:.0%} of the data's own second half find a history of the "
             f"first; the share of the other's histories that find one within it. {COVERED:.2f} is what the data give "
-            "for themselves, 0 is none. Distance ratio: median distance to the nearest of the first half, the other's "
-            "over the data's own; 1 is as near. Both compare a space with itself, and so can be compared between "
-            "spaces of 20 and of 320 numbers.",
+            "for themselves, 0 is none. Where the data lie far from each other, as whole-hand histories do, that "
+            "radius is wide, and much is covered that is not near: read it with the distance.",
             "AUC: a classifier (extremely randomised trees) learns to tell the first halves apart, from angles and "
             "targets as they are, and is measured on the second ones: 0.5 is chance, 1 is certain. It finds any "
             "difference, also in how often a history occurs; coverage asks only whether it occurs. The fine one sees "
@@ -89,7 +91,7 @@ def overlap(
             "The t-SNE pictures are drawn as the paper draws them, of a few histories. Look at them after the numbers.",
         ),
         ("overlap.png", "tsne_joints.png", "tsne_groups.png"),
-        (Table(("", "of", "coverage", "distance ratio", "AUC", "AUC, fine"), tuple(rows)),),
+        (Table(("", "of", "coverage", "distance", "ratio", "AUC", "AUC, fine"), tuple(rows)),),
         {"groups": {name: dataclasses.asdict(each) for name, each in found.items()}, "mean": means},
     )
 
