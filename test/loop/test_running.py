@@ -29,6 +29,12 @@ def replay(out: Path, name: str, *, needs: tuple[str, ...] = (), **changes: str)
     return Step(name, 1, f"makes {name}", (tuple(words),), makes, needs)
 
 
+def urdf(out: Path, name: str, *more: str, needs: tuple[str, ...] = ()) -> Step:
+    """A step of a moment, whose result is what it prints."""
+    makes = out / "logs" / f"{name}.log"
+    return Step(name, 1, f"makes {name}", (("urdf", *more),), makes, needs)
+
+
 def run(steps: list[Step], out: Path) -> list[str]:
     said: list[str] = []
     run_steps(steps, Records(out / "done"), out / "logs", said.append, lambda _: False)
@@ -36,7 +42,7 @@ def run(steps: list[Step], out: Path) -> list[str]:
 
 
 def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
-    steps = [replay(tmp_path, "a"), replay(tmp_path, "b", needs=("a",))]
+    steps = [urdf(tmp_path, "a"), urdf(tmp_path, "b", needs=("a",))]
     assert len(run(steps, tmp_path)) == 2
     records = Records(tmp_path / "done")
     before = [records.get(step.name) for step in steps]
@@ -45,22 +51,18 @@ def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
 
 
 def test_a_result_that_was_removed_is_made_again_and_what_read_it_too(tmp_path: Path) -> None:
-    steps = [
-        replay(tmp_path, "a"),
-        replay(tmp_path, "b", needs=("a",)),
-        replay(tmp_path, "c"),
-    ]
+    steps = [urdf(tmp_path, "a"), urdf(tmp_path, "b", needs=("a",)), urdf(tmp_path, "c")]
     run(steps, tmp_path)
-    shutil.rmtree(tmp_path / "a")
-    left_over = tmp_path / "b" / "left_over"
-    left_over.touch()
+    once = [step.makes.read_text(encoding="utf-8") for step in steps]
+    steps[0].makes.unlink()
     assert [line.split(": makes ")[1] for line in run(steps, tmp_path)] == ["a", "b"]
-    assert not left_over.exists()  # what was made of the old one is gone
+    # The old result of b is gone, or its log would hold two.
+    assert [step.makes.read_text(encoding="utf-8") for step in steps] == once
 
 
 def test_another_command_is_another_step(tmp_path: Path) -> None:
-    run([replay(tmp_path, "a")], tmp_path)
-    assert len(run([replay(tmp_path, "a", seed="1")], tmp_path)) == 1
+    run([urdf(tmp_path, "a")], tmp_path)
+    assert len(run([urdf(tmp_path, "a", "--help")], tmp_path)) == 1
 
 
 def test_a_result_in_part_is_made_again_but_what_a_hand_did_is_never_removed(
@@ -93,31 +95,25 @@ def test_a_senseless_step_is_left_out(tmp_path: Path) -> None:
 def test_a_failed_step_tells_what_the_job_said_and_where_to_read(tmp_path: Path) -> None:
     step = replay(tmp_path, "a", world="nowhere")
     with pytest.raises(StepFailedError) as error:
-        run([step, replay(tmp_path, "b")], tmp_path)
+        run([step, urdf(tmp_path, "b")], tmp_path)
     text = str(error.value)
     assert "stage 1, rollouts" in text and "no world 'nowhere'" in text
     assert str(tmp_path / "logs" / "a.log") in text and "same command again" in text
-    assert not (tmp_path / "b").exists()
+    assert not (tmp_path / "logs" / "b.log").exists()
 
 
 def test_where_one_command_fails_the_next_goes_on(tmp_path: Path) -> None:
-    good = replay(tmp_path, "a")
-    bad = replay(tmp_path, "a", world="nowhere")
-    step = replace(good, commands=(bad.commands[0], good.commands[0]))
+    good = urdf(tmp_path, "a")
+    step = replace(good, commands=(("no-such-command",), *good.commands))
     said = run([step], tmp_path)
-    assert "it goes on with: dexndm rollouts" in said[-1]
+    assert said[-1].endswith("it goes on with: dexndm urdf")
     record = Records(tmp_path / "done").get("a")
-    assert record is not None and record.words == good.commands[0]
+    assert record is not None and record.words == ("urdf",)
     assert run([step], tmp_path) == []
 
 
 def test_a_status_that_means_done_with_warnings_is_done(tmp_path: Path) -> None:
-    data = replay(tmp_path, "a")
-    run([data], tmp_path)
-    # `dexndm convert` with an empty folder has nothing to take and says so with status 2.
-    (tmp_path / "bags").mkdir()
-    words = ("convert", str(tmp_path / "bags"), "--out", str(tmp_path / "a"))
-    step = Step("convert", 3, "converts", (words,), data.makes)
+    step = replace(urdf(tmp_path, "a"), commands=(("no-such-command",),))
     with pytest.raises(StepFailedError):
         run([step], tmp_path)
     run([replace(step, done=(0, 2))], tmp_path)
@@ -156,7 +152,7 @@ def test_killed_in_a_step_its_process_ends_and_the_next_run_goes_on(
 
 
 def test_the_time_to_go_follows_the_pace_of_this_machine(tmp_path: Path) -> None:
-    steps = [replace(replay(tmp_path, name), about_s=100.0) for name in ("a", "b", "c")]
+    steps = [replace(urdf(tmp_path, name), about_s=100.0) for name in ("a", "b", "c")]
     assert time_left_s(steps, steps, {}) == 300.0
     assert time_left_s(steps, steps[1:], {"a": 250.0}) == 500.0
     records = Records(tmp_path / "done")
