@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs stages: each in a process of its own, as many at once as there are cores, what is done not again.
 
+Two comparisons may share a folder: what one works on, the other waits for.
 A stage that fails is marked with its reason, and what needs it fails with it; everything else goes on. The next
 run tries it again. Ctrl-C and SIGTERM reach the jobs, which end as they do alone, and go on from there.
 """
@@ -34,6 +35,7 @@ _WORDS = 300
 class _Job:
     folder: Folder
     process: subprocess.Popen[bytes]
+    lock: int
     begin_s: float
 
 
@@ -88,62 +90,57 @@ class Runner:
         total = sum(self._cost(stage, speed) for stage in todo)
         bar = Progress(max(1, round(total)), f"{label}, s of work")
         running: list[_Job] = []
-        passed = 0.0
         try:
             with _stoppable():
                 while todo or running:
-                    for stage in list(todo):
-                        if self._is_ready(stage, todo, running) and len(running) < self.jobs:
-                            todo.remove(stage)
-                            job = self._start(stage)
-                            running += [job] if job else []
+                    self._begin(todo, running)
                     time.sleep(_LOOK_S)
                     for job in [job for job in running if job.process.poll() is not None]:
                         running.remove(job)
                         self._end(job)
-                        passed += self._cost(job.folder.stage, speed)
-                    names = ", ".join(job.folder.stage.name for job in running)
-                    bar.update(min(round(passed), round(total)), names or "-")
+                    names = [job.folder.stage.name for job in running]
+                    left = sum(self._cost(stage, speed) for stage in todo)
+                    left += sum(self._cost(job.folder.stage, speed) for job in running)
+                    bar.update(
+                        round(total) - round(left),
+                        ", ".join(names) or "waiting for another process",
+                    )
         finally:
             bar.close()
             _stop(running)
 
-    def _is_ready(self, stage: Stage, todo: Sequence[Stage], running: Sequence[_Job]) -> bool:
-        waiting = {each.fingerprint for each in todo}
-        waiting |= {job.folder.stage.fingerprint for job in running}
-        return not any(need.fingerprint in waiting for need in stage.needs)
+    def _begin(self, todo: list[Stage], running: list[_Job]) -> None:
+        """Start what can be started; what another process works on is looked at again later."""
+        for stage in list(todo):
+            if len(running) >= self.jobs or not _is_ready(stage, todo, running):
+                continue
+            broken = next((need for need in stage.needs if self.failure(need)), None)
+            if broken is not None:
+                todo.remove(stage)
+                self._failed[stage.fingerprint] = _passed_on(broken, self.failure(broken))
+                continue
+            folder = self.folder(stage)
+            folder.path.mkdir(parents=True, exist_ok=True)
+            lock = _lock(folder.path / "lock")
+            if lock is None:
+                continue
+            todo.remove(stage)
+            if folder.done:  # another process did it
+                os.close(lock)
+            else:
+                running.append(self._start(folder, lock))
 
-    def _start(self, stage: Stage) -> _Job | None:
-        folder = self.folder(stage)
-        broken = next((need for need in stage.needs if self.failure(need)), None)
-        if broken is not None:
-            reason = self.failure(broken)
-            told = (
-                reason
-                if reason.startswith("needs ")
-                else f"needs {broken.kind}, which failed: {reason}"
-            )
-            self._failed[stage.fingerprint] = told
-            return None
-        folder.path.mkdir(parents=True, exist_ok=True)
-        if stage.product:  # a dataset makes its folder itself
+    def _start(self, folder: Folder, lock: int) -> _Job:
+        if folder.stage.product:  # a dataset makes its folder itself
             folder.out.mkdir(exist_ok=True)
-        lock = os.open(folder.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            self._fail(stage, f"another process works on it; wait for that one ({folder.path})")
-            return None
         with folder.log.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *folder.command(self.threads)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env=os.environ | {"OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "passive"},
-                pass_fds=(lock,),  # held for as long as the job lives, whatever becomes of us
+                pass_fds=(lock,),  # also held for as long as the job lives, whatever becomes of us
             )  # fmt: skip
-        os.close(lock)
-        return _Job(folder, process, time.monotonic())
+        return _Job(folder, process, lock, time.monotonic())
 
     def _end(self, job: _Job) -> None:
         stage, folder = job.folder.stage, job.folder
@@ -154,6 +151,7 @@ class Runner:
         elif not (folder.out / stage.product).exists():
             reason = f"it ended well, and {stage.product or 'its folder'} is not there"
         folder.end(seconds, reason)
+        os.close(job.lock)  # not before the mark is there
         if reason:
             self._fail(stage, reason)
 
@@ -176,6 +174,27 @@ class Runner:
         return stage.cost_s * speed.get(stage.kind, 1.0)
 
 
+def _is_ready(stage: Stage, todo: Sequence[Stage], running: Sequence[_Job]) -> bool:
+    waiting = {each.fingerprint for each in todo}
+    waiting |= {job.folder.stage.fingerprint for job in running}
+    return not any(need.fingerprint in waiting for need in stage.needs)
+
+
+def _passed_on(need: Stage, reason: str) -> str:
+    return reason if reason.startswith("needs ") else f"needs {need.kind}, which failed: {reason}"
+
+
+def _lock(path: Path) -> int | None:
+    """A lock that its holders' death opens; None where another process has it."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    return file
+
+
 def _stop(running: Sequence[_Job]) -> None:
     """Ask the jobs to end, and wait for them."""
     for job in running:
@@ -186,6 +205,7 @@ def _stop(running: Sequence[_Job]) -> None:
         if job.process.poll() is None:
             os.killpg(job.process.pid, signal.SIGKILL)
             job.process.wait()
+        os.close(job.lock)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
@@ -152,28 +153,33 @@ def test_needs_come_first_and_once():
     assert in_order([c, b, a]) == [a, b, c]
 
 
-def test_two_runs_do_not_work_on_one_stage(worker, runner, tmp_path):
+def test_what_another_run_works_on_is_waited_for_and_not_done_twice(runner, tmp_path, worker):
     (tmp_path / "slow.py").write_text(
-        "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.05)"
+        "import pathlib, sys, time\n"
+        "out, gate, runs = map(pathlib.Path, sys.argv[1:])\n"
+        "runs.open('a').write('run ')\n"
+        "while not gate.exists(): time.sleep(0.05)\n"
+        "out.write_text('made')\n"
     )
-    gate = tmp_path / "gate"
-    stage = Stage("k", "slow", ("slow", str(gate)))
+    gate, runs = tmp_path / "gate", tmp_path / "runs"
+    stage = Stage("k", "slow", ("slow", "{out}/text", str(gate), str(runs)), "text")
     script = textwrap.dedent(f"""
         from pathlib import Path
         from dexndm_ros.training.compare.runner import Runner
         from dexndm_ros.training.compare.stages import Stage
-        Runner(Path({str(runner.root)!r}), 1, 1, print).run([Stage("k", "slow", ("slow", {str(gate)!r}))], "first")
+        stage = Stage("k", "slow", ("slow", "{{out}}/text", {str(gate)!r}, {str(runs)!r}), "text")
+        Runner(Path({str(runner.root)!r}), 1, 1, print).run([stage], "first")
     """)
     first = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-    try:
-        while not runner.folder(stage).log.exists():
-            assert first.poll() is None
-            time.sleep(0.02)
-        runner.run([stage], "second")
-        assert "another process works on it" in runner.failure(stage)
-    finally:
-        gate.touch()
-        first.wait()
+    while not runs.exists():
+        assert first.poll() is None
+        time.sleep(0.02)
+    opener = threading.Timer(0.5, gate.touch)
+    opener.start()
+    runner.run([stage], "second")
+    assert text(runner, stage) == "made"
+    assert runs.read_text() == "run "
+    assert first.wait() == 0
 
 
 def test_sigterm_ends_the_jobs_and_leaves_no_mark(worker, runner, tmp_path):
