@@ -68,15 +68,15 @@ class Runner:
         todo = [stage for stage in stages if not self.folder(stage).done]
         speed = self._speed(stages)
         left = Counter(stage.kind for stage in todo)
-        lines = [f"{'stage':<12}{'done':>6}{'to do':>7}{'about':>10}"]
+        lines = [f"{'stage':<12}{'done':>6}{'to do':>7}{'about':>12}"]
         for kind, count in Counter(stage.kind for stage in stages).items():
             seconds = sum(self._cost(stage, speed) for stage in todo if stage.kind == kind)
             lines.append(
-                f"{kind:<12}{count - left[kind]:>6}{left[kind]:>7}{seconds / 60 / self.jobs:>6.1f} min"
+                f"{kind:<12}{count - left[kind]:>6}{left[kind]:>7}{seconds / 60 / self.jobs:>8.1f} min"
             )
         total = sum(self._cost(stage, speed) for stage in todo)
         lines.append(
-            f"{'all':<12}{len(stages) - len(todo):>6}{len(todo):>7}{total / 60 / self.jobs:>6.1f} min"
+            f"{'all':<12}{len(stages) - len(todo):>6}{len(todo):>7}{total / 60 / self.jobs:>8.1f} min"
         )
         return "\n".join(lines)
 
