@@ -23,7 +23,7 @@ _WINDOW = 10
 _MOST_ON_A_GPU = 1.5
 _PAPER_TRANSITIONS = 24_000 * 400 * 100
 _BATCHES = {"cpu": 2048, "cuda": 65536}
-_WIDTHS = {"cpu": (32, 64, 256), "cuda": (32, 64, 256, 512)}
+_WIDTHS = {"cpu": (16, 32, 64, 256), "cuda": (16, 64, 256, 512)}
 
 
 @dataclass(frozen=True)
