@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from dexndm_ros.datasets.errors import DatasetError
 
-__all__ = ["split_episodes"]
+__all__ = ["is_held_out", "split_episodes"]
 
 _FACTS = ("identity", "trajectory")
+_SHARE = 0.1
 
 
 def split_episodes(
-    dataset: Path | str, share: float = 0.1
+    dataset: Path | str, share: float = _SHARE
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Episodes to train on and those to validate with, the same for the same episodes in whatever order.
 
@@ -57,6 +58,11 @@ def split_episodes(
     order = np.argsort(index)
     indices, validation = np.asarray(index, dtype=np.int64)[order], np.asarray(held)[order]
     return indices[~validation], indices[validation]
+
+
+def is_held_out(trajectory: int, share: float = _SHARE) -> bool:
+    """Whether the replays of a trajectory of a library are to validate with, by its number."""
+    return _share_of(_group_of({"trajectory": trajectory})) < share
 
 
 def _group_of(row: dict[str, Any]) -> str:

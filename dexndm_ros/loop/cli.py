@@ -9,14 +9,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dexndm_ros.datasets.split import is_held_out
 from dexndm_ros.loop.errors import LoopError, StepFailedError
 from dexndm_ros.loop.page import write_page
 from dexndm_ros.loop.records import Records, claim
 from dexndm_ros.loop.results import read_results, refusal, table
 from dexndm_ros.loop.running import run_steps
-from dexndm_ros.loop.stages import SIZES, Settings, Step, plan
-from dexndm_ros.paths import PathError, world_path
+from dexndm_ros.loop.stages import LIBRARY, SIZES, WRISTS, Settings, Step, plan
+from dexndm_ros.paths import PathError, library_path, world_path
+from dexndm_ros.replay.library import TrajectoryLibrary
 from dexndm_ros.replay.lock import FileLock, LockedError
+from dexndm_ros.replay.plan import select
 from dexndm_ros.sim.worlds import World, WorldError
 
 __all__ = ["main"]
@@ -38,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         steps = plan(settings)
         records = Records(settings.out / "done")
         _check_ros(steps, records)
+        _check_seed(settings)
         claim(settings)
         with FileLock(settings.out / "loop.lock", f"the folder {settings.out}", "close-the-gap"):
             _loop(settings, steps, records)
@@ -116,4 +120,22 @@ def _check_ros(steps: Sequence[Step], records: Records) -> None:
         raise LoopError(
             "stage 2 collects through ROS, and this Python has no rclpy: in a checkout, `make close-the-gap` sets it "
             "up (or `make setup-dev` and `. scripts/env.sh`); with a ROS of your own, source its setup.bash"
+        )
+
+
+def _check_seed(settings: Settings) -> None:
+    """A small campaign may have no trajectory to validate with; stage 4 would find out.
+
+    Raises:
+        LoopError: so it is.
+    """
+    count = SIZES[settings.size].night
+    with TrajectoryLibrary.open(library_path(LIBRARY)) as library:
+        chosen = [
+            each for wrist in WRISTS for each in select(library.ids(wrist), count, settings.seed)
+        ]
+    if not any(is_held_out(int(each)) for each in chosen):
+        raise LoopError(
+            f"with seed {settings.seed} none of the {len(chosen)} trajectories would be there to validate the dynamics "
+            "with; give another --seed"
         )

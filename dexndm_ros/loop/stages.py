@@ -25,6 +25,8 @@ WRISTS = ("palm_up", "palm_down")
 """Under which data are collected, rollouts made and the policy is evaluated."""
 NOMINAL = "nominal"
 BASE = "cylinder_z"
+LIBRARY = "cylinder_z"
+"""That of the campaigns ``palm_up`` and ``palm_down``, and of ``dexndm rollouts replay``."""
 POLICY = Path("policy") / "residual.onnx"
 """Where the residual comes to lie, its card beside it."""
 _WITH_WARNINGS = (0, 1)
@@ -91,7 +93,7 @@ class Settings:
     out: Path
     world: str = "twin"
     size: str = "small"
-    seed: int = 0
+    seed: int = 1
 
 
 @dataclass(frozen=True)

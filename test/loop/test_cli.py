@@ -18,6 +18,10 @@ from dexndm_ros.replay.lock import FileLock
         (["--world", "nowhere"], "no world 'nowhere'"),
         (["--world", "chaos_box"], "has no object to turn"),
         (["--seed", "-1"], "seed is -1"),
+        (
+            ["--size", "tiny", "--seed", "0"],
+            "none of the 4 trajectories would be there to validate",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_made(
