@@ -115,7 +115,7 @@ def test_a_file_corrects_as_it_does_in_a_rollout(sets: Path, tmp_path: Path) -> 
     weight = np.random.default_rng(0).normal(scale=1e-3, size=(RESIDUAL_INPUT_SIZE, JOINT_COUNT))
     file = write_tiny_policy(tmp_path / "r.onnx", weight=weight, spec=residual_spec(0.5))
     rollouts = tmp_path / "made"
-    words = f"rollouts policy --physics fast --jobs 1 --no-report --episodes 4 --out {rollouts}"
+    words = f"rollouts policy --physics fast --jobs 1 --no-report --episodes 3 --block 3 --out {rollouts}"
     still = ["--policy", str(sets / "still.onnx"), "--residual", str(file)]
     assert main([*words.split(), *still]) == 0
     recorded = measure_corrections(rollouts, rollouts, 0, 100_000)

@@ -148,7 +148,7 @@ def test_a_history_foretells_what_it_holds_and_nothing_else() -> None:
         a[:, -1, 7] = a[:, -1, 6]  # joint 7's newest target is joint 6's
         return dataclasses.replace(histories, a=a)
 
-    told = foretell(tied(motion(1500, 0)), {"new": tied(motion(1000, 1))}, 0, str)["new"]
+    told = foretell(tied(motion(1200, 0)), {"new": tied(motion(600, 1))}, 0, str)["new"]
     mrad, share = told
     own, target = FORETOLD.index("own next angle"), FORETOLD.index("next joint's target")
     untied = np.delete(np.arange(JOINT_COUNT), 7)
@@ -156,7 +156,7 @@ def test_a_history_foretells_what_it_holds_and_nothing_else() -> None:
     assert share[6, target] < 0.05
     assert np.delete(share[:, target], 6).min() > 0.9
     assert share[:, 1:3].min() > 0.9
-    spread = tied(motion(1000, 1)).a[:, -1, 1].std()
+    spread = tied(motion(600, 1)).a[:, -1, 1].std()
     assert mrad[0, target] == pytest.approx(1000 * spread * share[0, target])
 
 
