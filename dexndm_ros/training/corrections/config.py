@@ -60,7 +60,7 @@ class FollowConfig:
     physics: Literal["fast", "ref"] = "fast"
     hands: int = 64
     episode_s: float = 1.0
-    total_steps: int = 400_000
+    total_steps: int = 300_000
     seed: int = 0
     threads: int = 1
     torch_threads: int = 1
@@ -81,6 +81,8 @@ class UanConfig(FollowConfig):
 
     out: str = "runs/uan"
     hands: int = 16
+    episode_s: float = 2.0
+    total_steps: int = 32_000
     bound_nm: float = 0.2
     history: int = 20
     smoothness: float = 0.5

@@ -13,18 +13,34 @@ from dexndm_ros.hand.joints import JOINT_COUNT
 from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.correction import Correction, step_corrected
 from dexndm_ros.sim.worlds import World
+from dexndm_ros.training.corrections.follow import velocities
 from dexndm_ros.training.stretches import Stretch
 
-__all__ = ["open_loop", "rms_mrad", "spread"]
+__all__ = ["open_loop", "pieces", "rms_mrad"]
 
 Array = NDArray[np.float64]
+_PIECE_STEPS = 100
 
 
-def spread(stretches: Sequence[Stretch], most: int) -> list[Stretch]:
-    """At most so many of them, spread evenly."""
-    if len(stretches) <= most:
-        return list(stretches)
-    return [stretches[k] for k in np.linspace(0, len(stretches) - 1, most).round().astype(int)]
+def pieces(stretches: Sequence[Stretch], most: int) -> list[Stretch]:
+    """Pieces of five seconds, spread evenly over what was recorded; of a shorter stretch, the whole.
+
+    Free fingers meet now and then, and two hands that meet them on other sides stay apart however well one
+    simulates the other's joints; so a long stretch says little about its end.
+
+    Args:
+        stretches: what was recorded.
+        most: pieces.
+    """
+    cut = [
+        dataclasses.replace(each, q=each.q[a:b], qd=each.qd[a:b], action=each.action[a:b])
+        for each in stretches
+        for a in range(0, max(1, len(each.q) - _PIECE_STEPS), _PIECE_STEPS)
+        for b in [a + _PIECE_STEPS + 1]
+    ]
+    if len(cut) <= most:
+        return cut
+    return [cut[k] for k in np.linspace(0, len(cut) - 1, most).round().astype(int)]
 
 
 def open_loop(
@@ -49,7 +65,8 @@ def open_loop(
     )
     q = np.empty((length, len(stretches), JOINT_COUNT))
     q[0] = [each.q[0] for each in stretches]
-    batch.set_state(np.arange(batch.count), q[0], target=action[0])
+    velocity = np.stack([velocities(each.q, batch.control_period_s)[0] for each in stretches])
+    batch.set_state(np.arange(batch.count), q[0], target=action[0], velocity=velocity)
     if correction is not None:
         correction.reset(np.ones(batch.count, dtype=bool), q[0], action[0])
     for step in range(length - 1):

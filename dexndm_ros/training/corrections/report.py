@@ -20,7 +20,6 @@ from dexndm_ros.training.stretches import Stretch
 __all__ = ["write_report"]
 
 Array = NDArray[np.float64]
-_SHOWN_S = 5.0
 
 
 def write_report(
@@ -35,7 +34,7 @@ def write_report(
 
     Args:
         out: run folder.
-        stretches: held-out motion.
+        stretches: held-out motion, in pieces.
         world: the simulator.
         correction: of as many hands.
         threads: physics threads.
@@ -57,36 +56,39 @@ def write_report(
             name: dict(zip(JOINT_NAMES, each.round(3).tolist(), strict=True))
             for name, each in by_joint.items()
         },
-        "held_out": {"stretches": len(stretches), "rows": sum(len(each.q) for each in stretches)},
+        "held_out": {"pieces": len(stretches), "rows": sum(len(each.q) for each in stretches)},
         "run": record,
     }
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
-    _draw(out / "tracking.png", stretches[0], simulated, by_joint)
+    _draw(out / "tracking.png", stretches, simulated, by_joint)
     return metrics
 
 
 def _draw(
     file: Path,
-    recorded: Stretch,
+    stretches: Sequence[Stretch],
     simulated: dict[str, list[Array]],
     by_joint: dict[str, Array],
 ) -> None:
-    """A held-out stretch of the three joints that were worst, and the errors of all."""
+    """A piece of middling error of the three joints that were worst, and the errors of all."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     figure, panels = plt.subplots(4, 1, figsize=(9, 10))
-    rows = min(len(recorded.q), round(_SHOWN_S * 20))
-    time_s = np.arange(rows) / 20
+    misses = [
+        np.square(sim - each.q).mean()
+        for each, sim in zip(stretches, simulated["nominal"], strict=True)
+    ]
+    shown = int(np.argsort(misses)[len(misses) // 2])
+    recorded = stretches[shown]
+    time_s = np.arange(len(recorded.q)) / 20
     for panel, joint in zip(panels, np.argsort(by_joint["nominal"])[:-4:-1], strict=False):
-        panel.plot(time_s, recorded.q[:rows, joint], "k", label="recorded")
-        panel.plot(
-            time_s, recorded.action[:rows, joint], "0.8", drawstyle="steps-post", label="target"
-        )
+        panel.plot(time_s, recorded.q[:, joint], "k", label="recorded")
+        panel.plot(time_s, recorded.action[:, joint], "0.8", drawstyle="steps-post", label="target")
         for name, each in simulated.items():
-            panel.plot(time_s, each[0][:rows, joint], "--", label=name)
+            panel.plot(time_s, each[shown][:, joint], "--", label=name)
         panel.set_ylabel(f"{JOINT_NAMES[joint]}, rad")
         panel.grid(alpha=0.3)
     panels[0].legend(ncols=4, fontsize=8)

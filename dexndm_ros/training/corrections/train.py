@@ -36,7 +36,7 @@ from dexndm_ros.training.corrections.load import (
     load_correction,
     read_checkpoint,
 )
-from dexndm_ros.training.corrections.open_loop import open_loop, rms_mrad, spread
+from dexndm_ros.training.corrections.open_loop import open_loop, pieces, rms_mrad
 from dexndm_ros.training.corrections.report import write_report
 from dexndm_ros.training.corrections.uan import UanLesson
 from dexndm_ros.training.ppo import Learner
@@ -48,8 +48,8 @@ __all__ = ["train_asap", "train_uan"]
 
 _FREE = ("out", "total_steps", "threads", "torch_threads", "save_every")
 """Settings that may differ when a run goes on."""
-_JUDGED, _TESTED = 8, 64
-"""Stretches that networks are chosen by, and that are held out, at most."""
+_JUDGED, _TESTED = 32, 128
+"""Pieces of motion that networks are chosen by, and of motion held out, at most."""
 
 
 class Lesson(Protocol):
@@ -81,8 +81,8 @@ class _Run:
         self._out = Path(config.out)
         self._world = free_world(config)
         self._train = recorded_stretches(config.data, config.wrist, "train")
-        self._held_out = spread(recorded_stretches(config.data, config.wrist, "val"), _TESTED)
-        self._judged = spread(self._train, _JUDGED)
+        self._held_out = pieces(recorded_stretches(config.data, config.wrist, "val"), _TESTED)
+        self._judged = pieces(self._train, _JUDGED)
         self._steps, self._wall_s = 0, 0.0
         self._best: dict[str, Any] = {"mrad": float("inf"), "actors": []}
 
