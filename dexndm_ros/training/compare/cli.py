@@ -115,7 +115,7 @@ def _text(found: Comparison) -> str:
     lines = []
     for wrist in dict.fromkeys(row.wrist for row in rows):
         of_wrist = [row for row in rows if row.wrist == wrist]
-        table = [HEAD, *(cells(row) for row in of_wrist)]
+        table = [HEAD, *cells(of_wrist, found.methods)]
         widths = [max(len(row[k]) for row in table) for k in range(len(HEAD))]
         lines += ["", f"{found.world.name}, {wrist}: {winner(of_wrist)}"]
         lines += [

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from dexndm_ros.training.compare.ablations import Studies
-from dexndm_ros.training.compare.results import Row
+from dexndm_ros.training.compare.results import NOMINAL, Row
 
 __all__ = ["plot_bars", "plot_curve"]
 
 _METRICS = {"rotation_rad": "RotR, rad in 20 s", "held_s": "TTF, s"}
+
+
+_COLOURS = {"joint": "tab:orange", NOMINAL: "tab:grey"}
 
 
 def _pyplot() -> Any:
@@ -39,7 +42,7 @@ def plot_bars(rows: Sequence[Row], line: str, title: str, path: Path) -> None:
     wrists = list(dict.fromkeys(row.wrist for row in rows))
     names = list(dict.fromkeys(row.method for row in rows))
     figure, panels = plt.subplots(
-        len(_METRICS), len(wrists), figsize=(2.5 + 0.42 * len(names) * len(wrists), 6.5), squeeze=False
+        len(_METRICS), len(wrists), figsize=(2.5 + 0.42 * len(names) * len(wrists), 6.5), squeeze=False, sharex="col",
     )  # fmt: skip
     for column, wrist in enumerate(wrists):
         of_wrist = {row.method: row for row in rows if row.wrist == wrist}
@@ -47,7 +50,7 @@ def plot_bars(rows: Sequence[Row], line: str, title: str, path: Path) -> None:
             places = np.arange(len(of_wrist))
             values = [row.metrics[metric] for row in of_wrist.values()]
             errors = [0.0 if np.isnan(v.std) else v.std for v in values]
-            colours = ["tab:orange" if name == "joint" else "tab:blue" for name in of_wrist]
+            colours = [_COLOURS.get(name, "tab:blue") for name in of_wrist]
             panel.bar(places, [v.mean for v in values], yerr=errors, capsize=3, color=colours)
             if line in of_wrist:
                 panel.axhline(

@@ -128,7 +128,7 @@ def _verdicts(rows: Sequence[Row]) -> str:
 def _tables(found: Comparison, rows: Sequence[Row]) -> str:
     body = ""
     for wrist in _wrists(rows):
-        body += f"<h2>{html.escape(wrist)}</h2>" + _table(_of(rows, wrist))
+        body += f"<h2>{html.escape(wrist)}</h2>" + _table(_of(rows, wrist), found.methods)
     words = [(name, each.words, notes_of(each)) for name, each in found.methods.items()]
     marks = ["no" if "failed:" in note or "refused:" in note else "" for _, _, note in words]
     body += "<h2>Methods</h2>" + table(("method", "what it is", "what came of it"), words, marks)
@@ -138,10 +138,15 @@ def _tables(found: Comparison, rows: Sequence[Row]) -> str:
     return body
 
 
-def _table(rows: Sequence[Row]) -> str:
-    ranked = [row.rotation.value if row.rotation else 0.0 for row in rows]
-    marks = ["best" if value and value == max(ranked) else "" for value in ranked]
-    return table(HEAD, [cells(row) for row in rows], marks)
+def _table(rows: Sequence[Row], methods: Mapping[str, Measured]) -> str:
+    table_rows = cells(rows, methods)
+    turned = {row.method: row.rotation.value for row in rows if row.rotation is not None}
+    best = max(turned.values(), default=0.0)
+    marks = []
+    for name, *_, remark in table_rows:
+        bad = "refused" in remark or "failed" in remark
+        marks.append("best" if turned.get(name) == best else "no" if bad else "")
+    return table(HEAD, table_rows, marks)
 
 
 def _ablation_rows(found: Comparison) -> list[Row]:
@@ -162,7 +167,8 @@ def _ablations(found: Comparison, folder: Path) -> str:
     body = "<h2>Ablations of the joint-wise method</h2>"
     if rows:
         plot_bars(rows, DIRECT, f"Ablations, world {found.world.name}", folder / "ablations.png")
-        body += _table(rows) + picture(folder / "ablations.png")
+        methods = {DIRECT: found.methods[DIRECT]} | found.ablations
+        body += _table(rows, methods) + picture(folder / "ablations.png")
     told = []
     for name, each in found.ablations.items():
         errors = [

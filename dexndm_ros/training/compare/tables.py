@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 HEAD = (
-    "method", "RotR, rad", "TTF, s", "RotP, rad/s", "survived", "RotR / direct", "TTF / direct",
+    "method", "RotR, rad", "TTF, s", "RotP, rad/s", "survived", "RotR / direct", "TTF / direct", "what came of it",
 )  # fmt: skip
 
 
@@ -41,10 +42,30 @@ def interval(value: Ratio | None) -> str:
     return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """Of a row, as ``HEAD`` has them."""
-    numbers = [plus_minus(row.metrics[name]) for name in METRICS]
-    return (row.method, *numbers, interval(row.rotation), interval(row.held))
+def cells(rows: Sequence[Row], methods: Mapping[str, Measured]) -> list[tuple[str, ...]]:
+    """The table of one wrist, as ``HEAD`` has it; a method without numbers is in it too, with the reason.
+
+    Args:
+        rows: of the wrist.
+        methods: all, in the table's order.
+    """
+    of_method = {row.method: row for row in rows}
+    table = []
+    for name, each in methods.items():
+        row = of_method.get(name)
+        if row is None:
+            numbers = ["-"] * (len(METRICS) + 2)
+        else:
+            numbers = [plus_minus(row.metrics[metric]) for metric in METRICS]
+            numbers += [interval(row.rotation), interval(row.held)]
+        table.append((name, *numbers, _remark(each)))
+    return table
+
+
+def _remark(each: Measured) -> str:
+    """In short, and in how many pipelines: "loss paired 2 of 3, refused 1 of 3"."""
+    short = Counter(note.split(":")[0] for note in each.notes.values() if note)
+    return ", ".join(f"{words} {count} of {len(each.notes)}" for words, count in short.items())
 
 
 def notes_of(each: Measured) -> str:

@@ -56,7 +56,20 @@ def test_a_method_that_lacks_a_pipeline_is_compared_in_those_it_has():
     assert row.pipelines == (1,)
     assert row.rotation.value == pytest.approx(1.5)
     assert math.isnan(row.metrics["rotation_rad"].std)
-    assert "±" not in cells(row)[1]
+    assert "±" not in cells([row], {"joint": joint})[0][1]
+
+
+def test_a_method_that_failed_stands_in_the_table():
+    direct, joint, uan = measured("direct", 1.0), measured("joint", 1.5), Measured("uan", "")
+    joint.notes = {0: "loss paired", 1: "loss paired", 2: "refused: weak"}
+    uan.notes = dict.fromkeys(range(3), "failed: out of memory")
+    methods = {each.name: each for each in (direct, joint, uan)}
+    table = {
+        row[0]: row[1:] for row in cells(rows_of(methods, ("palm_up", "palm_down"))[:2], methods)
+    }
+    assert table["uan"] == (*["-"] * 6, "failed 3 of 3")
+    assert table["joint"][-1] == "loss paired 2 of 3, refused 1 of 3"
+    assert table["direct"][4:] == ("1.00 (1.00 to 1.00)", "1.00 (1.00 to 1.00)", "")
 
 
 def test_the_nominal_hand_takes_no_part():
