@@ -15,7 +15,7 @@ import pytest
 from dexndm_ros.datasets.config import ConvertConfig
 from dexndm_ros.datasets.convert_bag import convert_bag
 from dexndm_ros.datasets.errors import DatasetError
-from dexndm_ros.datasets.split import split_episodes
+from dexndm_ros.datasets.split import is_held_out, split_episodes
 from dexndm_ros.datasets.windows import WindowDataset
 from support.datasets import numbered_episode, write_rows_only
 from support.nights import write_night
@@ -168,6 +168,7 @@ def test_split_keeps_a_trajectory_on_one_side(tmp_path: Path) -> None:
     assert sorted([*train, *val]) == list(range(120))
     assert not {n % 40 for n in train} & {n % 40 for n in val}
     assert 0 < len(val) < 40
+    assert {n for n in range(40) if is_held_out(n)} == {n % 40 for n in val}
     backwards = split_episodes(make(tmp_path / "two", list(range(119, -1, -1))))
     assert sorted(119 - backwards[1]) == val.tolist()
     windows = WindowDataset(tmp_path / "one", 3, episodes="val")
