@@ -96,6 +96,11 @@ def make_spec(run: Path, scores: Mapping[str, float]) -> PolicySpec:
     """The spec of a generalist run."""
     record = json.loads((run / "config.json").read_text(encoding="utf-8"))
     tasks = record["tasks"]
+    begun = "".join(
+        f", {words} {_short(record[key])}"
+        for key, words in (("correction", "simulator corrected by"), ("init", "begun from"))
+        if record.get(key)
+    )
     return PolicySpec(
         kind="base",
         joint_names=JOINT_NAMES,
@@ -103,14 +108,19 @@ def make_spec(run: Path, scores: Mapping[str, float]) -> PolicySpec:
         upper_rad=tuple(UPPER_RAD.tolist()),
         default_pose_rad=tuple(CANONICAL_POSE_RAD.tolist()),
         trained_on=(
-            f"world {record['world']}, physics {record['physics']}, cylinders "
-            f"{record['randomisation']['radius_m']} m radius, {record['randomisation']['mass_kg']} kg"
+            f"world {_short(record['world'])}, physics {record['physics']}, cylinders "
+            f"{record['randomisation']['radius_m']} m radius, {record['randomisation']['mass_kg']} kg{begun}"
         ),
         commit=f"{record['commit']}, exported at {commit_id()}",
         scores=dict(scores),
         axes=tuple(dict.fromkeys(task["axis"] for task in tasks)),
         wrists=tuple(dict.fromkeys(task["wrist"] for task in tasks)),
     )
+
+
+def _short(path: str) -> str:
+    """The end of a path: the rest is of the machine that trained."""
+    return "/".join(Path(path).parts[-2:])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -58,7 +58,8 @@ def test_a_run_leaves_a_base_policy_that_went_on_from_the_shipped_one(run: Retra
     out = Path(run.out)
     spec = open_model(out / "policy.onnx").spec
     assert (spec.kind, spec.wrists, spec.axes) == ("base", ("palm_up",), ("+z",))
-    assert "gains_wide" in spec.trained_on
+    assert "world gains_wide" in spec.trained_on
+    assert "begun from cylinder_z/generalist" in spec.trained_on
     assert json.loads((out / "config.json").read_text())["commit"]
     was, now = load_generalist(SHIPPED / "generalist"), load_generalist(out / "generalist")
     torch.testing.assert_close(now.mean, was.mean)  # its normaliser is that of the shipped one
@@ -199,6 +200,8 @@ def test_a_correction_brings_its_own_world_and_runs_to_the_end(tmp_path: Path) -
     for part in ("oracles/palm_up+z", "generalist"):
         record = json.loads((tmp_path / "run" / part / "config.json").read_text())
         assert (record["world"], record["correction"]) == ("gains", folder)
+    spec = open_model(tmp_path / "run" / "policy.onnx").spec
+    assert f"corrected by {tmp_path.name}/asap" in spec.trained_on
 
 
 def test_a_student_of_another_size_cannot_begin_from_it(tmp_path: Path) -> None:
