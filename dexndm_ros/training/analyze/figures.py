@@ -50,7 +50,7 @@ def plot_overlap(found: Mapping[str, Overlap], path: Path) -> None:
         "distance": ("distance to the nearest, spreads", None),
         "distance_ratio": ("distance, over the data's own", 1.0),
         "auc": ("AUC, angles and targets", 0.5),
-        "auc_fine": ("AUC, changes and distances too", 0.5),
+        "auc_fine": ("AUC, fine", 0.5),
     }
     for panel, (field, (title, alike)) in zip(panels, words.items(), strict=True):
         if alike is not None:
@@ -102,9 +102,9 @@ def plot_corrections(found: Corrections, path: Path) -> None:
     panel.plot(places, PAPER_MRAD, "x", color=_COLOURS[1], label="paper, Table 8 (another hand)")
     _joint_axis(panel)
     panel.set_ylabel("|correction|, mrad")
-    panel.set_title(found.source, fontsize=10)
     panel.grid(alpha=0.3, axis="y")
-    panel.legend(fontsize=8)
+    figure.suptitle(found.source, fontsize=10)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     _save(figure, path)
 
 
