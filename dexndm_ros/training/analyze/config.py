@@ -17,7 +17,7 @@ class AnalyzeError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class AnalyzeConfig:
-    """One report.
+    """One report about datasets.
 
     Attributes:
         data: dataset that a model would be trained on, such as replays in the Chaos Box.
