@@ -106,11 +106,12 @@ class Learner:
         inputs: numbers of an observation.
         actions: numbers of an action.
         config: how.
+        told: numbers that the critic sees beside them, which the policy will not know later.
     """
 
-    def __init__(self, rows: int, inputs: int, actions: int, config: PpoConfig) -> None:
-        sample = _sample("obs", rows, inputs)
-        groups = {"actor": ["obs"], "critic": ["obs"]}
+    def __init__(self, rows: int, inputs: int, actions: int, config: PpoConfig, told: int) -> None:
+        sample = self._wrapped(torch.zeros(rows, inputs), torch.zeros(rows, told))
+        groups = {"actor": ["obs"], "critic": ["obs", "told"]}
         actor = MLPModel(
             sample, groups, "actor", actions, **network_settings(config.hidden, config.init_std)
         )
@@ -120,18 +121,23 @@ class Learner:
         nn.init.zeros_(last.bias)
         critic = MLPModel(sample, groups, "critic", 1, **network_settings(config.hidden))
         storage = RolloutStorage("rl", rows, config.steps, sample, [actions], "cpu")
-        self._rows = rows
         self._steps, self._rewarded = config.steps, 0
         self._ppo = PPO(actor, critic, storage, **algorithm_settings(config))
         self._ppo.train_mode()
 
-    def act(self, observation: Tensor) -> Tensor:
-        """Noisy actions (rows, actions) for observations (rows, inputs); every ``steps`` of them it learns first."""
+    def act(self, observation: Tensor, told: Tensor) -> Tensor:
+        """Noisy actions (rows, actions); every ``steps`` of them it learns first.
+
+        Args:
+            observation: (rows, inputs).
+            told: to the critic alone, (rows, told).
+        """
+        seen = self._wrapped(observation, told)
         if self._rewarded == self._steps:
-            self._update(observation)
+            self._update(seen)
             self._rewarded = 0
         with torch.inference_mode():
-            action: Tensor = self._ppo.act(self._wrapped(observation))
+            action: Tensor = self._ppo.act(seen)
         return action
 
     def reward(self, reward: Tensor, time_out: Tensor) -> None:
@@ -139,7 +145,7 @@ class Learner:
         self._rewarded += 1
         with torch.inference_mode():
             self._ppo.process_env_step(
-                self._wrapped(torch.empty(self._rows, 0)),
+                TensorDict({}, batch_size=[len(reward)]),
                 reward,
                 time_out,
                 {"time_outs": time_out.float()},
@@ -164,10 +170,11 @@ class Learner:
         """Go on from a checkpoint."""
         self._ppo.load(state, None, strict=True)
 
-    def _wrapped(self, observation: Tensor) -> TensorDict:
-        return TensorDict({"obs": observation}, batch_size=[self._rows])
+    @staticmethod
+    def _wrapped(observation: Tensor, told: Tensor) -> TensorDict:
+        return TensorDict({"obs": observation, "told": told}, batch_size=[len(observation)])
 
-    def _update(self, observation: Tensor) -> None:
+    def _update(self, seen: TensorDict) -> None:
         with torch.inference_mode():
-            self._ppo.compute_returns(self._wrapped(observation))
+            self._ppo.compute_returns(seen)
         self._ppo.update()

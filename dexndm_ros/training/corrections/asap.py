@@ -108,7 +108,9 @@ class DeltaLesson:
         self._state = DeltaState(hands, config)
         self._state.reset(np.ones(hands, dtype=bool), follower.batch.q)
         self.learners = [
-            Learner(hands, self._state.inputs, self._state.joints, config.ppo)
+            Learner(
+                hands, self._state.inputs, self._state.joints, config.ppo, 2 * self._state.joints
+            )
             for _ in range(self._state.networks)
         ]
 
@@ -116,7 +118,12 @@ class DeltaLesson:
         """One control step; returns mean reward and mean squared error behind it, rad^2."""
         follower, state = self._follower, self._state
         seen = state.see(follower.batch.q, follower.command)
-        delta = state.change([a.act(each) for a, each in zip(self.learners, seen, strict=True)])
+        delta = state.change(
+            [
+                learner.act(own, told)
+                for learner, own, told in zip(self.learners, seen, self._told(), strict=True)
+            ]
+        )
         over = follower.step(follower.command + delta)
         error = follower.recorded - follower.batch.q
         by_network = (-1, state.networks, state.joints)
@@ -130,3 +137,10 @@ class DeltaLesson:
             follower.begin(over)
             state.reset(over, follower.batch.q)
         return float(worth.mean()), float((error**2).mean())
+
+    def _told(self) -> list[Tensor]:
+        """What the critics know beside: how far it is to where the recorded hand is and will be."""
+        q = self._follower.batch.q
+        ahead = [self._follower.between(share) - q for share in (0.0, 1.0)]
+        parts = np.split(np.stack(ahead, axis=1).astype(np.float32), self._state.networks, axis=2)
+        return [torch.from_numpy(each.reshape(len(q), -1)) for each in parts]

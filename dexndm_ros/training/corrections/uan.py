@@ -109,7 +109,7 @@ class UanLesson:
         self._action = np.zeros((hands, JOINT_COUNT))
         self._change = np.zeros_like(self._action)
         self._substeps = follower.batch.worlds[0].preset.substeps
-        self.learners = [Learner(hands * JOINT_COUNT, 2 * config.history, 1, config.ppo)]
+        self.learners = [Learner(hands * JOINT_COUNT, 2 * config.history, 1, config.ppo, told=2)]
 
     def step(self) -> tuple[float, float]:
         """One control step; returns mean reward and mean squared error behind it, rad^2."""
@@ -121,8 +121,9 @@ class UanLesson:
             nonlocal taken
             if taken:
                 self._reward(follower.between(taken / self._substeps) - q, going_on)
+            ahead = [follower.between(share) - q for share in (taken / self._substeps, 1.0)]
             taken += 1
-            return self._torque(q, qd)
+            return self._torque(q, qd, np.stack(ahead, axis=2))
 
         over = follower.step(follower.command, load)
         error = follower.recorded - follower.batch.q
@@ -133,8 +134,10 @@ class UanLesson:
             self._action[over] = 0.0
         return reward, float((error**2).mean())
 
-    def _torque(self, q: Array, qd: Array) -> Array:
-        action = self.learners[0].act(self._history.push(q, qd)).numpy()
+    def _torque(self, q: Array, qd: Array, ahead: Array) -> Array:
+        """A noisy torque; the critic is told how far it is (N, 16, 2) to where the recorded hand is and will be."""
+        told = torch.from_numpy(ahead.astype(np.float32).reshape(-1, 2))
+        action = self.learners[0].act(self._history.push(q, qd), told).numpy()
         torque = as_torque(action, self._config.bound_nm)
         self._change = torque / self._config.bound_nm - self._action
         self._action = torque / self._config.bound_nm
