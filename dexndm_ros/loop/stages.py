@@ -161,7 +161,7 @@ def _rollouts(settings: Settings) -> tuple[Step, ...]:
         step("replays", "trajectories under random load in the nominal world", size.replays, "replay",
              5 + 0.15 * size.replays, "--world", NOMINAL),
         step("nominal_night", "the campaign of the Chaos Box in the nominal world", size.night, "replay",
-             5 + 1.0 * size.night, "--world", NOMINAL, "--box", size.load),
+             10 + 2.0 * size.night, "--world", NOMINAL, "--box", size.load),
         step("task", f"the base policy in {settings.world}, to test the dynamics on", size.task, "policy",
              10 + 0.6 * size.task, "--world", settings.world, "--policy", BASE),
     )  # fmt: skip
@@ -208,7 +208,7 @@ def _dynamics(settings: Settings) -> tuple[Step, ...]:
     size = SIZES[settings.size]
 
     def step(
-        name: str, text: str, data: tuple[str, ...], epochs: int, test: bool, init: str
+        name: str, text: str, data: tuple[str, ...], count: int, epochs: int, test: bool, init: str
     ) -> Step:
         out = settings.out / "dynamics" / name
         needs = (*data, *(("task",) if test else ()), *((init,) if init else ()))
@@ -218,14 +218,15 @@ def _dynamics(settings: Settings) -> tuple[Step, ...]:
         words += ["--init", str(settings.out / "dynamics" / init)] if init else []
         words += ["--epochs", str(epochs), "--batch", "1024", "--seed", str(settings.seed)]
         reads = tuple("convert" if need == "night" else need for need in needs)
-        return Step(name, 4, text, (tuple(words),), out / "metrics.json", reads, 5 + 4.0 * epochs)
+        about_s = 8 + len(WRISTS) * count * epochs / 170
+        return Step(name, 4, text, (tuple(words),), out / "metrics.json", reads, about_s)
 
     return (
-        step("pretrained", "joint-wise dynamics of simulated data", ("rollouts", "replays"), size.pretrain_epochs,
-             True, ""),
-        step("hand", "tuned on the night", ("night",), size.tune_epochs, True, "pretrained"),
+        step("pretrained", "joint-wise dynamics of simulated data", ("rollouts", "replays"),
+             size.rollouts + size.replays, size.pretrain_epochs, True, ""),
+        step("hand", "tuned on the night", ("night",), size.night, size.tune_epochs, True, "pretrained"),
         step("nominal", "tuned on the same campaign in the nominal world, for the paired loss", ("nominal_night",),
-             size.tune_epochs, False, "pretrained"),
+             size.night, size.tune_epochs, False, "pretrained"),
     )  # fmt: skip
 
 
@@ -241,7 +242,7 @@ def _residual(settings: Settings) -> Step:
     text = "corrections trained through the dynamics, judged by the gate, chosen by rollouts"
     return Step(
         "residual", 5, text, (words,), out / "metrics.json", ("rollouts", "hand", "nominal"),
-        60 + 20.0 * size.residual_epochs + 3.0 * size.select,
+        20 + 0.1 * size.rollouts * size.residual_epochs + 3.0 * size.select,
     )  # fmt: skip
 
 
@@ -264,7 +265,7 @@ def _evaluation(settings: Settings) -> tuple[Step, ...]:
         ]  # fmt: skip
         words += ["--residual", str(settings.out / POLICY)] if residual else []
         needs = ("export",) if residual else ()
-        about_s = 5 + (4 + 1.0 * size.episodes) * size.seeds
+        about_s = 5 + (4 + 0.5 * size.episodes) * size.seeds
         return Step(
             f"evaluate_{name}", 7, text, (tuple(words),), report, needs, about_s, with_residual=residual
         )  # fmt: skip

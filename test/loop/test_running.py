@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -149,6 +151,33 @@ def test_killed_in_a_step_its_process_ends_and_the_next_run_goes_on(
     step = replay(tmp_path, "a", episodes="16", block="8")
     run([step], tmp_path)
     assert records.is_done(step)
+
+
+def test_a_terminal_sees_what_the_job_shows_and_a_file_does_not(tmp_path: Path) -> None:
+    master, terminal = pty.openpty()
+    code = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_running import run, urdf
+out = Path({str(tmp_path)!r})
+run([urdf(out, sys.argv[1])], out)
+"""
+    quiet = subprocess.run([sys.executable, "-c", code, "b"], capture_output=True, check=True)
+    assert not quiet.stderr
+    loop = subprocess.Popen([sys.executable, "-c", code, "a"], stderr=terminal)
+    os.close(terminal)
+    seen = b""
+    with contextlib.suppress(
+        OSError
+    ):  # the terminal's end, when the last one that writes to it has ended
+        while more := os.read(master, 65536):
+            seen += more
+    os.close(master)
+    assert loop.wait(60) == 0
+    shown = seen.decode().replace("\r\n", "\n")
+    assert shown == (tmp_path / "logs" / "a.log").read_text(encoding="utf-8")
+    assert "<robot" in shown
 
 
 def test_the_time_to_go_follows_the_pace_of_this_machine(tmp_path: Path) -> None:
