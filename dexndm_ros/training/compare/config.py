@@ -53,7 +53,7 @@ class Budget:
 BUDGETS = {
     "small": Budget(
         trajectories=160, rollouts=128, task=32, epochs=10, batch=1024, residual_epochs=4, select_episodes=48,
-        probes=12, clips=12, retrain_steps=400_000, correction_steps=400_000, curve=(10, 40, 160),
+        probes=12, clips=12, retrain_steps=400_000, correction_steps=400_000, curve=(20, 60, 160),
     ),
     "full": Budget(
         trajectories=2000, rollouts=512, task=64, epochs=20, batch=4096, residual_epochs=8, select_episodes=64,

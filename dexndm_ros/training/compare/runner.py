@@ -103,7 +103,7 @@ class Runner:
                     left += sum(self._cost(job.folder.stage, speed) for job in running)
                     bar.update(
                         round(total) - round(left),
-                        ", ".join(names) or "waiting for another process",
+                        ", ".join(names) or ("waiting for another process" if todo else ""),
                     )
         finally:
             bar.close()

@@ -158,7 +158,7 @@ class Folder:
         mark = {
             "kind": self.stage.kind,
             "fingerprint": self.stage.fingerprint,
-            "words": [str(word) for word in self.command(0)],
+            "words": [str(word) for word in self.command(1)],
             "cost_s": self.stage.cost_s,
             "seconds": round(seconds, 1),
             "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
