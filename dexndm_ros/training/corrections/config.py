@@ -64,7 +64,7 @@ class FollowConfig:
     seed: int = 0
     threads: int = 1
     torch_threads: int = 1
-    save_every: int = 100
+    save_every: int = 200
     reward: RewardConfig = field(default_factory=RewardConfig)
     ppo: PpoConfig = field(default_factory=PpoConfig)
 
@@ -80,13 +80,12 @@ class UanConfig(FollowConfig):
     """
 
     out: str = "runs/uan"
-    hands: int = 16
-    episode_s: float = 2.0
-    total_steps: int = 32_000
+    hands: int = 32
+    total_steps: int = 90_000
     bound_nm: float = 0.2
     history: int = 20
     smoothness: float = 0.5
-    ppo: PpoConfig = field(default_factory=lambda: PpoConfig(init_std=0.2))
+    ppo: PpoConfig = field(default_factory=lambda: PpoConfig(init_std=0.1, gamma=0.95, epochs=2))
 
 
 @dataclass(frozen=True)
