@@ -16,7 +16,7 @@ from dexndm_ros.training.compare.methods import METHODS, Deployed, Method
 from dexndm_ros.training.compare.pipeline import Pipeline
 from dexndm_ros.training.compare.results import NOMINAL, Measured, verdict_of
 from dexndm_ros.training.compare.runner import Runner
-from dexndm_ros.training.compare.stages import Stage
+from dexndm_ros.training.compare.stages import Stage, in_order
 
 __all__ = ["Comparison", "compare"]
 
@@ -31,6 +31,7 @@ class Comparison:
         methods: by name; ``NOMINAL`` is first and no method.
         ablations: by name.
         studies: data size curves and transfer.
+        commits: of the code that the stages behind it were made by.
     """
 
     config: CompareConfig
@@ -38,6 +39,7 @@ class Comparison:
     methods: dict[str, Measured]
     ablations: dict[str, Measured] = field(default_factory=dict)
     studies: Studies = field(default_factory=Studies)
+    commits: set[str] = field(default_factory=set)
 
 
 def compare(
@@ -67,11 +69,17 @@ def compare(
     pipelines = [Pipeline(config, seed) for seed in range(config.pipelines)]
     every = [stage for each in pipelines for stage in _all_stages(each, chosen | studied)]
     say(runner.plan(every))
+
+    def tell(label: str) -> None:
+        marks = [runner.folder(stage).mark() for stage in in_order(every)]
+        found.commits = {mark["commit"] for mark in marks if mark}
+        say(f"{label}: {report(found)}")
+
     for pipeline in pipelines:
         label = f"{world.name}, pipeline {pipeline.seed + 1} of {config.pipelines}"
         _measure(pipeline, runner, chosen, found.methods, label)
         _measure_nominal(pipeline, runner, found.methods[NOMINAL])
-        say(f"{label}: {report(found)}")
+        tell(label)
     if config.ablations:
         for pipeline in pipelines:
             label = f"{world.name}, ablations, pipeline {pipeline.seed + 1} of {config.pipelines}"
@@ -79,7 +87,7 @@ def compare(
             stages = study_stages(pipeline)
             runner.run(list(stages.values()), label)
             found.studies.read(pipeline, stages, runner)
-            say(f"{label}: {report(found)}")
+            tell(label)
     return found
 
 

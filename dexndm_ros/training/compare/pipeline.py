@@ -22,6 +22,8 @@ _REPLAY_S, _ROLLOUT_S, _FAST_ROLLOUT_S = 1 / 3000, 1 / 900, 1 / 2200
 _TRAIN_S = {"joint": 2.5e-5, "finger": 2e-5, "hand": 1.2e-5}
 """Seconds a window and epoch takes to learn from, on one core."""
 _START_S = 5.0
+_BLOCK = 32
+"""Episodes that are simulated together; fewer where fewer are wanted."""
 THREADS = ("--threads", "{threads}")
 """What most of our jobs take."""
 _NOMINAL = Recipe()
@@ -59,7 +61,8 @@ class Pipeline:
         words: tuple[Word, ...] = (
             _CLI, "rollouts", "policy", "--out", "{out}", "--world", world, "--policy", self.base,
             "--wrist", ",".join(self.config.wrists), f"--axis={self.config.axis}", "--episodes", str(count),
-            "--physics", physics, "--draw", "objects", "--seed", str(self.seed), "--no-report", *more,
+            "--block", str(min(_BLOCK, count)), "--physics", physics, "--draw", "objects", "--seed", str(self.seed),
+            "--no-report", *more,
         )  # fmt: skip
         total = count * len(self.config.wrists) * _STEPS
         return self._stage(kind, world.stem, words, "", ("--jobs", "{threads}"), total * cost_s)
@@ -140,8 +143,8 @@ class Pipeline:
             f"--select.axis={self.config.axis}", "--select.episodes", str(budget.select_episodes),
             "--select.physics", self.config.physics,
         )  # fmt: skip
-        cost = 4 * budget.rollouts * budget.residual_epochs * 0.05 + self._rollouts_s(
-            5 * budget.select_episodes
+        cost = 5 * budget.rollouts * budget.residual_epochs * 0.05 + self._rollouts_s(
+            8 * budget.select_episodes
         )
         name = f"{self.target.stem}-{Path(file).stem or structure}"
         return self._stage("residual", name, words, "residual.onnx", THREADS, cost)

@@ -60,6 +60,7 @@ def numbers(found: Comparison, rows: Sequence[Row]) -> dict[str, Any]:
         "world": found.world.name,
         "gap": dict(describe_gap(found.world)),
         "commit": commit_id(),
+        "stages_by_commits": sorted(found.commits),
         "settings": dataclasses.asdict(config) | {"out": str(config.out)},
         "rows": [dataclasses.asdict(row) for row in rows],
         "winner": {wrist: winner(_of(rows, wrist)) for wrist in _wrists(rows)},
@@ -205,7 +206,9 @@ def _foot(found: Comparison, data: Mapping[str, Any]) -> str:
         f"{config.episodes} episodes of each method, wrist and pipeline, the same objects and grasps for every method; "
         f"±: standard deviation over pipelines; in brackets: 95 % interval of a bootstrap over pipelines and episodes. "
         f"Each method may learn from {budget.trajectories} trajectories of 20 s of each wrist in this world. "
-        f"Physics {config.physics}. Commit {data['commit']}. All numbers are in report.json, "
+        f"The loss of a residual is chosen by rollouts in this world ({budget.select_episodes} objects of each wrist), "
+        "which no test uses and the trajectories do not count. "
+        f"Physics {config.physics}. Stages by commit {', '.join(data['stages_by_commits'])}. All numbers are in report.json, "
         "every episode is in episodes.npz beside it."
     )
     return f"<p>{html.escape(text)}</p>"

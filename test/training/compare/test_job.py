@@ -101,6 +101,7 @@ def test_the_report_has_all_of_it(first, config):
     assert rows["direct"]["rotation"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert rows[NOMINAL]["rotation"] is None
     assert "broken" not in rows
+    assert report["stages_by_commits"]
     with np.load(folder / "episodes.npz") as episodes:
         direct = episodes["direct/0/rotation_rad"]
         assert direct.mean() == pytest.approx(rows["direct"]["metrics"]["rotation_rad"]["mean"])
