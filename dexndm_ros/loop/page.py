@@ -123,23 +123,19 @@ def _errors(results: Results) -> str:
 
 
 def _losses(results: Results) -> str:
-    """What each loss gave, and what the rollouts that chose between them said."""
-    chosen = results.residual["chosen"]
-    turned = (results.residual.get("selection") or {}).get("rows", {})
-    rows = [
-        (
-            name + " (chosen)" * (name == chosen),
-            f"{row['rms_mrad']:.2f}",
-            f"{100 * row['at_bound']:.0f} %",
-            f"{turned[name]['rotation_rad']:.1f}" if name in turned else "",
-            row["refused"],
-        )
+    """What each loss gave, then what the rollouts said between which was chosen."""
+    losses = [
+        (name, f"{row['rms_mrad']:.2f}", f"{100 * row['at_bound']:.0f} %", row["refused"])
         for name, row in results.residual["losses"].items()
     ]
-    if "none" in turned:
-        rows.append(("base alone", "", "", f"{turned['none']['rotation_rad']:.1f}", ""))
-    return table(
-        ("loss", "error, mrad", "at its bound", "rotation in the choice, rad", "refused"), rows
+    candidates = (results.residual.get("selection") or {}).get("rows", {})
+    chosen = results.residual["chosen"]
+    choice = [
+        ("base alone" if name == "none" else name, f"{row['rotation_rad']:.1f}", "chosen" * (name == chosen))
+        for name, row in candidates.items()
+    ]  # fmt: skip
+    return table(("loss", "error, mrad", "at its bound", "refused"), losses) + table(
+        ("candidate", "rotation in the choice, rad", ""), choice
     )
 
 

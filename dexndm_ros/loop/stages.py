@@ -69,7 +69,7 @@ class Size:
 SIZES = {
     "tiny": Size(
         rollouts=8, replays=8, night=2, task=4, select=4, episodes=4, seeds=1,
-        pretrain_epochs=2, tune_epochs=5, residual_epochs=1, load="tied", speeds=(4.0, 2.0, 1.0, 0.5),
+        pretrain_epochs=2, tune_epochs=5, residual_epochs=8, load="tied", speeds=(4.0, 2.0, 1.0, 0.5),
     ),
     "small": Size(
         rollouts=64, replays=64, night=24, task=16, select=24, episodes=16, seeds=3,
