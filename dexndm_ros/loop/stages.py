@@ -242,7 +242,7 @@ def _residual(settings: Settings) -> Step:
     text = "corrections trained through the dynamics, judged by the gate, chosen by rollouts"
     return Step(
         "residual", 5, text, (words,), out / "metrics.json", ("rollouts", "hand", "nominal"),
-        20 + 0.1 * size.rollouts * size.residual_epochs + 3.0 * size.select,
+        20 + 0.1 * size.rollouts * size.residual_epochs + 9.0 * size.select,
     )  # fmt: skip
 
 
