@@ -208,7 +208,8 @@ def _foot(found: Comparison, data: Mapping[str, Any]) -> str:
         f"Each method may learn from {budget.trajectories} trajectories of 20 s of each wrist in this world. "
         f"The loss of a residual is chosen by rollouts in this world ({budget.select_episodes} objects of each wrist), "
         "which no test uses and the trajectories do not count. "
-        f"Physics {config.physics}. Stages by commit {', '.join(data['stages_by_commits'])}. All numbers are in report.json, "
+        f"Physics {config.physics}. Stages by commit {', '.join(data['stages_by_commits'])}. "
+        "All numbers are in report.json, "
         "every episode is in episodes.npz beside it."
     )
     return f"<p>{html.escape(text)}</p>"
