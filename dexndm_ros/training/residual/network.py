@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import onnx
 import torch
+from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from dexndm_ros.policy.observation import HISTORY_LENGTH, JOINT_COUNT, OBSERVATION_SIZE
 from dexndm_ros.training.networks import difference_matrix
 
-__all__ = ["ResidualNet"]
+__all__ = ["ResidualNet", "weaken"]
 
 _PAIR = 2 * JOINT_COUNT
 _LEAST_SPREAD = 1e-3
@@ -30,8 +34,8 @@ class ResidualNet(nn.Module):
         width: of the hidden layers.
         layers: hidden layers.
         structure: "hand" = one network that sees everything (paper); "joint" = sixteen networks, each of which sees its
-            own joint's angles and targets. Where hand and nominal world differ joint by joint, that is all that
-            the correction can depend on.
+            own joint's angles and targets; "targets" = sixteen that see their joint's targets only. What is corrected
+            by the angle is fed back through the hand, and at 20 Hz that may make a joint swing.
     """
 
     features: Tensor
@@ -44,15 +48,11 @@ class ResidualNet(nn.Module):
         bound_rad: float,
         width: int,
         layers: int,
-        structure: Literal["joint", "hand"] = "joint",
+        structure: Literal["targets", "joint", "hand"] = "targets",
     ) -> None:
         super().__init__()
         self.bound_rad = bound_rad
-        matrix = torch.eye(OBSERVATION_SIZE + JOINT_COUNT)
-        matrix[:OBSERVATION_SIZE, :OBSERVATION_SIZE] = difference_matrix()
-        newest = (HISTORY_LENGTH - 1) * _PAIR
-        for joint in range(JOINT_COUNT):  # the base target too as a distance from the angle
-            matrix[OBSERVATION_SIZE + joint, newest + joint] = -1.0
+        matrix = _target_features() if structure == "targets" else _joint_features()
         self.register_buffer("features", matrix)
         self.register_buffer("mean", torch.zeros(len(matrix)))
         self.register_buffer("scale", torch.ones(len(matrix)))
@@ -91,6 +91,25 @@ class ResidualNet(nn.Module):
         )
 
 
+def _joint_features() -> Tensor:
+    """Changes of the angles, and how far the targets are from them; the base target too."""
+    matrix = torch.eye(OBSERVATION_SIZE + JOINT_COUNT)
+    matrix[:OBSERVATION_SIZE, :OBSERVATION_SIZE] = difference_matrix()
+    newest = (HISTORY_LENGTH - 1) * _PAIR
+    for joint in range(JOINT_COUNT):
+        matrix[OBSERVATION_SIZE + joint, newest + joint] = -1.0
+    return matrix
+
+
+def _target_features() -> Tensor:
+    """How far the targets of the past are from the base target; that one as it is."""
+    matrix = torch.eye(OBSERVATION_SIZE + JOINT_COUNT)
+    for slot in range(HISTORY_LENGTH):
+        for joint in range(JOINT_COUNT):
+            matrix[slot * _PAIR + JOINT_COUNT + joint, OBSERVATION_SIZE + joint] = -1.0
+    return matrix
+
+
 def _seen_by(structure: str) -> Tensor:
     """Which features each network sees, (networks, features)."""
     everything = torch.arange(OBSERVATION_SIZE + JOINT_COUNT)
@@ -98,4 +117,27 @@ def _seen_by(structure: str) -> Tensor:
         return everything[None]
     joint = torch.arange(JOINT_COUNT)[:, None]
     slots = torch.arange(2 * HISTORY_LENGTH)[None] * JOINT_COUNT  # angle and target of every pair
+    if structure == "targets":
+        slots = slots[:, 1::2]
     return torch.cat([slots + joint, OBSERVATION_SIZE + joint], 1)
+
+
+def weaken(source: Path, target: Path, centre: Tensor, strength: float) -> None:
+    """Copy a residual's file with only a share of what varies in its output.
+
+    Args:
+        source: ONNX file of a ``ResidualNet``.
+        target: file to write.
+        centre: mean output over the data, (16,) rad.
+        strength: the share; 0 leaves the mean, 1 the residual as it is.
+    """
+    model = onnx.load(source)
+    graph, name = model.graph, model.graph.output[0].name
+    for node in graph.node:
+        node.output[:] = [f"{each}_whole" if each == name else each for each in node.output]
+    constants = {"share": np.float32(strength), "rest": (1.0 - strength) * centre.numpy()}
+    for label, value in constants.items():
+        graph.initializer.append(numpy_helper.from_array(np.asarray(value, np.float32), label))
+    graph.node.append(helper.make_node("Mul", [f"{name}_whole", "share"], [f"{name}_part"]))
+    graph.node.append(helper.make_node("Add", [f"{name}_part", "rest"], [name]))
+    onnx.save(model, target)

@@ -16,17 +16,19 @@ def table(metrics: Mapping[str, Any]) -> str:
     """The losses, what the gate said, and what was chosen."""
     rows = metrics["selection"].get("rows", {})
     lines = [
-        f"{'loss':<15}{'predicted error':>16}{'mean residual':>15}{'at bound':>10}{'response':>10}"
-        f"{'rollouts':>12}  gate"
+        f"{'loss':<15}{'predicted error':>16}{'mean residual':>15}{'at bound':>10}{'response':>10}  gate"
     ]
     for name, row in metrics["losses"].items():
-        turned = f"{rows[name]['rotation_rad']:.2f} rad" if name in rows else "-"
         lines.append(
             f"{name:<15}{row['rms_mrad']:>11.2f} mrad{row['mean_mrad']:>10.1f} mrad{row['at_bound']:>10.0%}"
-            f"{row['response']:>10.2f}{turned:>12}  {row['refused'] or 'passed'}"
+            f"{row['response']:>10.2f}  {row['refused'] or 'passed'}"
         )
-    if "none" in rows:
-        lines.append(f"{'base alone':<66}{rows['none']['rotation_rad']:>8.2f} rad")
+    tried = sorted(rows.items(), key=lambda item: -float(item[1]["rotation_rad"]))
+    lines += [
+        f"rollouts: {'base alone' if name == 'none' else name:<22}{row['rotation_rad']:>7.2f} rad, held "
+        f"{row['held']:.0%} of the time, {row['episodes']} objects a wrist and axis"
+        for name, row in tried
+    ]
     refused = metrics["refused"]
     lines.append(f"chosen: {metrics['chosen']}" + (f" ({refused})" if refused else ""))
     return "\n".join(lines)

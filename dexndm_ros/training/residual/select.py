@@ -26,6 +26,8 @@ __all__ = ["NO_RESIDUAL", "SELECT_SEED", "select"]
 SELECT_SEED = 2_000_003
 """Added to the run's seed, so that nothing is chosen on objects or grasps that a test uses."""
 NO_RESIDUAL = "none"
+_FINALISTS = 3
+_TOLD = ("rotation_rad", "held")
 
 
 @dataclass(frozen=True)
@@ -59,41 +61,48 @@ def select(
         threads: physics threads.
 
     Returns:
-        ``chosen`` (a name, or "none" where the base alone does as well) and, for each name, mean rotation (rad) and
-        share of the time held, over all places and in each.
+        ``chosen`` (a name, or "none" where the base alone does as well), ``best`` (the best residual), and in ``rows``
+        for each name episodes, mean rotation (rad) and share of the time held, over all places and in each.
     """
+    names = {NO_RESIDUAL: ""} | {name: str(path) for name, path in residuals.items()}
     world = dataclasses.replace(World.load(config.world), physics=config.physics)
+    first = max(1, config.episodes // 4) if len(residuals) > _FINALISTS else config.episodes
+    rows = _roll_out(config, world, base, names, first, seed, threads)
+    if first < config.episodes:
+        best = sorted(residuals, key=lambda name: -float(rows[name]["rotation_rad"]))[:_FINALISTS]
+        names = {name: names[name] for name in (NO_RESIDUAL, *best)}
+        # Other objects than in the first round, whose winners were lucky there.
+        rows |= _roll_out(config, world, base, names, config.episodes, seed + 1, threads)
+    finalists = [name for name in names if name != NO_RESIDUAL]
+    best_name = max(finalists, key=lambda name: float(rows[name]["rotation_rad"]))
+    enough = config.least_gain * rows[NO_RESIDUAL]["rotation_rad"]
+    chosen = best_name if rows[best_name]["rotation_rad"] >= enough else NO_RESIDUAL
+    return {"chosen": chosen, "best": best_name, "world": config.world, "rows": rows}
+
+
+def _roll_out(
+    config: SelectConfig, world: World, base: str, names: Mapping[str, str], episodes: int, seed: int, threads: int
+) -> dict[str, dict[str, Any]]:  # fmt: skip
     places = [
-        _place(world, wrist, axis, config.episodes, seed + SELECT_SEED, threads)
+        _place(world, wrist, axis, episodes, seed + SELECT_SEED, threads)
         for wrist in config.wrist.split(",")
         for axis in config.axis.split(",")
     ]
-    names: dict[str, str] = {NO_RESIDUAL: ""} | {
-        name: str(path) for name, path in residuals.items()
-    }
-    bar = Progress(len(places) * len(names), "choosing by rollouts")
-    rows: dict[str, Any] = {}
+    bar = Progress(len(places) * len(names), f"choosing by rollouts, {episodes} objects")
+    rows: dict[str, dict[str, Any]] = {}
     for name, file in names.items():
         of_place: dict[str, dict[str, float]] = {}
         for place in places:
-            control = open_controller(base, file, config.episodes)
+            control = open_controller(base, file, episodes)
             summary = run_episodes(place.env(), control).summary()
-            of_place[place.name] = {key: summary[key] for key in ("rotation_rad", "held")}
+            of_place[place.name] = {key: summary[key] for key in _TOLD}
             bar.update(
                 len(rows) * len(places) + len(of_place), f"{name} {summary['rotation_rad']:.1f} rad"
             )
-        rows[name] = {
-            **{
-                key: float(np.mean([place[key] for place in of_place.values()]))
-                for key in ("rotation_rad", "held")
-            },
-            "places": of_place,
-        }
+        means = {key: float(np.mean([place[key] for place in of_place.values()])) for key in _TOLD}
+        rows[name] = {"episodes": episodes, **means, "places": of_place}
     bar.close()
-    best = max(residuals, key=lambda name: rows[name]["rotation_rad"], default=NO_RESIDUAL)
-    enough = config.least_gain * rows[NO_RESIDUAL]["rotation_rad"]
-    chosen = best if rows[best]["rotation_rad"] >= enough else NO_RESIDUAL
-    return {"chosen": chosen, "world": config.world, "episodes": config.episodes, "rows": rows}
+    return rows
 
 
 def _place(base: World, wrist: str, axis: str, episodes: int, seed: int, threads: int) -> _Place:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from dexndm_ros.training.residual.data import Segments, Stretch, open_segments
 from dexndm_ros.training.residual.errors import ResidualError
 from dexndm_ros.training.residual.gate import Verdict, judge
 from dexndm_ros.training.residual.losses import motion_errors
-from dexndm_ros.training.residual.network import ResidualNet
+from dexndm_ros.training.residual.network import ResidualNet, weaken
 from dexndm_ros.training.residual.report import plot_residuals, table
 from dexndm_ros.training.residual.select import NO_RESIDUAL, select
 from dexndm_ros.training.runlog import RunLog
@@ -63,6 +64,7 @@ class _Trained:
     net: ResidualNet
     row: dict[str, float]
     verdict: Verdict
+    centre: Tensor
 
 
 class _Run:
@@ -97,9 +99,14 @@ class _Run:
             trained[name] = self._train(name, LOSSES[name], log, bar, done)
         bar.close()
         log.close()
-        files = {name: self._write(name, each) for name, each in trained.items()}
-        chosen, selection = self._choose(files, trained)
-        return self._finish(trained, chosen, selection)
+        files = {name: self._export(name, made) for name, made in trained.items()}
+        name, strength, why, selection = self._choose(files, trained)
+        partial = self.out / "residual.onnx.new"
+        weaken(files[name], partial, trained[name].centre, strength)
+        write_spec(partial, self._spec(_candidate(name, strength), why))
+        partial.replace(self.out / "residual.onnx")
+        self._tell(trained, _candidate(name, strength), why, selection)
+        return self.out / "residual.onnx"
 
     def _train(self, name: str, loss: Loss, log: RunLog, bar: Progress, done: int) -> _Trained:
         config = self.config
@@ -153,7 +160,7 @@ class _Run:
         with torch.inference_mode():
             residual = _residual(net, sample)
         verdict = judge(config.gate, loss, sample, residual, self.models, config.bound_rad)
-        return _Trained(net, row, verdict)
+        return _Trained(net, row, verdict, residual.mean((0, 1)))
 
     def _size(self, residual: Tensor) -> Tensor:
         scaled = residual / self.config.bound_rad
@@ -165,13 +172,13 @@ class _Run:
         spread = self.models[0].net.spread[1]
         return (errors * spread.square()).mean().sqrt()
 
-    def _write(self, name: str, trained: _Trained) -> Path:
+    def _export(self, name: str, made: _Trained) -> Path:
         path = self.out / f"{name}.onnx"
         partial = path.with_name(path.name + ".new")
-        export_onnx(trained.net, partial, "residual")
+        export_onnx(made.net, partial, "residual")
         probe = self.segments.sample(32).inputs().flatten(0, 1)
-        verify_export(trained.net, partial, probe.numpy())
-        write_spec(partial, self._spec(name, trained.verdict.refused))
+        verify_export(made.net, partial, probe.numpy())
+        write_spec(partial, self._spec(name, made.verdict.refused))
         partial.replace(path)
         return path
 
@@ -200,34 +207,34 @@ class _Run:
 
     def _choose(
         self, files: dict[str, Path], trained: dict[str, _Trained]
-    ) -> tuple[str, dict[str, Any]]:
-        allowed = {name: path for name, path in files.items() if not trained[name].verdict.refused}
-        if not allowed:
-            return NO_RESIDUAL, {}
-        if not self.config.select.world:
-            return next(iter(allowed)), {}
-        selection = select(
-            self.config.select,
-            self.config.base,
-            allowed,
-            self.config.seed,
-            self.config.torch_threads,
-        )
-        return str(selection["chosen"]), selection
+    ) -> tuple[str, float, str, dict[str, Any]]:
+        """Loss, share of what varies, why it is refused, and the rollouts."""
+        allowed = [name for name, made in trained.items() if not made.verdict.refused]
+        first = (allowed or list(trained))[0]
+        if not allowed or not self.config.select.world:
+            return first, 1.0, trained[first].verdict.refused, {}
+        candidates = {
+            _candidate(name, strength): (name, strength)
+            for name in allowed
+            for strength in self.config.select.strengths
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            tried = {}
+            for number, (label, (name, strength)) in enumerate(candidates.items()):
+                tried[label] = Path(folder) / f"{number}.onnx"
+                weaken(files[name], tried[label], trained[name].centre, strength)
+            wanted, threads = self.config.select, self.config.torch_threads
+            selection = select(wanted, self.config.base, tried, self.config.seed, threads)
+        name, strength = candidates[selection["best"]]
+        why = self._no_gain(selection) if selection["chosen"] == NO_RESIDUAL else ""
+        return name, strength, why, selection
 
-    def _finish(self, trained: dict[str, _Trained], chosen: str, selection: dict[str, Any]) -> Path:
-        out = self.out / "residual.onnx"
-        name = chosen if chosen != NO_RESIDUAL else self.config.losses[0]
-        why = trained[name].verdict.refused
-        if chosen == NO_RESIDUAL and selection:
-            name, why = _best(selection), self._no_gain(selection)
-        partial = out.with_name(out.name + ".new")
-        partial.write_bytes((self.out / f"{name}.onnx").read_bytes())
-        write_spec(partial, self._spec(name, why))
-        partial.replace(out)
+    def _tell(
+        self, trained: dict[str, _Trained], chosen: str, why: str, selection: dict[str, Any]
+    ) -> None:
         metrics = {
             "losses": {each: _told_of(made) for each, made in trained.items()},
-            "chosen": chosen,
+            "chosen": NO_RESIDUAL if why else chosen,
             "refused": why,
             "selection": selection,
             "bound_rad": self.config.bound_rad,
@@ -237,10 +244,9 @@ class _Run:
         part.replace(self.out / "metrics.json")
         plot_residuals(self.out / "curves.png", metrics)
         print(table(metrics))
-        return out
 
     def _no_gain(self, selection: dict[str, Any]) -> str:
-        rows, best = selection["rows"], _best(selection)
+        rows, best = selection["rows"], selection["best"]
         return (
             f"in rollouts in {selection['world']} the base policy alone turned "
             f"{rows[NO_RESIDUAL]['rotation_rad']:.1f} rad, and with the best residual ({best}) "
@@ -254,9 +260,9 @@ def _residual(net: ResidualNet, stretch: Stretch) -> Tensor:
     return net(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
 
 
-def _best(selection: dict[str, Any]) -> str:
-    rows = {name: row for name, row in selection["rows"].items() if name != NO_RESIDUAL}
-    return max(rows, key=lambda name: float(rows[name]["rotation_rad"]))
+def _candidate(name: str, strength: float) -> str:
+    """What a loss with a share of what varies is called."""
+    return name if strength == 1.0 else f"{name} x{strength:g}"
 
 
 def _told(model: DynamicsModel) -> str:

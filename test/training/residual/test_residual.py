@@ -33,7 +33,7 @@ from dexndm_ros.training.residual.data import open_segments
 from dexndm_ros.training.residual.errors import ResidualError
 from dexndm_ros.training.residual.gate import judge
 from dexndm_ros.training.residual.losses import motion_errors
-from dexndm_ros.training.residual.network import ResidualNet
+from dexndm_ros.training.residual.network import ResidualNet, weaken
 from dexndm_ros.training.residual.select import select
 from dexndm_ros.training.residual.train import train_residual
 from support.datasets import write_rows_only
@@ -210,6 +210,19 @@ def test_it_learns_the_offset_and_the_file_runs_it_beside_its_base(
     assert "loss paired" in spec.trained_on
 
 
+def test_a_weakened_file_keeps_the_mean_and_a_share_of_the_rest(
+    tmp_path, rollouts, models, base
+) -> None:
+    train_residual(job(tmp_path, rollouts, models, base, epochs=2))
+    x = open_segments([rollouts], 40, 0).take(torch.arange(4)).inputs().flatten(0, 1).numpy()
+    whole = open_model(tmp_path / "paired.onnx").run(x)
+    centre = torch.linspace(-0.02, 0.02, 16)
+    for share in (0.0, 0.25, 1.0):
+        weaken(tmp_path / "paired.onnx", tmp_path / "weak.onnx", centre, share)
+        expected = centre.numpy() + share * (whole - centre.numpy())
+        np.testing.assert_allclose(open_model(tmp_path / "weak.onnx").run(x), expected, atol=1e-6)
+
+
 def test_where_the_newest_target_moves_nothing_it_is_refused_and_the_base_runs_alone(
     tmp_path, rollouts, models, base
 ) -> None:
@@ -280,6 +293,7 @@ def test_a_run_goes_on_where_it_stopped_and_refuses_other_settings(
         ({"losses": ("best",)}, "losses is best"),
         ({"bound_rad": 0.0}, "bound_rad is 0.0"),
         ({"segment": 20}, "segment is 20"),
+        ({"select": SelectConfig(strengths=(1.5,))}, "select.strengths is"),
         ({"epochs": 0}, "epochs is 0"),
         ({"dynamics": ("nowhere",)}, "nowhere does not exist"),
         ({"select": SelectConfig(world="twin", episodes=0)}, "select.episodes is 0"),
@@ -311,9 +325,11 @@ def test_what_helps_is_chosen_and_what_harms_is_not(tmp_path) -> None:
             tmp_path / f"{name}.onnx", bias=np.full(16, sign * 0.05), spec=residual_spec(0.06)
         )
     config = SelectConfig(world=str(world), wrist="palm_up", episodes=6, physics="fast")
+    files |= {f"bad_{k}": files["bad"] for k in range(3)}  # more than come to the second round
     found = select(config, "cylinder_z", files, 0, 1)
     rows = found["rows"]
     assert found["chosen"] == "good"
+    assert [rows[name]["episodes"] for name in ("good", "none", "bad_2")] == [6, 6, 1]
     assert rows["good"]["rotation_rad"] > rows["none"]["rotation_rad"] > rows["bad"]["rotation_rad"]
     assert select(config, "cylinder_z", {"bad": files["bad"]}, 0, 1)["chosen"] == "none"
 
