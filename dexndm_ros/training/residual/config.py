@@ -22,11 +22,14 @@ class Loss:
         whole_window: correct all targets of the window (paper, section 3.3), not only the newest ones.
         nominal: compare with the nominal world's model under the base targets; otherwise with the angles of the
             rollout itself (paper). The error that neither model can help, such as that of contact, then cancels.
+        alone: both models follow the targets from the begin of the stretch on, as a hand that touches nothing; the
+            rollout's angles, and the contact in them, are not looked at, nor are ``steps`` and ``whole_window``.
     """
 
     steps: int = 1
     whole_window: bool = False
     nominal: bool = False
+    alone: bool = False
 
 
 LOSSES = {
@@ -36,6 +39,7 @@ LOSSES = {
     "window_paired": Loss(whole_window=True, nominal=True),
     "steps": Loss(steps=4, nominal=True),
     "steps_window": Loss(steps=10, whole_window=True, nominal=True),
+    "alone": Loss(nominal=True, alone=True),
 }
 """Losses by name; ``window`` is the paper's."""
 

@@ -8,7 +8,8 @@ hand's model, g the nominal world's, both giving the change until t+1:
 - window (paper, section 3.3): f(q, a + r in all of the window) against the same;
 - paired (ours): f(q, a + r at t) against g(q, a);
 - steps (ours): both models go on for K ticks from their own predictions, f under a + r, g under a; the angles of all
-  K ticks are compared. What r does late, as under a delay, is seen too.
+  K ticks are compared. What r does late, as under a delay, is seen too;
+- alone (ours): both models follow all targets of a stretch by themselves, f under a + r, g under a, beginning at rest.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def motion_errors(
     corrected = torch.cat(
         [stretch.a[:, :HISTORY_LENGTH], stretch.a[:, HISTORY_LENGTH:] + residual], 1
     )
+    if loss.alone:
+        return _alone(stretch.a, corrected, models, nominal)
     window = models[0].window
     first = HISTORY_LENGTH + (window - 1 if loss.whole_window else 0)
     first = max(first, window - 1)
@@ -73,6 +76,30 @@ def motion_errors(
     errors = (told - torch.stack(wanted) / spread).square()
     variance = told.var(0, correction=0)
     return errors.flatten(1, 2), variance.flatten(0, 1)
+
+
+def _alone(
+    base: Tensor,
+    corrected: Tensor,
+    models: Sequence[DynamicsModel],
+    nominal: Sequence[DynamicsModel],
+) -> tuple[Tensor, Tensor]:
+    """Models that begin at rest on their targets and follow them to the end of the stretch; its second half counts."""
+    ticks, window = base.shape[1], models[0].window
+    at = torch.tensor([window - 1])
+    steps = ticks - window
+    counted = slice(ticks // 2 - window, None)
+    rest = base[:, :window]
+    spread = models[0].net.spread[1]
+    moved, wanted = [], []
+    for number, model in enumerate(models):
+        moved.append(go_on(model, rest, rest, corrected, at, steps)[:, counted] / spread)
+        with torch.no_grad():
+            other = nominal[number % len(nominal)]
+            wanted.append(go_on(other, rest, rest, base, at, steps)[:, counted] / spread)
+    told = torch.stack(moved)
+    errors = (told - torch.stack(wanted)).square()
+    return errors.flatten(1, 2), told.var(0, correction=0).flatten(0, 1)
 
 
 def go_on(
