@@ -7,7 +7,6 @@ import os
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dexndm_ros.policy.observation import HISTORY_LENGTH
 from dexndm_ros.training.residual.errors import ResidualError
 
 __all__ = ["LOSSES", "GateConfig", "Loss", "ResidualConfig", "SelectConfig", "check_config"]
@@ -50,7 +49,8 @@ class GateConfig:
 
     Attributes:
         least_response: rad a rad; by how much the model's next angles must follow a change of the newest target, in
-            the mean over the joints. Below it the residual pushes at what does not move.
+            the mean over the joints. Below it the residual pushes at what does not move. Where rollouts choose, a loss
+            over several ticks may take them all for that.
         most_at_bound: largest share of ticks and joints in which the residual stands at its bound.
     """
 
@@ -65,7 +65,7 @@ class SelectConfig:
     All candidates turn a quarter of the objects; the best three, and the base alone, turn all of them.
 
     Attributes:
-        world: world file or name that stands for the hand; "" = no choice, the first loss is taken as it is.
+        world: world file or name that stands for the hand; "" = no choice: the first loss, if it passes the gate.
         strengths: each loss is tried with these shares of what varies in its residual; 0 leaves each joint's mean.
         wrist: wrist orientations, comma separated.
         axis: rotation axes, comma separated.
@@ -93,7 +93,7 @@ class ResidualConfig:
         dynamics: run folders or model files of the hand's dynamics; more than one = an ensemble.
         nominal: the same of the nominal world, made by the same protocol; needed by paired losses. One model is
             enough; with as many as ``dynamics`` each is paired with its own.
-        losses: which to train, by name; the first is taken where nothing chooses.
+        losses: which to train, by name; the first is the one where nothing chooses.
         base: the policy that is corrected: file or shipped name.
         bound_rad: largest correction.
         structure: one network for each joint, which sees that joint's targets, or its angles too, or one for the hand
@@ -117,9 +117,9 @@ class ResidualConfig:
     data: tuple[str, ...] = ()
     dynamics: tuple[str, ...] = ()
     nominal: tuple[str, ...] = ()
-    losses: tuple[str, ...] = ("paired", "last", "window", "window_paired", "steps_window")
+    losses: tuple[str, ...] = ("steps_window", "alone", "paired", "last", "window")
     base: str = "cylinder_z"
-    bound_rad: float = 0.05
+    bound_rad: float = 0.1
     structure: Literal["targets", "joint", "hand"] = "targets"
     width: int = 32
     layers: int = 2
@@ -127,7 +127,7 @@ class ResidualConfig:
     segments: int = 128
     segment: int = 40
     learning_rate: float = 1e-3
-    smoothness: float = 0.02
+    smoothness: float = 0.3
     size: float = 0.002
     disagreement: float = 1.0
     gate: GateConfig = field(default_factory=GateConfig)
@@ -181,6 +181,3 @@ def check_config(config: ResidualConfig) -> None:
         raise ResidualError(
             f"select.strengths is {config.select.strengths}; give numbers from 0 to 1"
         )
-    least = 3 * HISTORY_LENGTH + 4
-    if config.segment < least:
-        raise ResidualError(f"segment is {config.segment}; it must be {least} ticks or more")

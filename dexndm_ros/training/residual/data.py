@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from dexndm_ros.datasets.windows import WindowDataset
 from dexndm_ros.policy.observation import HISTORY_LENGTH, canonical_quaternion
 from dexndm_ros.training.residual.errors import ResidualError
 
-__all__ = ["Segments", "Stretch", "open_segments"]
+__all__ = ["Segments", "Stretch", "checksum", "open_segments"]
 
 _COLUMNS = (
     "observation.state",
@@ -82,6 +83,10 @@ class Segments:
     def __len__(self) -> int:
         return len(self._q)
 
+    def checksum(self) -> str:
+        """Of the data."""
+        return checksum(self._q, self._a, self._wrist, self._axis)
+
     def take(self, rows: Tensor) -> Stretch:
         """Some of them."""
         return Stretch(self._q[rows], self._a[rows], self._wrist[rows], self._axis[rows])
@@ -98,6 +103,14 @@ class Segments:
             np.random.default_rng([self._seed, 1 << 31]).permutation(len(self))
         )
         return self.take(order[:count])
+
+
+def checksum(*tensors: Tensor) -> str:
+    """Another one for other numbers."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.contiguous().numpy())
+    return digest.hexdigest()
 
 
 def open_segments(folders: Sequence[str], ticks: int, seed: int) -> Segments:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dexndm_ros.hand.joints import JOINT_COUNT
 from dexndm_ros.training.dynamics.model import DynamicsModel
-from dexndm_ros.training.residual.config import GateConfig, Loss
+from dexndm_ros.training.residual.config import GateConfig
 from dexndm_ros.training.residual.data import Stretch
 from dexndm_ros.training.residual.losses import go_on
 
@@ -39,25 +39,25 @@ class Verdict:
 
 
 def judge(
-    gate: GateConfig, loss: Loss, stretch: Stretch, residual: Tensor, models: Sequence[DynamicsModel], bound_rad: float
+    gate: GateConfig, steps: int, stretch: Stretch, residual: Tensor, models: Sequence[DynamicsModel], bound_rad: float
 ) -> Verdict:  # fmt: skip
     """Look at a residual on rollouts.
 
     Args:
         gate: limits.
-        loss: that it was trained by.
+        steps: ticks within which the newest target must be felt.
         stretch: ticks, (B, S).
         residual: there, (B, S - 10, 16) rad.
         models: of the hand.
         bound_rad: of the residual.
     """
-    felt = _response(loss, stretch, models)
+    felt = _response(steps, stretch, models)
     at_bound = (residual.abs() > _AT_BOUND * bound_rad).float().mean((0, 1))
     size = 1e3 * residual.abs().mean((0, 1))
     reasons = []
     mean, share = float(felt.mean()), float(at_bound.mean())
     if mean < gate.least_response:
-        ahead = "the next tick" if loss.steps == 1 else f"the next {loss.steps} ticks"
+        ahead = "the next tick" if steps == 1 else f"the next {steps} ticks"
         reasons.append(
             f"the newest target hardly moves the hand within {ahead}: {mean:.3f} rad a rad in the mean of the joints, "
             f"{gate.least_response:g} is the least. Is there a delay of a tick or more?"
@@ -72,18 +72,18 @@ def judge(
     )
 
 
-def _response(loss: Loss, stretch: Stretch, models: Sequence[DynamicsModel]) -> Tensor:
+def _response(steps: int, stretch: Stretch, models: Sequence[DynamicsModel]) -> Tensor:
     """By how much a joint's predicted angle follows its own newest target, (16,) rad a rad.
 
     The derivative in the mean over data and models, in that of the predicted ticks in which it is greatest.
     """
-    at = torch.tensor([stretch.q.shape[1] - 1 - loss.steps])
+    at = torch.tensor([stretch.q.shape[1] - 1 - steps])
     back = at[:, None] + torch.arange(1 - models[0].window, 1)
     q, a = stretch.q[:, back].flatten(0, 1), stretch.a[:, back].flatten(0, 1)
     targets = stretch.a.clone().requires_grad_(True)
-    moved = torch.stack([go_on(model, q, a, targets, at, loss.steps) for model in models]).mean(0)
-    felt = torch.zeros(loss.steps, JOINT_COUNT)
-    for step in range(loss.steps):
+    moved = torch.stack([go_on(model, q, a, targets, at, steps) for model in models]).mean(0)
+    felt = torch.zeros(steps, JOINT_COUNT)
+    for step in range(steps):
         for joint in range(JOINT_COUNT):
             (gradient,) = torch.autograd.grad(
                 moved[:, step, joint].sum(), targets, retain_graph=True

@@ -24,7 +24,7 @@ from dexndm_ros.training.dynamics.model import DynamicsModel
 from dexndm_ros.training.residual.config import Loss
 from dexndm_ros.training.residual.data import Stretch
 
-__all__ = ["go_on", "motion_errors"]
+__all__ = ["go_on", "least_ticks", "motion_errors"]
 
 
 def motion_errors(
@@ -54,8 +54,7 @@ def motion_errors(
     if loss.alone:
         return _alone(stretch.a, corrected, models, nominal)
     window = models[0].window
-    first = HISTORY_LENGTH + (window - 1 if loss.whole_window else 0)
-    first = max(first, window - 1)
+    first = _first_tick(loss, window)
     at = torch.arange(first, ticks - loss.steps)  # t of every prediction
     back = at[:, None] + torch.arange(1 - window, 1)
     q = stretch.q[:, back].flatten(0, 1)
@@ -76,6 +75,21 @@ def motion_errors(
     errors = (told - torch.stack(wanted) / spread).square()
     variance = told.var(0, correction=0)
     return errors.flatten(1, 2), variance.flatten(0, 1)
+
+
+def least_ticks(loss: Loss, window: int) -> int:
+    """Ticks of a stretch that a loss needs to see some motion.
+
+    Args:
+        loss: which.
+        window: of the models.
+    """
+    return (window if loss.alone else _first_tick(loss, window) + loss.steps) + HISTORY_LENGTH
+
+
+def _first_tick(loss: Loss, window: int) -> int:
+    """Of the first prediction: everything in its window that is to be corrected has a residual."""
+    return max(HISTORY_LENGTH + (window - 1 if loss.whole_window else 0), window - 1)
 
 
 def _alone(

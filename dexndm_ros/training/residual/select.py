@@ -27,6 +27,7 @@ SELECT_SEED = 2_000_003
 """Added to the run's seed, so that nothing is chosen on objects or grasps that a test uses."""
 NO_RESIDUAL = "none"
 _FINALISTS = 3
+_BETWEEN_ROUNDS = 100_000
 _TOLD = ("rotation_rad", "held")
 
 
@@ -67,12 +68,13 @@ def select(
     names = {NO_RESIDUAL: ""} | {name: str(path) for name, path in residuals.items()}
     world = dataclasses.replace(World.load(config.world), physics=config.physics)
     first = max(1, config.episodes // 4) if len(residuals) > _FINALISTS else config.episodes
-    rows = _roll_out(config, world, base, names, first, seed, threads)
+    rows = _roll_out(config, world, base, names, first, SELECT_SEED + seed, threads)
     if first < config.episodes:
         best = sorted(residuals, key=lambda name: -float(rows[name]["rotation_rad"]))[:_FINALISTS]
         names = {name: names[name] for name in (NO_RESIDUAL, *best)}
         # Other objects than in the first round, whose winners were lucky there.
-        rows |= _roll_out(config, world, base, names, config.episodes, seed + 1, threads)
+        second = SELECT_SEED + _BETWEEN_ROUNDS + seed
+        rows |= _roll_out(config, world, base, names, config.episodes, second, threads)
     finalists = [name for name in names if name != NO_RESIDUAL]
     best_name = max(finalists, key=lambda name: float(rows[name]["rotation_rad"]))
     enough = config.least_gain * rows[NO_RESIDUAL]["rotation_rad"]
@@ -84,7 +86,7 @@ def _roll_out(
     config: SelectConfig, world: World, base: str, names: Mapping[str, str], episodes: int, seed: int, threads: int
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     places = [
-        _place(world, wrist, axis, episodes, seed + SELECT_SEED, threads)
+        _place(world, wrist, axis, episodes, seed, threads)
         for wrist in config.wrist.split(",")
         for axis in config.axis.split(",")
     ]

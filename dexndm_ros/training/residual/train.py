@@ -26,10 +26,10 @@ from dexndm_ros.training.dynamics.model import DynamicsModel
 from dexndm_ros.training.export import export_onnx, verify_export
 from dexndm_ros.training.progress import Progress, commit_id
 from dexndm_ros.training.residual.config import LOSSES, Loss, ResidualConfig, check_config
-from dexndm_ros.training.residual.data import Segments, Stretch, open_segments
+from dexndm_ros.training.residual.data import Segments, Stretch, checksum, open_segments
 from dexndm_ros.training.residual.errors import ResidualError
 from dexndm_ros.training.residual.gate import Verdict, judge
-from dexndm_ros.training.residual.losses import motion_errors
+from dexndm_ros.training.residual.losses import least_ticks, motion_errors
 from dexndm_ros.training.residual.network import ResidualNet, weaken
 from dexndm_ros.training.residual.report import plot_residuals, table
 from dexndm_ros.training.residual.select import NO_RESIDUAL, select
@@ -81,6 +81,11 @@ class _Run:
             raise ResidualError(
                 f"the dynamics models have windows of {sorted(windows)} ticks; train them alike"
             )
+        needed = max(least_ticks(LOSSES[name], self.models[0].window) for name in config.losses)
+        if config.segment < needed:
+            raise ResidualError(
+                f"segment is {config.segment}; these losses need {needed} ticks or more"
+            )
         self.base = open_model(policy_path(config.base))
         self.segments: Segments = open_segments(config.data, config.segment, config.seed)
         self.out.mkdir(parents=True, exist_ok=True)
@@ -115,8 +120,8 @@ class _Run:
         sample = self.segments.sample(_SAMPLE)
         net.fit_normaliser(sample.inputs().flatten(0, 1))
         optimiser = torch.optim.Adam(net.parameters(), config.learning_rate)
-        file = self.out / f"{name}.pt"
-        state = _load(file, config, name)
+        file, key = self.out / f"{name}.pt", self._key(name)
+        state = _load(file, key)
         first, row = 0, {}
         if state is not None:
             net.load_state_dict(state["net"])
@@ -155,12 +160,24 @@ class _Run:
             }
             step = (done + (epoch + 1) * len(self.segments)) // config.segments
             log.write({"step": step, "loss_name": name, "epoch": epoch + 1, **row})
-            _save(file, config, name, net, optimiser, epoch + 1, row)
+            _save(file, key, net, optimiser, epoch + 1, row)
         net.eval()
         with torch.inference_mode():
             residual = _residual(net, sample)
-        verdict = judge(config.gate, loss, sample, residual, self.models, config.bound_rad)
+        # What is felt late is trusted where rollouts will show whether it helps.
+        steps = loss.steps if config.select.world else 1
+        verdict = judge(config.gate, steps, sample, residual, self.models, config.bound_rad)
         return _Trained(net, row, verdict, residual.mean((0, 1)))
+
+    def _key(self, name: str) -> str:
+        """What a checkpoint must agree in: settings, rollouts, models and base."""
+        free = {"out", "losses", "select", "gate", "threads"}
+        settings = {key: value for key, value in asdict(self.config).items() if key not in free}
+        models = [
+            checksum(*model.net.state_dict().values()) for model in (*self.models, *self.nominal)
+        ]
+        base = fingerprint(self.base.path)
+        return json.dumps([name, settings, models, base, self.segments.checksum()])
 
     def _size(self, residual: Tensor) -> Tensor:
         scaled = residual / self.config.bound_rad
@@ -210,8 +227,8 @@ class _Run:
     ) -> tuple[str, float, str, dict[str, Any]]:
         """Loss, share of what varies, why it is refused, and the rollouts."""
         allowed = [name for name, made in trained.items() if not made.verdict.refused]
-        first = (allowed or list(trained))[0]
         if not allowed or not self.config.select.world:
+            first = self.config.losses[0]
             return first, 1.0, trained[first].verdict.refused, {}
         candidates = {
             _candidate(name, strength): (name, strength)
@@ -283,16 +300,14 @@ def _told_of(made: _Trained) -> dict[str, Any]:
     return made.row | means | lists | {"refused": verdict.refused}
 
 
-def _key(config: ResidualConfig, name: str) -> dict[str, Any]:
-    """What a checkpoint must agree in."""
-    free = {"out", "losses", "select", "gate", "threads"}
-    return {key: value for key, value in asdict(config).items() if key not in free} | {"name": name}
-
-
 def _save(
-    file: Path, config: ResidualConfig, name: str, net: ResidualNet, optimiser: torch.optim.Optimizer, epoch: int,
+    file: Path,
+    key: str,
+    net: ResidualNet,
+    optimiser: torch.optim.Optimizer,
+    epoch: int,
     row: dict[str, float],
-) -> None:  # fmt: skip
+) -> None:
     partial = file.with_name(file.name + ".part")
     state = {
         "net": net.state_dict(),
@@ -300,16 +315,16 @@ def _save(
         "epoch": epoch,
         "row": row,
     }
-    torch.save({"key": json.dumps(_key(config, name)), **state}, partial)
+    torch.save({"key": key, **state}, partial)
     partial.replace(file)
 
 
-def _load(file: Path, config: ResidualConfig, name: str) -> dict[str, Any] | None:
+def _load(file: Path, key: str) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     state: dict[str, Any] = torch.load(file, weights_only=True)
-    if state["key"] != json.dumps(_key(config, name)):
+    if state["key"] != key:
         raise ResidualError(
-            f"{file} is of a run with other settings; give another --out, or remove {file.parent}"
+            f"{file} is of a run with other settings, data or models; give another --out, or remove {file.parent}"
         )
     return state

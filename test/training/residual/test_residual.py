@@ -25,7 +25,6 @@ from dexndm_ros.training.dynamics.networks import DynamicsNet
 from dexndm_ros.training.residual.config import (
     LOSSES,
     GateConfig,
-    Loss,
     ResidualConfig,
     SelectConfig,
 )
@@ -128,7 +127,7 @@ def test_no_error_is_left_where_the_residual_undoes_the_offset(rollouts, name) -
     stretch = open_segments([rollouts], 32, 0).take(torch.arange(4))
     undone = (-OFFSET).expand(4, 22, 16)
     errors, variance = motion_errors(LOSSES[name], stretch, undone, [servo(OFFSET)], [servo()])
-    assert float(errors.max()) < 1e-10
+    assert float(errors.max()) < (1e-6 if LOSSES[name].alone else 1e-10)  # which begins uncorrected
     assert float(variance.max()) == 0.0
     left, _ = motion_errors(LOSSES[name], stretch, 0 * undone, [servo(OFFSET)], [servo()])
     assert (left.mean((0, 1))[OFFSET.abs() > 0.01] > 1e-6).all()
@@ -162,7 +161,7 @@ def test_an_ensemble_tells_where_its_members_differ(rollouts) -> None:
     st.floats(1e-3, 0.3),
     st.integers(0, 2**31),
     st.floats(-100.0, 100.0),
-    st.sampled_from(["joint", "hand"]),
+    st.sampled_from(["targets", "joint", "hand"]),
 )
 def test_whatever_it_sees_the_network_stays_in_its_bound(bound, seed, size, structure) -> None:
     torch.manual_seed(seed)
@@ -173,18 +172,24 @@ def test_whatever_it_sees_the_network_stays_in_its_bound(bound, seed, size, stru
     assert net(x).abs().max().item() <= bound * (1 + 1e-6)
 
 
-def test_a_joints_network_sees_that_joint_alone(rollouts) -> None:
+@pytest.mark.parametrize("structure", ["joint", "targets"])
+def test_a_joints_network_sees_that_joint_alone(rollouts, structure) -> None:
     x = open_segments([rollouts], 24, 0).take(torch.arange(2)).inputs().flatten(0, 1)
-    net = ResidualNet(0.05, 8, 1, "joint")
+    net = ResidualNet(0.05, 8, 1, structure)
     net.fit_normaliser(x)
     torch.nn.init.normal_(net.weights[-1])
     for joint in (0, 7, 15):
         other = x.clone()
         mine = torch.arange(320) % 16 == joint
-        other[:, :320][:, mine] += 0.01
+        # Not all alike: differences of angles or targets do not see what moves them together.
+        other[:, :320][:, mine] += 0.01 * torch.rand(20)
         other[:, 327 + joint] += 0.01
         changed = (net(other) != net(x)).any(0)
         assert changed.nonzero().flatten().tolist() == [joint]
+    other = x.clone()
+    angles = torch.arange(320) % 32 < 16
+    other[:, :320][:, angles] += 0.01
+    assert torch.equal(net(other), net(x)) == (structure == "targets")
 
 
 def test_it_learns_the_offset_and_the_file_runs_it_beside_its_base(
@@ -206,7 +211,7 @@ def test_it_learns_the_offset_and_the_file_runs_it_beside_its_base(
     inputs = open_segments([rollouts], 24, 0).take(torch.arange(4)).inputs().flatten(0, 1)
     np.testing.assert_allclose(model.run(inputs.numpy()).mean(0), -OFFSET, atol=4e-3)
     spec = model.spec
-    assert spec.residual_bound_rad == 0.05
+    assert spec.residual_bound_rad == 0.1
     assert "loss paired" in spec.trained_on
 
 
@@ -235,18 +240,22 @@ def test_where_the_newest_target_moves_nothing_it_is_refused_and_the_base_runs_a
     policy = load_policy(base, leap_seat(), file)
     policy.reset(np.full(16, 0.5), np.full(16, 0.5))
     assert not policy.step(np.full(16, 0.5), WRIST, AXIS).residual.any()
-    # Seen over several ticks the late target does move the joint.
-    train_residual(replace(config, out=str(tmp_path / "steps"), losses=("steps",)))
-    assert told(tmp_path / "steps")["losses"]["steps"]["refused"] == ""
+    # No loss is trusted to have handled it where no rollouts can show that it has.
+    train_residual(replace(config, out=str(tmp_path / "steps"), losses=("steps", "last")))
+    assert "hardly moves the hand" in told(tmp_path / "steps")["refused"]
+    # Within several ticks the late target does move the joint.
+    stretch = open_segments([rollouts], 40, 0).take(torch.arange(4))
+    still = torch.zeros(4, 30, 16)
+    assert judge(GateConfig(), 4, stretch, still, [servo(0.0, RATE, 1)], 0.05).refused == ""
 
 
 def test_a_residual_at_its_bound_is_refused(rollouts) -> None:
     stretch = open_segments([rollouts], 32, 0).take(torch.arange(4))
     full = torch.full((4, 22, 16), 0.05)
     gate, bound = GateConfig(), 0.05
-    assert "at its bound" in judge(gate, Loss(), stretch, full, [servo()], bound).refused
+    assert "at its bound" in judge(gate, 1, stretch, full, [servo()], bound).refused
     half = torch.where(torch.arange(16) < 8, full, 0.0)  # exactly the most that is allowed
-    verdict = judge(gate, Loss(), stretch, half, [servo()], bound)
+    verdict = judge(gate, 1, stretch, half, [servo()], bound)
     assert verdict.refused == ""
     assert verdict.at_bound == (1.0,) * 8 + (0.0,) * 8
 
@@ -263,8 +272,8 @@ def test_a_run_goes_on_where_it_stopped_and_refuses_other_settings(
 
     saved, seen = module._save, []
 
-    def stop(file, config, name, net, optimiser, epoch, row) -> None:
-        saved(file, config, name, net, optimiser, epoch, row)
+    def stop(file, key, net, optimiser, epoch, row) -> None:
+        saved(file, key, net, optimiser, epoch, row)
         seen.append(epoch)
         if epoch == 2:
             raise KeyboardInterrupt
@@ -281,7 +290,7 @@ def test_a_run_goes_on_where_it_stopped_and_refuses_other_settings(
     for name, value in state["net"].items():
         torch.testing.assert_close(again["net"][name], value, rtol=0, atol=0)
     with pytest.raises(ResidualError, match="other settings"):
-        train_residual(replace(parts, bound_rad=0.1))
+        train_residual(replace(parts, bound_rad=0.2))
 
 
 @pytest.mark.parametrize(
@@ -293,6 +302,7 @@ def test_a_run_goes_on_where_it_stopped_and_refuses_other_settings(
         ({"losses": ("best",)}, "losses is best"),
         ({"bound_rad": 0.0}, "bound_rad is 0.0"),
         ({"segment": 20}, "segment is 20"),
+        ({"segment": 38, "losses": ("steps_window",)}, "need 39 ticks"),
         ({"select": SelectConfig(strengths=(1.5,))}, "select.strengths is"),
         ({"epochs": 0}, "epochs is 0"),
         ({"dynamics": ("nowhere",)}, "nowhere does not exist"),
@@ -304,6 +314,35 @@ def test_settings_that_cannot_be_used_are_told(
 ) -> None:
     with pytest.raises(ResidualError, match=message):
         train_residual(replace(job(tmp_path, rollouts, models, base), **changes))
+
+
+def test_other_rollouts_or_models_in_the_same_places_are_noticed(
+    tmp_path, rollouts, models, base
+) -> None:
+    model = tmp_path / "model.pt"
+    servo(OFFSET).save(model)
+    config = job(tmp_path / "run", rollouts, models, base, dynamics=(str(model),), epochs=1)
+    train_residual(config)
+    servo(0.5 * OFFSET).save(model)
+    with pytest.raises(ResidualError, match="other settings, data or models"):
+        train_residual(config)
+
+
+def test_the_choice_by_rollouts_is_what_is_written(tmp_path, rollouts, models) -> None:
+    # What was learned from these made-up joints can only harm the real hand, so nothing beats the base alone.
+    config = job(
+        tmp_path, rollouts, models, "cylinder_z", epochs=2, bound_rad=0.2, learning_rate=0.1,
+        select=SelectConfig("nominal", (1.0, 0.0), "palm_up", episodes=4, physics="fast"),
+    )  # fmt: skip
+    file = train_residual(config)
+    metrics = told(tmp_path)
+    assert set(metrics["selection"]["rows"]) == {"none", "paired", "paired x0"}
+    best = metrics["selection"]["best"]
+    assert f"loss {best} through" in open_model(file).spec.trained_on
+    helped = metrics["selection"]["rows"][best]["rotation_rad"]
+    alone = metrics["selection"]["rows"]["none"]["rotation_rad"]
+    assert (metrics["chosen"] == best) == (helped >= 1.02 * alone)
+    assert (open_model(file).spec.refused == "") == (metrics["chosen"] == best)
 
 
 def test_the_command_tells_in_one_sentence(tmp_path, rollouts, models, capsys) -> None:
