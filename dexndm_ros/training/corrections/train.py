@@ -28,7 +28,7 @@ from dexndm_ros.training.corrections.config import (
     check_config,
     free_world,
 )
-from dexndm_ros.training.corrections.errors import CorrectionError
+from dexndm_ros.training.corrections.errors import CorrectionError, CorrectionStoppedError
 from dexndm_ros.training.corrections.follow import Follower, recorded_stretches
 from dexndm_ros.training.corrections.load import (
     CHECKPOINT,
@@ -95,6 +95,7 @@ class _Run:
         Raises:
             ConfigError: settings that no run can use.
             CorrectionError: data or a checkpoint that cannot be used.
+            CorrectionStoppedError: Ctrl-C or SIGTERM.
             DatasetError: no dataset.
         """
         config, out = self._config, self._out
@@ -119,8 +120,10 @@ class _Run:
         (out / "config.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
         with asked_to_stop() as stop:
             self._learn(stop)
-            if stop():
-                return out
+        if self._steps < config.total_steps:
+            raise CorrectionStoppedError(
+                f"stopped after {self._steps} of {config.total_steps} steps; the same command goes on from there"
+            )
         kept = load_correction(out, len(self._held_out), config.physics)
         metrics = write_report(
             out, self._held_out, self._world, kept, config.threads, record | {"steps": self._steps}
