@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dexndm_ros.policy.observation import JOINT_COUNT, OBSERVATION_SIZE, ObservationHistory
-from dexndm_ros.policy.onnx_file import PolicyModel, open_model
+from dexndm_ros.policy.onnx_file import PolicyModel, fingerprint, open_model
 from dexndm_ros.policy.spec import PolicySpec, PolicySpecError, Seat, check_spec
 
 __all__ = ["OnnxPolicy", "Policy", "PolicyAction", "PolicyLoader", "PolicyStepError", "load_policy"]
@@ -178,7 +178,7 @@ def load_policy(
     """Open a policy file and its optional residual, both checked against the seat.
 
     A residual that its spec refuses is checked like any other, and then the base policy runs alone;
-    ``OnnxPolicy.refused`` says why.
+    ``OnnxPolicy.refused`` says why. One that names its base policy goes with no other.
 
     Args:
         path: file of kind ``base``.
@@ -187,7 +187,7 @@ def load_policy(
         batch: number of hands, None for one.
 
     Raises:
-        PolicySpecError: naming the field that does not fit.
+        PolicySpecError: naming the field that does not fit; ``base_sha256`` for another base policy.
     """
     models = [None if file is None else open_model(file) for file in (path, residual)]
     for model in models:
@@ -195,4 +195,18 @@ def load_policy(
             check_spec(model.spec, seat, model.path)
     base, correction = models
     assert base is not None
+    if correction is not None:
+        _check_base(correction, base)
     return OnnxPolicy(base, correction, batch)
+
+
+def _check_base(residual: PolicyModel, base: PolicyModel) -> None:
+    """Whether a residual was made for this very file."""
+    wanted, got = residual.spec.base_sha256, fingerprint(base.path)
+    if wanted and wanted != got:
+        raise PolicySpecError(
+            "base_sha256",
+            f"this residual was trained for the base policy file with SHA-256 {wanted[:12]}..., and {base.path} has "
+            f"{got[:12]}...; give the base policy that it was trained for, or train a residual for this one",
+            residual.path,
+        )

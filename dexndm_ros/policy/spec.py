@@ -13,6 +13,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "ACTION_SCALE_RAD",
     "FORMAT_VERSION",
     "KINDS",
+    "LARGEST_BOUND_RAD",
     "METADATA_KEY",
     "RATE_HZ",
     "PolicySpec",
@@ -43,9 +45,14 @@ FORMAT_VERSION = 1
 KINDS = ("base", "residual")
 ACTION_SCALE_RAD = 1.0 / 24.0
 RATE_HZ = 20.0
+LARGEST_BOUND_RAD = 0.5
+"""A residual that may do more than this is no correction; a hand follows 0.15 rad of it in a step."""
 
 # Limits and poses pass through text and float32; this is also the excess the driver's guard clips.
 _ANGLE_TOLERANCE_RAD = 1e-3
+_LATER_FIELDS = ("refused", "base_sha256")
+"""Texts that older files lack. Written only where they say something: older programs read all other files."""
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class PolicySpecError(ValueError):
@@ -76,13 +83,15 @@ class PolicySpec:
         history_length: pairs of (angles, target) in the observation.
         action_scale_rad: largest change of the target in one step.
         rate_hz: control rate.
-        residual_bound_rad: largest correction of a residual; 0 in a base policy.
+        residual_bound_rad: largest correction of a residual, at most ``LARGEST_BOUND_RAD``; 0 in a base policy.
         trained_on: world, objects and data, in words.
         commit: commit of the code that trained it.
         scores: name to number, as measured by the evaluation.
         axes: rotation axes it was trained for, as ``parse_axis`` reads them.
         wrists: wrist orientations it was trained for, as ``parse_wrist`` reads them.
         refused: why a residual must not run; empty = it may. Always empty in a base policy, and in a file without it.
+        base_sha256: SHA-256 of the base policy's file that a residual was made for; empty = any. Always empty in a base
+            policy, and in a file without it.
         format_version: version of this layout.
     """
 
@@ -101,6 +110,7 @@ class PolicySpec:
     axes: tuple[str, ...] = ()
     wrists: tuple[str, ...] = ()
     refused: str = ""
+    base_sha256: str = ""
     format_version: int = FORMAT_VERSION
 
 
@@ -124,10 +134,9 @@ class Seat:
 def spec_to_json(spec: PolicySpec) -> str:
     """The spec as JSON text."""
     values = dataclasses.asdict(spec)
-    if (
-        not spec.refused
-    ):  # programs from before this field read all but the residuals they must not run
-        del values["refused"]
+    for name in _LATER_FIELDS:
+        if not values[name]:
+            del values[name]
     return json.dumps(values, indent=1, sort_keys=True, allow_nan=False)
 
 
@@ -157,7 +166,7 @@ def spec_from_json(text: str, path: str | Path | None = None) -> PolicySpec:
             "export the policy again",
             path,
         )
-    values = {"refused": "", **values}
+    values = {**dict.fromkeys(_LATER_FIELDS, ""), **values}
     names = {item.name for item in dataclasses.fields(PolicySpec)}
     for name in sorted(names - values.keys()):
         raise PolicySpecError(name, "missing; export the policy again", path)
@@ -207,11 +216,16 @@ def _validated(values: Mapping[str, Any], path: str | Path | None) -> PolicySpec
     bound = values["residual_bound_rad"]
     if not number(bound) or bound < 0.0 or (bound > 0.0) != (values["kind"] == "residual"):
         raise refuse("residual_bound_rad", "a number above 0 in a residual, 0 in a base policy")
-    for name in ("trained_on", "commit", "refused"):
+    if bound > LARGEST_BOUND_RAD:
+        raise refuse("residual_bound_rad", f"at most {LARGEST_BOUND_RAD:g} rad")
+    for name in ("trained_on", "commit", *_LATER_FIELDS):
         if not isinstance(values[name], str):
             raise refuse(name, "text")
-    if values["refused"] and values["kind"] != "residual":
-        raise refuse("refused", "an empty text in a base policy")
+    for name in _LATER_FIELDS:
+        if values[name] and values["kind"] != "residual":
+            raise refuse(name, "an empty text in a base policy")
+    if values["base_sha256"] and not _SHA256.fullmatch(values["base_sha256"]):
+        raise refuse("base_sha256", "64 hexadecimal digits, or an empty text for any base policy")
     if not isinstance(values["scores"], Mapping) or not all(map(number, values["scores"].values())):
         raise refuse("scores", "names with finite numbers")
     for name, parse in (("axes", parse_axis), ("wrists", parse_wrist)):

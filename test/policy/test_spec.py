@@ -11,7 +11,9 @@ from onnx import TensorProto
 
 from dexndm_ros.hand.joints import JOINT_NAMES, LOWER_RAD, ORDERS, UPPER_RAD
 from dexndm_ros.policy.controller import load_policy
+from dexndm_ros.policy.onnx_file import fingerprint
 from dexndm_ros.policy.spec import (
+    LARGEST_BOUND_RAD,
     METADATA_KEY,
     PolicySpec,
     PolicySpecError,
@@ -30,6 +32,7 @@ from support.tiny_policy import (
 )
 
 FIELDS = [item.name for item in dataclasses.fields(PolicySpec)]
+LATER = ("refused", "base_sha256")  # a file may lack them
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
@@ -93,16 +96,50 @@ def test_json_round_trip():
 
 @given(
     st.text(),
-    st.floats(min_value=0.0, max_value=1.0, exclude_min=True),
+    st.floats(min_value=0.0, max_value=LARGEST_BOUND_RAD, exclude_min=True),
     st.dictionaries(st.text(max_size=8), st.floats(allow_nan=False, allow_infinity=False)),
     st.text(),
+    st.just("") | st.binary(min_size=32, max_size=32).map(bytes.hex),
 )
-def test_any_residual_spec_comes_back_from_its_json(refused, bound_rad, scores, trained_on):
-    spec = residual_spec(bound_rad, refused=refused, scores=scores, trained_on=trained_on)
+def test_any_residual_spec_comes_back_from_its_json(refused, bound_rad, scores, trained_on, base):
+    spec = residual_spec(
+        bound_rad, refused=refused, scores=scores, trained_on=trained_on, base_sha256=base
+    )
     text = spec_to_json(spec)
     assert spec_from_json(text) == spec
-    # What nobody refuses is written as before the field existed: older programs read it.
+    # What says nothing is written as before the field existed: older programs read it.
     assert ("refused" in json.loads(text)) == bool(refused)
+    assert ("base_sha256" in json.loads(text)) == bool(base)
+
+
+SHA256 = "0123456789abcdef" * 4
+
+
+def test_a_residual_that_names_its_base_goes_with_no_other(tmp_path):
+    base = write_tiny_policy(tmp_path / "base.onnx")
+    other = write_tiny_policy(tmp_path / "other.onnx", bias=np.ones(16))
+    spec = residual_spec(base_sha256=fingerprint(base))
+    residual = write_tiny_policy(tmp_path / "residual.onnx", spec=spec)
+    assert read_spec(residual) == spec
+    load_policy(base, leap_seat(), residual)
+    load_policy(other, leap_seat(), write_tiny_policy(tmp_path / "any.onnx", spec=residual_spec()))
+    # Also one that would not run: its reason is of another policy.
+    refused = dataclasses.replace(spec, refused="a delay")
+    for each in (spec, refused):
+        write_spec(residual, each)
+        with pytest.raises(PolicySpecError, match="train a residual for this one") as caught:
+            load_policy(other, leap_seat(), residual)
+        assert caught.value.field == "base_sha256"
+        assert str(residual) in str(caught.value) and str(other) in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["abc", SHA256.upper(), SHA256 + "\n", SHA256[1:]])
+def test_what_is_no_sha256_is_refused(value):
+    assert refused(residual_spec(base_sha256=value)) == "base_sha256"
+
+
+def test_a_base_policy_belongs_to_no_base():
+    assert refused(leap_spec(base_sha256=SHA256)) == "base_sha256"
 
 
 @given(st.text(min_size=1))
@@ -110,19 +147,21 @@ def test_a_base_policy_is_never_refused_by_its_own_file(reason):
     assert refused(leap_spec(refused=reason)) == "refused"
 
 
-def test_a_file_from_before_the_field_opens_and_runs(tmp_path):
+def test_a_file_from_before_these_fields_opens_and_runs(tmp_path):
     path = write_tiny_policy(tmp_path / "residual.onnx", spec=residual_spec())
     values = dataclasses.asdict(residual_spec())
-    del values["refused"]
-    assert read_spec(with_metadata(path, json.dumps(values))).refused == ""
+    del values["refused"], values["base_sha256"]
+    spec = read_spec(with_metadata(path, json.dumps(values)))
+    assert (spec.refused, spec.base_sha256) == ("", "")
 
 
+@pytest.mark.parametrize("name", LATER)
 @pytest.mark.parametrize("value", [None, 3, ["delay"], False])
-def test_a_reason_that_is_no_text_is_refused(value):
-    values = dataclasses.asdict(residual_spec()) | {"refused": value}
+def test_what_is_no_text_is_refused(name, value):
+    values = dataclasses.asdict(residual_spec()) | {name: value}
     with pytest.raises(PolicySpecError) as caught:
         spec_from_json(json.dumps(values))
-    assert caught.value.field == "refused"
+    assert caught.value.field == name
 
 
 # --- the spec must fit the hand --------------------------------------------------------------------
@@ -206,8 +245,8 @@ def test_a_default_pose_outside_the_limits_is_refused(joint, angle):
     assert refused(leap_spec(default_pose_rad=tuple(pose))) == "default_pose_rad"
 
 
-@given(st.floats().filter(lambda bound: not 0.0 < bound < float("inf")))
-def test_a_residual_needs_a_bound(bound):
+@given(st.floats().filter(lambda bound: not 0.0 < bound <= LARGEST_BOUND_RAD))
+def test_a_residual_needs_a_bound_that_leaves_it_a_correction(bound):
     assert refused(leap_spec(kind="residual", residual_bound_rad=bound)) == "residual_bound_rad"
 
 
@@ -234,7 +273,7 @@ def test_other_fields_are_named_too(change, field):
 # --- the JSON may be anything -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in FIELDS if name != "refused"])
+@pytest.mark.parametrize("name", [name for name in FIELDS if name not in LATER])
 def test_a_missing_field_is_named(name):
     values = json.loads(spec_to_json(leap_spec()))
     del values[name]

@@ -220,6 +220,7 @@ class _Run:
             axes=base.axes,
             wrists=base.wrists,
             refused=refused,
+            base_sha256=fingerprint(self.base.path),
         )
 
     def _choose(

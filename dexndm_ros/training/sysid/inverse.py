@@ -35,7 +35,7 @@ from dexndm_ros.hand.joints import (
     UPPER_RAD,
 )
 from dexndm_ros.policy.observation import HISTORY_LENGTH, OBSERVATION_SIZE, RESIDUAL_INPUT_SIZE
-from dexndm_ros.policy.spec import RATE_HZ, PolicySpec, write_spec
+from dexndm_ros.policy.spec import LARGEST_BOUND_RAD, RATE_HZ, PolicySpec, write_spec
 from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.export import export_onnx, verify_export
 from dexndm_ros.training.progress import commit_id
@@ -183,8 +183,10 @@ def write_inverse(world: str, out: Path, nominal: str = "nominal", bound_rad: fl
         WorldError: a world cannot be read.
         SysidError: the bound cannot be.
     """
-    if not 0.0 < bound_rad <= 1.0:
-        raise SysidError(f"bound-rad is {bound_rad:g}; it must be above 0 and at most 1 rad")
+    if not 0.0 < bound_rad <= LARGEST_BOUND_RAD:
+        raise SysidError(
+            f"bound-rad is {bound_rad:g}; it must be above 0 and at most {LARGEST_BOUND_RAD:g} rad"
+        )
     identified, base = World.load(world), World.load(nominal)
     net = InverseCompensation(Servos.of(identified), Servos.of(base), bound_rad)
     partial = out.with_name(out.name + ".new")
