@@ -26,9 +26,32 @@ from dexndm_ros.hand.guard_types import (
 from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES
 from dexndm_ros.hand.streams import StreamWatch
 
-__all__ = ["Accepted", "Guard", "GuardConfig", "GuardOutput", "GuardState", "Mode", "Rejected"]
+__all__ = [
+    "Accepted",
+    "Guard",
+    "GuardConfig",
+    "GuardOutput",
+    "GuardState",
+    "Mode",
+    "Rejected",
+    "slewed",
+]
 
 Vector = NDArray[np.float64]
+
+
+def slewed(target: Vector, goal: Vector, limit_rad: Vector | float) -> Vector:
+    """A target moved towards a goal, each joint by at most the limit.
+
+    Args:
+        target: where it is, (..., 16) rad.
+        goal: where it shall be, likewise.
+        limit_rad: largest move, one number or each joint's.
+    """
+    delta = goal - target
+    # Adding the whole difference can miss the goal by a rounding error: take the goal itself.
+    moved = target + np.clip(delta, -limit_rad, limit_rad)
+    return np.where(np.abs(delta) <= limit_rad, goal, moved)
 
 
 @dataclass
@@ -224,15 +247,13 @@ class Guard:
             limit: Vector | float = self.config.ramp_speed_rad_s * elapsed_s
         else:
             limit = self._allowance
-        step = np.clip(delta, -limit, limit)
         limited = bool(np.any(np.abs(delta) > limit))
-        # Adding the whole difference can miss the goal by a rounding error: take the goal itself.
-        self._target = np.where(np.abs(delta) <= limit, goal.position, self._target + step)
+        self._target = slewed(self._target, goal.position, limit)
         if self._mode is Mode.RAMPING:
             if not limited:
                 self._mode = Mode.ACTIVE
             return limited
-        self._allowance = self._allowance - np.abs(step)
+        self._allowance = self._allowance - np.minimum(np.abs(delta), limit)
         if limited and not goal.counted_limited:
             self._goal = replace(goal, counted_limited=True)
             self.limited_commands += 1

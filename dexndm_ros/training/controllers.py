@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dexndm_ros.hand.guard import GuardConfig, slewed
 from dexndm_ros.hand.joints import JOINT_NAMES, LOWER_RAD, UPPER_RAD
 from dexndm_ros.paths import policy_path
 from dexndm_ros.policy.controller import OnnxPolicy, load_policy
@@ -21,19 +22,27 @@ class ControllerError(ValueError):
     """A policy that cannot run as it was asked to; the message says what to do."""
 
 
+_STEP_LIMIT_RAD = GuardConfig.max_step_rad
+"""A control step is the guard's command period: all of the limit is there again in each."""
+
 Controller = Callable[[RotationEnv, bool], StepResult]
 """Advances the environment by one control step; told whether it is the first of the episode."""
 
 
 def _onnx_controller(policy: OnnxPolicy) -> Controller:
-    """The policy file exactly as the node runs it."""
+    """The policy file as the node runs it, and its targets as the driver's guard lets them pass.
+
+    The guard's default step limit is counted from the targets that were executed last. A base policy alone never meets
+    it. Joint limits are the policy's own, and they lie within the guard's.
+    """
 
     def control(env: RotationEnv, first: bool) -> StepResult:
         q = env.measured
         if first:
             policy.reset(q, env.target)
+        before = env.target if first else env.executed
         action = policy.step(q, env.wrists, env.axes)
-        return env.step_target(action.base, action.target)
+        return env.step_target(action.base, slewed(before, action.target, _STEP_LIMIT_RAD))
 
     return control
 

@@ -3,16 +3,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from dexndm_ros.paths import share_dir
+from dexndm_ros.hand.guard import Guard, GuardConfig
+from dexndm_ros.paths import policy_path, share_dir
+from dexndm_ros.policy.controller import load_policy
+from dexndm_ros.policy.spec import RATE_HZ
+from dexndm_ros.policy.wrist import parse_axis
+from dexndm_ros.sim.env import EnvConfig, RotationEnv
+from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.controllers import ControllerError, open_controller, refused_residual
 from dexndm_ros.training.evaluate import main as evaluate
+from dexndm_ros.training.evaluate import unseen_env
 from dexndm_ros.training.library_cli import main as library
 from dexndm_ros.training.simulate.cli import main as rollouts
-from support.tiny_policy import residual_spec, write_tiny_policy
+from support.tiny_policy import leap_seat, residual_spec, write_tiny_policy
 
 ORACLE = str(share_dir() / "policies" / "cylinder_z" / "oracles" / "up_plus")
 LINE = "the residual does not run, the base policy runs alone: a delay of a tick"
@@ -30,6 +40,74 @@ def running(tmp_path):
     """The same, and nobody refused it."""
     path = tmp_path / "running.onnx"
     return str(write_tiny_policy(path, bias=[0.05] * 16, spec=residual_spec(0.05)))
+
+
+@pytest.fixture(scope="module")
+def env() -> RotationEnv:
+    """Two hands with objects."""
+    world = dataclasses.replace(World.load("nominal"), physics="fast")
+    quiet = EnvConfig(auto_reset=False)
+    return unseen_env(world, parse_axis("+z"), 2, 0, None, config=quiet, threads=1)
+
+
+def alternating(folder: Path) -> tuple[Path, Path]:
+    """A base policy that steps to and fro, and a residual that goes 0.3 rad with it."""
+    newest, before = (np.arange(16) + 32 * pair + 16 for pair in (9, 8))
+    joints = np.arange(16)
+    back = np.zeros((327, 16))
+    back[newest, joints], back[before, joints] = -48.0, 48.0
+    along = np.zeros((343, 16))
+    along[327 + joints, joints], along[newest, joints] = 100.0, -100.0
+    base = write_tiny_policy(folder / "base.onnx", weight=back, bias=np.ones(16))
+    spec = residual_spec(0.3)
+    return base, write_tiny_policy(folder / "residual.onnx", weight=along, spec=spec)
+
+
+def test_a_base_policy_alone_never_meets_the_guards_limit(env: RotationEnv) -> None:
+    """What it asks for is executed to the last bit."""
+    env.reset()
+    alone = load_policy(policy_path("cylinder_z"), leap_seat(), None, env.count)
+    alone.reset(env.measured, env.target)
+    control = open_controller("cylinder_z", "", env.count)
+    for step in range(40):
+        wanted = alone.step(env.measured, env.wrists, env.axes).target
+        control(env, step == 0)
+        np.testing.assert_array_equal(env.executed, wanted)
+        np.testing.assert_array_equal(env.target, wanted)
+
+
+def test_a_residual_is_slewed_as_the_guard_does(env: RotationEnv, tmp_path: Path) -> None:
+    env.reset()
+    base, residual = alternating(tmp_path)
+    both = load_policy(base, leap_seat(), residual, env.count)
+    both.reset(env.measured, env.target)
+    guards = [Guard() for _ in range(env.count)]
+    for guard, start in zip(guards, env.target, strict=True):
+        guard.enable(start)
+        guard.accept(start, 1, "policy", 0.0)
+        guard.tick(start, 0.0)
+    control = open_controller(str(base), str(residual), env.count)
+    cut = 0
+    for step in range(20):
+        now_s = (step + 1) / RATE_HZ
+        action = both.step(env.measured, env.wrists, env.axes)
+        control(env, step == 0)
+        np.testing.assert_array_equal(env.target, action.base)
+        for row, guard in enumerate(guards):
+            guard.accept(action.target[row], step + 2, "policy", now_s)
+            passed = guard.tick(env.measured[row], now_s).target
+            np.testing.assert_allclose(env.executed[row], passed, rtol=0.0, atol=1e-12)
+        cut += np.any(env.executed != action.target)
+    assert cut > 15
+    # A new episode begins from its own target, not from where the last one ended.
+    env.reset()
+    start = env.target.copy()
+    control(env, True)
+    assert np.abs(env.executed - start).max() == pytest.approx(GuardConfig.max_step_rad)
+
+
+def test_a_control_step_is_the_guards_command_period() -> None:
+    assert GuardConfig.command_period_s == 1.0 / RATE_HZ
 
 
 def test_an_oracle_and_a_residual_are_refused_together(residual):
