@@ -23,7 +23,8 @@ class RetrainConfig:
         world: identified world file, or shipped name; empty = the one that the correction was trained for.
         correction: run folder of ``dexndm train uan`` or ``asap`` that corrects the simulator, or empty.
         tasks: wrist:axis, comma separated.
-        base: shipped policy to begin from, with its folder of oracles.
+        base: shipped policy or policy file to begin from, with the runs of oracles and generalist that it came from
+            beside it.
         physics: preset to train on.
         oracle_steps: control steps of each oracle.
         oracle_std: action noise that an oracle begins with; it has learned already.

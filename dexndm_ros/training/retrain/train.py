@@ -15,12 +15,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from dexndm_ros.paths import PathError, policy_path
+from dexndm_ros.policy.observation import OBSERVATION_SIZE
+from dexndm_ros.policy.onnx_file import open_model
+from dexndm_ros.policy.spec import PolicySpecError
 from dexndm_ros.training.cli import ConfigError, from_mapping
 from dexndm_ros.training.export import main as export
-from dexndm_ros.training.generalist import GeneralistConfig, train_generalist
+from dexndm_ros.training.export import verify_export
+from dexndm_ros.training.generalist import GeneralistConfig, load_generalist, train_generalist
 from dexndm_ros.training.oracle import OracleConfig, train_oracle
 from dexndm_ros.training.progress import Stages, commit_id
 from dexndm_ros.training.retrain.config import RetrainConfig, completed, parse_tasks
@@ -77,13 +82,23 @@ def train_retrain(config: RetrainConfig) -> Path:
 
 
 def _shipped(base: str) -> Path:
+    """The folder of a policy with the runs that it came from, which is what goes on learning."""
     try:
-        folder = policy_path(base).parent
+        file = policy_path(base)
     except PathError as error:
         raise ConfigError(f"base: {error}") from error
+    folder = file.parent
     for part in ("oracles", "generalist/generalist.pt"):
         if not (folder / part).exists():
-            raise ConfigError(f"base: {base} has no {part} to go on learning from")
+            raise ConfigError(f"base: {base} has no {part} beside it to go on learning from")
+    rows = np.random.default_rng(0).normal(size=(64, OBSERVATION_SIZE))
+    try:
+        verify_export(load_generalist(folder / "generalist"), open_model(file).path, rows)
+    except (PolicySpecError, RuntimeError) as error:
+        raise ConfigError(
+            f"base: {file} is not the policy of {folder / 'generalist'}, which would go on learning; export that run, "
+            f"or give its file ({error})"
+        ) from error
     return folder
 
 

@@ -150,6 +150,25 @@ def test_settings_that_cannot_be_used_are_told(
     assert not out.exists()
 
 
+def test_a_policy_file_without_its_own_runs_is_refused(
+    run: RetrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What learns on are the runs beside the file: they must be there, and be those of the file."""
+    words = ["retrain", "--out", str(tmp_path / "run"), "--world", "gains", "--base"]
+    alone = tmp_path / "alone.onnx"
+    shutil.copy(SHIPPED / "generalist.onnx", alone)
+    assert train([*words, str(alone)]) == 2
+    assert "has no oracles beside it" in capsys.readouterr().err
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    for part in ("oracles", "generalist"):
+        (shipped / part).symlink_to(SHIPPED / part)
+    shutil.copy(Path(run.out) / "policy.onnx", shipped / "other.onnx")
+    assert train([*words, str(shipped / "other.onnx")]) == 2
+    assert "is not the policy of" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_tasks_are_read_and_doubles_refused() -> None:
     assert parse_tasks("palm_up:+z, palm_down:-z") == (("palm_up", "+z"), ("palm_down", "-z"))
     with pytest.raises(ConfigError, match="twice"):
