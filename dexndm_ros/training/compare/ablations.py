@@ -53,6 +53,7 @@ ABLATIONS = (
     Ablation("without noise on the targets", {"sigma_rad": 0.0}),
     Ablation("noise of 0.005 rad", {"sigma_rad": 0.005}),
     Ablation("noise of 0.02 rad", {"sigma_rad": 0.02}),
+    Ablation("load on every trajectory", {"free_share": 0.0}),
     Ablation("without load", {"load": 0.0}),
     Ablation("half the load", {"load": 0.5}),
     Ablation("base waves replayed", {"library": WAVES}),

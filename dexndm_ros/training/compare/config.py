@@ -60,7 +60,8 @@ BUDGETS = {
         probes=24, clips=24, retrain_steps=2_000_000, correction_steps=2_000_000, curve=(20, 80, 200, 2000),
     ),
 }  # fmt: skip
-"""By name. Two wrists double the numbers of trajectories: 4,000 are the paper's."""
+"""By name. Two wrists double the numbers of trajectories: 4,000 are the paper's. The shipped library has 128 of each
+wrist, which are replayed again and again, with new noise and load each time."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Recipe:
         pretrain: begin with the model of the nominal world; otherwise with nothing.
         sigma_rad: of the noise on replayed targets.
         load: factor on the random load; 0 = a free hand.
+        free_share: of the trajectories that are replayed without load; the rest with it.
         library: what is replayed.
         window: ticks of history.
         trajectories: of each wrist, in the target world; 0 = the budget's.
@@ -79,6 +81,7 @@ class Recipe:
     pretrain: bool = True
     sigma_rad: float = 0.01
     load: float = 1.0
+    free_share: float = 0.5
     library: str = "cylinder_z"
     window: int = 10
     trajectories: int = 0

@@ -8,7 +8,7 @@ To add one, write a function from a pipeline to what is deployed, and give it a 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dexndm_ros.training.compare.config import Recipe
 from dexndm_ros.training.compare.errors import CompareError
@@ -94,7 +94,7 @@ def _retrained(pipeline: Pipeline, name: str, *simulator: Word) -> Deployed:
     tasks = ",".join(f"{wrist}:{config.axis}" for wrist in config.wrists)
     steps = config.budget.retrain_steps
     words: tuple[Word, ...] = (
-        _CLI, "train", "retrain", "--out", "{out}", *simulator, "--tasks", tasks, "--base", config.policy,
+        _CLI, "train", "retrain", "--out", "{out}", *simulator, "--tasks", tasks, "--base", pipeline.base,
         "--oracle-steps", str(steps), "--seed", str(pipeline.seed),
     )  # fmt: skip
     cost_s = len(config.wrists) * steps / 1200 + 600.0
@@ -103,16 +103,16 @@ def _retrained(pipeline: Pipeline, name: str, *simulator: Word) -> Deployed:
     )
 
 
-def _corrected(pipeline: Pipeline, job: str, library: str, sigma_rad: float) -> Deployed:
+def _corrected(pipeline: Pipeline, name: str, recipe: Recipe, *job: str) -> Deployed:
     """A correction of the simulator learned from the free hand, and retraining with it."""
-    data = pipeline.replays(pipeline.target, Recipe(library=library, sigma_rad=sigma_rad, load=0.0))
+    data = pipeline.replays(pipeline.target, replace(recipe, load=0.0))
     steps = pipeline.config.budget.correction_steps
     words: tuple[Word, ...] = (
-        _CLI, "train", job, "--out", "{out}", "--data", Made(data), "--total-steps", str(steps),
+        _CLI, "train", *job, "--out", "{out}", "--data", *map(Made, data), "--total-steps", str(steps),
         "--seed", str(pipeline.seed),
     )  # fmt: skip
-    correction = pipeline.stage(job, job, words, "", steps / 700)
-    return _retrained(pipeline, f"retrain_{job}", "--correction", Made(correction))
+    correction = pipeline.stage(job[0], name, words, "metrics.json", steps / 700)
+    return _retrained(pipeline, f"retrain_{name}", "--correction", Made(correction))
 
 
 METHODS = {
@@ -128,11 +128,15 @@ METHODS = {
     "joint": Method("residual through a network of each joint (ours)", lambda p: through_dynamics(p, "joint")),
     "uan": Method(
         "actuator network learned from waves of the free hand; the policy retrained with it",
-        lambda p: _corrected(p, "uan", WAVES, 0.0),
+        lambda p: _corrected(p, "uan", Recipe(library=WAVES, sigma_rad=0.0), "uan"),
     ),
     "asap": Method(
         "delta actions learned from replays of the free hand, finger by finger; the policy retrained with them",
-        lambda p: _corrected(p, "asap", Recipe.library, Recipe.sigma_rad),
+        lambda p: _corrected(p, "asap", Recipe(), "asap"),
+    ),
+    "asap_hand": Method(
+        "the same with one network of the whole hand",
+        lambda p: _corrected(p, "asap_hand", Recipe(), "asap", "--structure", "hand"),
     ),
 }  # fmt: skip
 """By name, in the table's order."""

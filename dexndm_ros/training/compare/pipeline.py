@@ -22,6 +22,8 @@ _REPLAY_S, _ROLLOUT_S, _FAST_ROLLOUT_S = 1 / 3000, 1 / 900, 1 / 2200
 _TRAIN_S = {"joint": 2.5e-5, "finger": 2e-5, "hand": 1.2e-5}
 """Seconds a window and epoch takes to learn from, on one core."""
 _START_S = 5.0
+_FREE_SEED = 1000
+"""Added for replays without load: other trajectories and other noise than those under load."""
 _BLOCK = 32
 """Episodes that are simulated together; fewer where fewer are wanted."""
 THREADS = ("--threads", "{threads}")
@@ -67,20 +69,27 @@ class Pipeline:
         total = count * len(self.config.wrists) * _STEPS
         return self._stage(kind, world.stem, words, "", ("--jobs", "{threads}"), total * cost_s)
 
-    def replays(self, world: Path, recipe: Recipe) -> Stage:
-        """Replays under random load. The nominal world's are always as many as the budget says: they cost nothing."""
+    def replays(self, world: Path, recipe: Recipe) -> tuple[Stage, ...]:
+        """Replays under random load and of a free hand, as many together as the budget or the recipe says.
+
+        The nominal world's are always as many as the budget says: they cost nothing.
+        """
         count = self.config.budget.trajectories
         if world == self.target and recipe.trajectories:
             count = recipe.trajectories
+        free = round(recipe.free_share * count) if recipe.load else count
+        parts = ((count - free, recipe.load, self.seed), (free, 0.0, self.seed + _FREE_SEED))
+        return tuple(self._replays(world, recipe, *part) for part in parts if part[0])
+
+    def _replays(self, world: Path, recipe: Recipe, count: int, load: float, seed: int) -> Stage:
         words = (
             _CLI, "rollouts", "replay", "--out", "{out}", "--world", world, "--library", _library(recipe),
-            "--wrist", ",".join(self.config.wrists), "--episodes", str(count), "--seed", str(self.seed),
-            "--noise.sigma-rad", str(recipe.sigma_rad), "--load.scale", str(recipe.load), "--no-report",
+            "--wrist", ",".join(self.config.wrists), "--episodes", str(count), "--seed", str(seed),
+            "--noise.sigma-rad", str(recipe.sigma_rad), "--load.scale", str(load), "--no-report",
         )  # fmt: skip
         total = count * len(self.config.wrists) * _STEPS
-        return self._stage(
-            "replays", world.stem, words, "", ("--jobs", "{threads}"), total * _REPLAY_S
-        )
+        name = f"{world.stem}-{'load' if load else 'free'}"
+        return self._stage("replays", name, words, "", ("--jobs", "{threads}"), total * _REPLAY_S)
 
     def dynamics(self, structure: str, recipe: Recipe = _NOMINAL) -> Stage:
         """A model of the target world's hand: tuned from the nominal one, tested on the task."""
@@ -98,16 +107,15 @@ class Pipeline:
         self, world: Path, structure: str, recipe: Recipe, count: int, *more: Word
     ) -> Stage:
         budget = self.config.budget
-        words = (
-            _CLI, "train", "dynamics", "--out", "{out}", "--data", Made(self.replays(world, recipe)),
+        words: tuple[Word, ...] = (
+            _CLI, "train", "dynamics", "--out", "{out}", "--data", *map(Made, self.replays(world, recipe)),
             "--network.structure", structure, "--network.window", str(recipe.window), "--epochs", str(budget.epochs),
             "--batch", str(budget.batch), "--seed", str(self.seed), *more,
         )  # fmt: skip
         windows = count * len(self.config.wrists) * _STEPS
         cost = windows * budget.epochs * _TRAIN_S[structure]
-        return self._stage(
-            "dynamics", f"{world.stem}-{structure}", words, "dynamics.pt", THREADS, cost
-        )  # fmt: skip
+        name = f"{world.stem}-{structure}"
+        return self._stage("dynamics", name, words, "dynamics.pt", THREADS, cost)
 
     def transfer(self, source: Stage | None, joints: tuple[int, ...], skip: bool) -> Stage:
         """Joint-wise models of the target world that begin with those of other joints, or with nothing."""
@@ -115,8 +123,8 @@ class Pipeline:
         begin: tuple[Word, ...] = ("--warm-start-epochs", "0")
         if source is not None:
             begin = ("--init", Made(source), "--init-joints", *map(str, joints))
-        words = (
-            _CLI, "train", "dynamics", "--out", "{out}", "--data", Made(self.replays(self.target, _NOMINAL)),
+        words: tuple[Word, ...] = (
+            _CLI, "train", "dynamics", "--out", "{out}", "--data", *map(Made, self.replays(self.target, _NOMINAL)),
             "--epochs", str(budget.epochs), "--batch", str(budget.batch), "--seed", str(self.seed),
             "--tune-learning-rate", "0.002", "--network.skip" if skip else "--network.no-skip", *begin,
         )  # fmt: skip
@@ -189,9 +197,8 @@ class Pipeline:
         self, kind: str, name: str, words: tuple[Word, ...], product: str, free: tuple[str, ...], cost_s: float
     ) -> Stage:  # fmt: skip
         stage = Stage(kind, f"{kind}-{name}-s{self.seed}", words, product, free, _START_S + cost_s)
-        return self._known.setdefault(
-            stage, stage
-        )  # one object each, whose fingerprint is reckoned once
+        # One object each, whose fingerprint is reckoned once.
+        return self._known.setdefault(stage, stage)
 
 
 def _library(recipe: Recipe) -> Word:

@@ -60,7 +60,7 @@ class Runner:
 
     def failure(self, stage: Stage) -> str:
         """Why there is no result; "" where there is one, or where it was not asked for yet."""
-        return self._failed.get(stage.fingerprint, "")
+        return self._failed.get(stage.folder_name, "")
 
     def plan(self, wanted: Sequence[Stage]) -> str:
         """What is done and what is to do, a line a kind, with the time it will take."""
@@ -117,7 +117,7 @@ class Runner:
             broken = next((need for need in stage.needs if self.failure(need)), None)
             if broken is not None:
                 todo.remove(stage)
-                self._failed[stage.fingerprint] = _passed_on(broken, self.failure(broken))
+                self._failed[stage.folder_name] = _passed_on(broken, self.failure(broken))
                 continue
             folder = self.folder(stage)
             folder.path.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,7 @@ class Runner:
             self._fail(stage, reason)
 
     def _fail(self, stage: Stage, reason: str) -> None:
-        self._failed[stage.fingerprint] = reason
+        self._failed[stage.folder_name] = reason
         self.say(f"{stage.name} failed: {reason} (log: {self.folder(stage).log})")
 
     def _speed(self, stages: Sequence[Stage]) -> dict[str, float]:
@@ -175,9 +175,9 @@ class Runner:
 
 
 def _is_ready(stage: Stage, todo: Sequence[Stage], running: Sequence[_Job]) -> bool:
-    waiting = {each.fingerprint for each in todo}
-    waiting |= {job.folder.stage.fingerprint for job in running}
-    return not any(need.fingerprint in waiting for need in stage.needs)
+    waiting = {each.folder_name for each in todo}
+    waiting |= {job.folder.stage.folder_name for job in running}
+    return not any(need.folder_name in waiting for need in stage.needs)
 
 
 def _passed_on(need: Stage, reason: str) -> str:

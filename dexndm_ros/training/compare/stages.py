@@ -71,6 +71,11 @@ class Stage:
         """
         return _hash([self.kind, self.product, *map(_meaning, self.words)])
 
+    @property
+    def folder_name(self) -> str:
+        """Of its folder: what two stages share that are one, and only those."""
+        return f"{self.name}-{self.fingerprint[:10]}"
+
 
 def _meaning(word: Word) -> Any:
     if isinstance(word, Made):
@@ -92,10 +97,10 @@ def in_order(wanted: Iterable[Stage]) -> list[Stage]:
     found: dict[str, Stage] = {}
 
     def visit(stage: Stage) -> None:
-        if stage.fingerprint not in found:
+        if stage.folder_name not in found:
             for need in stage.needs:
                 visit(need)
-            found[stage.fingerprint] = stage
+            found[stage.folder_name] = stage
 
     for stage in wanted:
         visit(stage)
@@ -117,7 +122,7 @@ class Folder:
     @property
     def path(self) -> Path:
         """Of the stage: its mark, its log and what it made."""
-        return self.root / f"{self.stage.name}-{self.stage.fingerprint[:10]}"
+        return self.root / self.stage.folder_name
 
     @property
     def out(self) -> Path:

@@ -11,7 +11,7 @@ import tyro
 
 from dexndm_ros.paths import world_path
 from dexndm_ros.training.compare.ablations import ABLATIONS, study_stages
-from dexndm_ros.training.compare.config import BUDGETS, CompareConfig
+from dexndm_ros.training.compare.config import BUDGETS, CompareConfig, Recipe
 from dexndm_ros.training.compare.errors import CompareError
 from dexndm_ros.training.compare.methods import METHODS, parse_methods
 from dexndm_ros.training.compare.pipeline import Pipeline
@@ -34,18 +34,20 @@ def number_behind(stage, option):
 def test_no_method_gets_more_of_the_target_world_than_the_budget(name):
     settings = config()
     target = world_path("twin")
+    replayed = 0
     for stage in stages(name, Pipeline(settings, 0)):
         if target not in stage.words:
             continue
         assert stage.kind in ("replays", "task", "sysid", "residual")
         if stage.kind == "replays":
-            assert number_behind(stage, "--episodes") == settings.budget.trajectories
+            replayed += number_behind(stage, "--episodes")
         if stage.kind == "sysid":
             assert number_behind(stage, "--probes") <= settings.budget.trajectories * len(
                 settings.wrists
             )
         if stage.kind == "residual":  # its loss is chosen there, on grasps that no test uses
             assert stage.words[stage.words.index(target) - 1] == "--select.world"
+    assert replayed in (0, settings.budget.trajectories)
 
 
 @pytest.mark.parametrize("name", ["sysid", "sysid_retrain"])
@@ -90,7 +92,7 @@ def test_worlds_share_what_is_nominal():
         for each in (config(), gains)
     )
     shared = sorted(first[key] for key in set(first) & set(second))
-    assert shared == ["dynamics", "replays", "rollouts"]
+    assert shared == ["dynamics", "replays", "replays", "rollouts"]
 
 
 @pytest.mark.parametrize(
@@ -133,6 +135,51 @@ def test_studies_ask_for_every_size_and_start():
     names = set(study_stages(Pipeline(config(), 0)))
     assert {f"curve/joint/{n}" for n in BUDGETS["small"].curve} <= names
     assert "transfer/without linear path/from the next joint" in names
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 160])
+@pytest.mark.parametrize(
+    ("recipe", "share"), [(Recipe(), 0.5), (Recipe(load=0.0), 1.0), (Recipe(free_share=0.0), 0.0)]
+)
+def test_some_trajectories_are_replayed_without_load_and_none_is_lost(count, recipe, share):
+    pipeline = Pipeline(config(), 0)
+    replays = pipeline.replays(pipeline.target, dataclasses.replace(recipe, trajectories=count))
+    of_load = {
+        float(stage.words[stage.words.index("--load.scale") + 1]): number_behind(
+            stage, "--episodes"
+        )
+        for stage in replays
+    }
+    assert sum(of_load.values()) == count
+    assert abs(of_load.get(0.0, 0) - share * count) <= 0.5
+    assert min(of_load.values()) >= 1
+    assert len({number_behind(stage, "--seed") for stage in replays}) == len(replays)
+
+
+def test_the_nominal_side_of_a_pair_has_the_same_shares_of_load():
+    for row in ABLATIONS:
+        made = in_order(row.method.deploy(Pipeline(config(), 0)).stages)
+        shares = {
+            world: sorted(
+                (stage.words[stage.words.index("--load.scale") + 1], number_behind(stage, "--episodes"))
+                for stage in made
+                if stage.kind == "replays" and world_path(world) in stage.words
+            )
+            for world in ("nominal", "twin")
+        }  # fmt: skip
+        assert shares["nominal"] == shares["twin"], row.words
+
+
+@pytest.mark.parametrize("name", ["sysid_retrain", "uan", "asap"])
+def test_another_policy_file_is_retrained_anew(name, tmp_path):
+    file = tmp_path / "policy.onnx"
+    file.write_bytes(b"one")
+    last = [
+        METHODS[name].deploy(Pipeline(config(policy=str(file)), 0)).stages[-1].fingerprint
+        for text in (b"one", b"one", b"two")
+        if file.write_bytes(text)
+    ]
+    assert last[0] == last[1] != last[2]
 
 
 @pytest.mark.slow

@@ -210,3 +210,12 @@ def test_a_mark_that_was_cut_off_is_none(worker, runner):
     runner.run([stage], "test")
     (runner.folder(stage).path / "stage.json").write_text(json.dumps({"kind": "join"})[:5])
     assert not runner.folder(stage).done
+
+
+def test_the_same_work_under_two_names_is_done_in_both_folders(worker, runner):
+    """A copy of the nominal world's file under another name: each reads what lies in its own folder."""
+    first, copy = job(worker, "nominal", "a"), job(worker, "copy", "a")
+    assert first.fingerprint == copy.fingerprint
+    last = job(worker, "last", Made(first, "text"), Made(copy, "text"))
+    runner.run([last], "test")
+    assert text(runner, last) == "a+a"
