@@ -16,10 +16,10 @@ from dexndm_ros.training.compare.config import BUDGETS, CompareConfig
 from dexndm_ros.training.compare.errors import CompareError
 from dexndm_ros.training.compare.job import Comparison, compare
 from dexndm_ros.training.compare.methods import METHODS, parse_methods
-from dexndm_ros.training.compare.report import write_report
+from dexndm_ros.training.compare.report import report_folder, write_report
 from dexndm_ros.training.compare.results import rows_of
 from dexndm_ros.training.compare.summary import summarise
-from dexndm_ros.training.compare.tables import HEAD, cells, notes_of, winner
+from dexndm_ros.training.compare.tables import HEAD, cells, notes_of, winners
 
 __all__ = ["main"]
 
@@ -57,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         "--ablations", action="store_true", help="also those of the joint-wise method"
     )
     parser.add_argument("--jobs", type=int, help="stages at once (one a core, at most 4)")
-    parser.add_argument("--report", type=Path, help="another place for the page")
+    parser.add_argument(
+        "--report", type=Path, help="folder of the report (one for world and data, in --out)"
+    )
     parser.add_argument(
         "--summary", action="store_true", help="only print the table of all worlds in --out"
     )
@@ -91,14 +93,15 @@ def _config(arguments: argparse.Namespace) -> CompareConfig:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Compare; 2 on settings that cannot be used, 130 when interrupted, 1 where a method failed."""
+    """Compare; 2 on settings that cannot be used, 130 when interrupted, 1 where anything failed."""
     arguments = _parser().parse_args(argv)
     try:
         if arguments.summary:
             print(summarise(arguments.out))
             return 0
         config = _config(arguments)
-        found = compare(config, print, lambda known: write_report(known, arguments.report))
+        folder = report_folder(config, arguments.report)
+        found = compare(config, print, lambda known: write_report(known, folder))
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from there", file=sys.stderr)
         return _INTERRUPTED
@@ -106,18 +109,18 @@ def main(argv: Sequence[str]) -> int:
         print(f"dexndm evaluate --compare: {error}", file=sys.stderr)
         return _REFUSED
     print(_text(found))
-    return int(any("failed:" in note for m in found.methods.values() for note in m.notes.values()))
+    return int(found.failed)
 
 
 def _text(found: Comparison) -> str:
     """The table, for a terminal."""
     rows = rows_of(found.methods, found.config.wrists)
     lines = []
-    for wrist in dict.fromkeys(row.wrist for row in rows):
+    for wrist, best in winners(found.methods, found.config.wrists).items():
         of_wrist = [row for row in rows if row.wrist == wrist]
         table = [HEAD, *cells(of_wrist, found.methods)]
         widths = [max(len(row[k]) for row in table) for k in range(len(HEAD))]
-        lines += ["", f"{found.world.name}, {wrist}: {winner(of_wrist)}"]
+        lines += ["", f"{found.world.name}, {wrist}: {best.words}"]
         lines += [
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in table
         ]

@@ -41,6 +41,13 @@ class Comparison:
     studies: Studies = field(default_factory=Studies)
     commits: set[str] = field(default_factory=set)
 
+    @property
+    def failed(self) -> bool:
+        """Whether anything that was asked for has no result."""
+        measured = [*self.methods.values(), *self.ablations.values()]
+        notes = [note for each in measured for note in each.notes.values()]
+        return bool(self.studies.failed) or any(note.startswith("failed:") for note in notes)
+
 
 def compare(
     config: CompareConfig, say: Callable[[str], None], report: Callable[[Comparison], Path]

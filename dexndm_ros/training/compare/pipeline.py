@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dexndm_ros.paths import library_path, policy_path, world_path
+from dexndm_ros.training.compare.choice import choice_rollouts, losses
 from dexndm_ros.training.compare.config import CompareConfig, Recipe
 from dexndm_ros.training.compare.stages import Made, Stage, Word
 
@@ -151,9 +152,8 @@ class Pipeline:
             f"--select.axis={self.config.axis}", "--select.episodes", str(budget.select_episodes),
             "--select.physics", self.config.physics,
         )  # fmt: skip
-        cost = 5 * budget.rollouts * budget.residual_epochs * 0.05 + self._rollouts_s(
-            8 * budget.select_episodes
-        )
+        cost = losses() * budget.rollouts * budget.residual_epochs * 0.05
+        cost += self._rollouts_s(choice_rollouts(budget.select_episodes))
         name = f"{self.target.stem}-{Path(file).stem or structure}"
         return self._stage("residual", name, words, "residual.onnx", THREADS, cost)
 

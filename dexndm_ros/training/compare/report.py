@@ -13,38 +13,86 @@ from typing import Any
 
 import numpy as np
 
+from dexndm_ros.paths import policy_path
+from dexndm_ros.policy.onnx_file import fingerprint
+from dexndm_ros.training.compare.choice import choice_rollouts
+from dexndm_ros.training.compare.config import CompareConfig
+from dexndm_ros.training.compare.errors import CompareError
 from dexndm_ros.training.compare.figures import plot_bars, plot_curve
 from dexndm_ros.training.compare.gap import describe_gap
 from dexndm_ros.training.compare.job import Comparison
 from dexndm_ros.training.compare.methods import DIRECT
 from dexndm_ros.training.compare.results import BOTH, METRICS, Measured, Row, rows_of
-from dexndm_ros.training.compare.tables import HEAD, cells, error_rows, notes_of, winner
+from dexndm_ros.training.compare.tables import HEAD, Winner, cells, error_rows, notes_of, winners
 from dexndm_ros.training.page import page, picture, table
 from dexndm_ros.training.progress import commit_id
 
-__all__ = ["numbers", "write_report"]
+__all__ = ["numbers", "report_folder", "write_report"]
+
+_SAME = ("world_sha256", "policy_sha256", "wrists", "axis", "episodes", "budget", "physics")
+"""Settings that a report must agree in to be written anew, where it may grow."""
 
 
-def write_report(found: Comparison, file: Path | None = None) -> Path:
-    """Write report.html, report.json, episodes.npz and pictures into ``<out>/<world>/``.
+def report_folder(config: CompareConfig, folder: Path | None = None) -> Path:
+    """Where the report is written, once it is sure that nothing is lost there.
+
+    Args:
+        config: of the comparison.
+        folder: another place; None = in the folder of all worlds, named by the world's file and the trajectories.
+
+    Raises:
+        CompareError: the report of another comparison is there, or of one with more in it.
+    """
+    name = f"{config.world_file.stem}-{config.budget.trajectories}"
+    folder = folder or config.out / name
+    file = folder / "report.json"
+    if not file.is_file():
+        return folder
+    theirs = json.loads(file.read_text(encoding="utf-8"))["settings"]
+    ours = _finite(_settings(config))
+    other = [key for key in _SAME if theirs.get(key) != ours[key]]
+    other += [key for key in ("pipelines", "ablations") if theirs[key] > ours[key]]
+    if not set(theirs["methods"]) <= set(ours["methods"]):
+        other.append("methods")
+    if other:
+        raise CompareError(
+            f"{folder} has the report of a comparison with other {', '.join(other)}; "
+            "give another --report FOLDER (what was trained is used again), or remove that one"
+        )
+    return folder
+
+
+def _settings(config: CompareConfig) -> dict[str, Any]:
+    return dataclasses.asdict(config) | {
+        "out": str(config.out),
+        "world_sha256": fingerprint(config.world_file),
+        "policy_sha256": fingerprint(policy_path(config.policy)),
+    }
+
+
+def write_report(found: Comparison, folder: Path | None = None) -> Path:
+    """Write report.html, report.json, episodes.npz and pictures.
 
     Args:
         found: what is known so far.
-        file: another place for the page.
+        folder: see ``report_folder``.
+
+    Raises:
+        CompareError: see there.
     """
-    folder = found.config.out / found.world.name
+    folder = report_folder(found.config, folder)
     folder.mkdir(parents=True, exist_ok=True)
     rows = rows_of(found.methods, found.config.wrists)
-    data = numbers(found, rows)
+    best = winners(found.methods, found.config.wrists)
+    data = numbers(found, rows, best)
     (folder / "report.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     _save_episodes(folder / "episodes.npz", {**found.methods, **_prefixed(found.ablations)})
-    body = _head(found) + _verdicts(rows)
+    body = _head(found) + _verdicts(best)
     if rows:
         plot_bars(rows, DIRECT, f"World {found.world.name}", folder / "methods.png")
         body += picture(folder / "methods.png")
-    body += _tables(found, rows) + _ablations(found, folder) + _foot(found, data)
-    path = file or folder / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    body += _tables(found, rows, best) + _ablations(found, folder) + _foot(found, data)
+    path = folder / "report.html"
     path.write_text(page(f"Closing the gap: world {found.world.name}", body), encoding="utf-8")
     return path
 
@@ -53,17 +101,17 @@ def _prefixed(measured: Mapping[str, Measured]) -> dict[str, Measured]:
     return {f"ablation: {name}": each for name, each in measured.items()}
 
 
-def numbers(found: Comparison, rows: Sequence[Row]) -> dict[str, Any]:
+def numbers(found: Comparison, rows: Sequence[Row], best: Mapping[str, Winner]) -> dict[str, Any]:
     """Everything in the report, as JSON has it: null for what is not a number."""
-    config = found.config
     data = {
         "world": found.world.name,
         "gap": dict(describe_gap(found.world)),
         "commit": commit_id(),
         "stages_by_commits": sorted(found.commits),
-        "settings": dataclasses.asdict(config) | {"out": str(config.out)},
+        "settings": _settings(found.config),
         "rows": [dataclasses.asdict(row) for row in rows],
-        "winner": {wrist: winner(_of(rows, wrist)) for wrist in _wrists(rows)},
+        "winner": {wrist: each.words for wrist, each in best.items()},
+        "furthest": {wrist: each.method for wrist, each in best.items()},
         "methods": {name: _told(each) for name, each in found.methods.items()},
         "ablations": {name: _told(each) for name, each in found.ablations.items()},
         "ablation_rows": [dataclasses.asdict(row) for row in _ablation_rows(found)],
@@ -104,32 +152,25 @@ def _save_episodes(path: Path, measured: Mapping[str, Measured]) -> None:
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
 
-def _wrists(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(row.wrist for row in rows))
-
-
-def _of(rows: Sequence[Row], wrist: str) -> list[Row]:
-    return [row for row in rows if row.wrist == wrist]
-
-
 def _head(found: Comparison) -> str:
     gap = describe_gap(found.world)
     body = "<h2>The gap</h2>"
     return body + (table(("what is not nominal", "how much"), gap) if gap else "<p>None.</p>")
 
 
-def _verdicts(rows: Sequence[Row]) -> str:
+def _verdicts(best: Mapping[str, Winner]) -> str:
     lines = [
-        f"<p><b>{html.escape(wrist)}</b>: {html.escape(winner(_of(rows, wrist)))}</p>"
-        for wrist in _wrists(rows)
+        f"<p><b>{html.escape(wrist)}</b>: {html.escape(each.words)}</p>"
+        for wrist, each in best.items()
     ]
     return "<h2>Who turns furthest</h2>" + "".join(lines)
 
 
-def _tables(found: Comparison, rows: Sequence[Row]) -> str:
+def _tables(found: Comparison, rows: Sequence[Row], best: Mapping[str, Winner]) -> str:
     body = ""
-    for wrist in _wrists(rows):
-        body += f"<h2>{html.escape(wrist)}</h2>" + _table(_of(rows, wrist), found.methods)
+    for wrist, each in best.items():
+        of_wrist = [row for row in rows if row.wrist == wrist]
+        body += f"<h2>{html.escape(wrist)}</h2>" + _table(of_wrist, found.methods, each.method)
     words = [(name, each.words, notes_of(each)) for name, each in found.methods.items()]
     marks = ["no" if "failed:" in note or "refused:" in note else "" for _, _, note in words]
     body += "<h2>Methods</h2>" + table(("method", "what it is", "what came of it"), words, marks)
@@ -139,14 +180,12 @@ def _tables(found: Comparison, rows: Sequence[Row]) -> str:
     return body
 
 
-def _table(rows: Sequence[Row], methods: Mapping[str, Measured]) -> str:
+def _table(rows: Sequence[Row], methods: Mapping[str, Measured], best: str) -> str:
     table_rows = cells(rows, methods)
-    turned = {row.method: row.rotation.value for row in rows if row.rotation is not None}
-    best = max(turned.values(), default=0.0)
     marks = []
     for name, *_, remark in table_rows:
         bad = "refused" in remark or "failed" in remark
-        marks.append("best" if turned.get(name) == best else "no" if bad else "")
+        marks.append("best" if name == best else "no" if bad else "")
     return table(HEAD, table_rows, marks)
 
 
@@ -169,7 +208,8 @@ def _ablations(found: Comparison, folder: Path) -> str:
     if rows:
         plot_bars(rows, DIRECT, f"Ablations, world {found.world.name}", folder / "ablations.png")
         methods = {DIRECT: found.methods[DIRECT]} | found.ablations
-        body += _table(rows, methods) + picture(folder / "ablations.png")
+        *_, best = winners(methods, found.config.wrists).values()
+        body += _table(rows, methods, best.method) + picture(folder / "ablations.png")
     told = []
     for name, each in found.ablations.items():
         errors = [
@@ -206,8 +246,8 @@ def _foot(found: Comparison, data: Mapping[str, Any]) -> str:
         f"{config.episodes} episodes of each method, wrist and pipeline, the same objects and grasps for every method; "
         f"±: standard deviation over pipelines; in brackets: 95 % interval of a bootstrap over pipelines and episodes. "
         f"Each method may learn from {budget.trajectories} trajectories of 20 s of each wrist in this world. "
-        f"The loss of a residual is chosen by rollouts in this world ({budget.select_episodes} objects of each wrist), "
-        "which no test uses and the trajectories do not count. "
+        f"Each residual is chosen by up to {choice_rollouts(budget.select_episodes)} rollouts of up to 20 s of each "
+        "wrist in this world, with objects that no test uses; the trajectories do not count them. "
         f"Physics {config.physics}. Stages by commit {', '.join(data['stages_by_commits'])}. "
         "All numbers are in report.json, "
         "every episode is in episodes.npz beside it."

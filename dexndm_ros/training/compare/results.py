@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,17 @@ from dexndm_ros.training.compare.methods import DIRECT, Deployed
 from dexndm_ros.training.compare.runner import Runner
 from dexndm_ros.training.compare.statistics import Ratio, Spread, ratio, spread
 
-__all__ = ["BOTH", "METRICS", "NOMINAL", "Measured", "Row", "Verdict", "rows_of", "verdict_of"]
+__all__ = [
+    "BOTH",
+    "METRICS",
+    "NOMINAL",
+    "Measured",
+    "Row",
+    "Verdict",
+    "rows_of",
+    "shared",
+    "verdict_of",
+]
 
 Array = NDArray[np.float64]
 METRICS = ("rotation_rad", "held_s", "off_axis_rad_s", "survived")
@@ -122,6 +132,16 @@ def rows_of(measured: Mapping[str, Measured], wrists: Sequence[str]) -> list[Row
         for each in measured.values()
         if each.episodes
     ]
+
+
+def shared(measured: Mapping[str, Measured]) -> dict[str, Measured]:
+    """The methods that have episodes, with those pipelines only that all of them have: what may be ranked."""
+    some = {name: each for name, each in measured.items() if each.episodes and each.name != NOMINAL}
+    both = set.intersection(*(set(each.episodes) for each in some.values())) if some else set()
+    return {
+        name: replace(each, episodes={p: each.episodes[p] for p in sorted(both)})
+        for name, each in some.items()
+    }
 
 
 def _row(each: Measured, all_of: Mapping[str, Measured], wrist: str, part: slice) -> Row:

@@ -16,7 +16,9 @@ __all__ = ["summarise"]
 
 
 def summarise(out: Path) -> str:
-    """Markdown: a table of RotR and one of TTF over direct transfer, a line a world, a column a method.
+    """Markdown: a table of RotR and one of TTF over direct transfer, a line a report, a column a method.
+
+    What turns furthest is bold.
 
     Raises:
         CompareError: no report in the folder.
@@ -27,8 +29,9 @@ def summarise(out: Path) -> str:
     if not reports:
         raise CompareError(f"{out} has no report of a comparison; run one with --out {out}")
     names = [name for name in METHODS if any(name in report["methods"] for report in reports)]
+    head = ("world", "trajectories", DIRECT, *names[1:])
     parts = [
-        f"{title}\n\n" + markdown(("world", "direct", *names[1:]), [_line(r, names, key, metric) for r in reports])
+        f"{title}\n\n" + markdown(head, [_line(r, names, key, metric) for r in reports])
         for title, key, metric in (
             ("RotR over that of direct transfer (direct: rad in 20 s)", "rotation", "rotation_rad"),
             ("TTF over that of direct transfer (direct: s)", "held", "held_s"),
@@ -41,8 +44,8 @@ def _line(report: dict[str, Any], names: list[str], key: str, metric: str) -> li
     wrists = [row["wrist"] for row in report["rows"]]
     wrist = BOTH if BOTH in wrists else (wrists[0] if wrists else "")
     rows = {row["method"]: row for row in report["rows"] if row["wrist"] == wrist}
-    best = max((_value(row, key) for row in rows.values()), default=0.0)
-    cells = [report["world"]]
+    furthest = report.get("furthest", {}).get(wrist) if key == "rotation" else None
+    cells = [report["world"], str(report["settings"]["budget"]["trajectories"])]
     for name in names:
         row = rows.get(name)
         if row is None:
@@ -50,20 +53,16 @@ def _line(report: dict[str, Any], names: list[str], key: str, metric: str) -> li
         elif name == DIRECT:
             cells.append(f"{row['metrics'][metric]['mean']:.1f}")
         else:
-            cells.append(_cell(report, name, row, key, best))
+            text = _cell(report, name, row, key)
+            cells.append(f"**{text}**" if name == furthest else text)
     return cells
 
 
-def _value(row: dict[str, Any], key: str) -> float:
-    return float((row[key] or {}).get("value") or 0.0)
-
-
-def _cell(report: dict[str, Any], name: str, row: dict[str, Any], key: str, best: float) -> str:
+def _cell(report: dict[str, Any], name: str, row: dict[str, Any], key: str) -> str:
     ratio = row[key]
     if not ratio or ratio["value"] is None:
         return "-"
     notes = report["methods"][name]["notes"].values()
     refused = sum(note.startswith("refused") for note in notes)
     mark = f" ({refused} of {len(notes)} refused)" if refused else ""
-    text = f"{ratio['value']:.2f} [{ratio['low']:.2f}, {ratio['high'] or float('inf'):.2f}]{mark}"
-    return f"**{text}**" if ratio["value"] == best and best > 1.0 else text
+    return f"{ratio['value']:.2f} [{ratio['low']:.2f}, {ratio['high'] or float('inf'):.2f}]{mark}"

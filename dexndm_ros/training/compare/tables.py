@@ -6,22 +6,24 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from dexndm_ros.training.compare.methods import DIRECT
-from dexndm_ros.training.compare.results import METRICS, Measured, Row
+from dexndm_ros.training.compare.results import METRICS, Measured, Row, rows_of, shared
 from dexndm_ros.training.compare.statistics import Ratio, Spread, spread
 
 __all__ = [
     "HEAD",
+    "Winner",
     "cells",
     "error_rows",
     "interval",
     "markdown",
     "notes_of",
     "plus_minus",
-    "winner",
+    "winners",
 ]
 
 HEAD = (
@@ -78,30 +80,56 @@ def notes_of(each: Measured) -> str:
     return "; ".join(f"pipeline {seed}: {note}" for seed, note in notes.items())
 
 
-def winner(rows: Sequence[Row]) -> str:
+@dataclass(frozen=True)
+class Winner:
     """Which method turns furthest at one wrist (or all), and how sure that is; whoever it is.
 
-    Args:
-        rows: of one wrist; those without a ratio to direct transfer do not take part.
+    Attributes:
+        method: "" where nothing can be compared, or nothing turns further than direct transfer.
+        words: a sentence or two.
     """
+
+    method: str
+    words: str
+
+
+def winners(methods: Mapping[str, Measured], wrists: Sequence[str]) -> dict[str, Winner]:
+    """By wrist, ranked by the pipelines that all methods have; those that a pipeline is easy for gain nothing."""
+    rows = rows_of(methods, wrists)
+    some = shared(methods)
+    ranked = rows_of(some, wrists)
+    least = min((len(each.episodes) for each in some.values()), default=0)
+    most = max((len(methods[name].episodes) for name in some), default=0)
+    note = (
+        f" Ranked by the {least} of {most} pipelines that no method lacks." if least < most else ""
+    )
+    return {
+        wrist: _winner([row for row in ranked if row.wrist == wrist], note)
+        for wrist in dict.fromkeys(row.wrist for row in rows)
+    }
+
+
+def _winner(rows: Sequence[Row], note: str) -> Winner:
+    """Of one wrist's rows; those without a ratio to direct transfer do not take part."""
     ranked = sorted(
         (row for row in rows if row.rotation is not None and not math.isnan(row.rotation.value)),
         key=lambda row: -row.rotation.value if row.rotation else 0.0,
     )
     if not ranked:
-        return "Nothing can be compared yet."
+        return Winner("", f"Nothing can be compared yet.{note}")
     best = ranked[0]
     joint = next((row for row in ranked if row.method == "joint"), None)
     if best.method == DIRECT or best.rotation is None:
-        words = "No method turns further than direct transfer."
+        name, words = "", "No method turns further than direct transfer."
     else:
-        words = f"{best.method} turns furthest: {interval(best.rotation)} times direct transfer."
+        name = best.method
+        words = f"{name} turns furthest: {interval(best.rotation)} times direct transfer."
         if best.rotation.low <= 1.0:
             words += " The interval holds 1: not sure to be better."
     if joint is not None and joint is not best:
         words += f" Joint-wise dynamics: {interval(joint.rotation)}; "
         words += f"{best.method} turns {interval(best.rotation_to_joint)} times as far."
-    return words
+    return Winner(name, words + note)
 
 
 def error_rows(methods: Mapping[str, Measured]) -> list[tuple[str, str, str]]:

@@ -3,23 +3,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dexndm_ros.paths import world_path
 from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.compare.ablations import Studies
+from dexndm_ros.training.compare.choice import choice_rollouts
 from dexndm_ros.training.compare.cli import main
+from dexndm_ros.training.compare.config import BUDGETS, CompareConfig
+from dexndm_ros.training.compare.errors import CompareError
 from dexndm_ros.training.compare.evaluation import Outcomes
 from dexndm_ros.training.compare.figures import plot_curve
 from dexndm_ros.training.compare.gap import describe_gap
+from dexndm_ros.training.compare.job import Comparison
+from dexndm_ros.training.compare.report import report_folder, write_report
 from dexndm_ros.training.compare.results import BOTH, NOMINAL, Measured, rows_of
 from dexndm_ros.training.compare.runner import Runner
 from dexndm_ros.training.compare.stages import Stage
 from dexndm_ros.training.compare.statistics import Ratio
-from dexndm_ros.training.compare.tables import cells, error_rows, interval, notes_of, winner
+from dexndm_ros.training.compare.tables import cells, error_rows, interval, notes_of, winners
+from dexndm_ros.training.residual import select
+from dexndm_ros.training.residual.config import ResidualConfig
 
 
 def measured(name, factor, pipelines=(0, 1, 2), seed=7):
@@ -72,28 +82,117 @@ def test_a_method_that_failed_stands_in_the_table():
     assert table["direct"][4:] == ("1.00 (1.00 to 1.00)", "1.00 (1.00 to 1.00)", "")
 
 
+def words(*methods, wrist=BOTH):
+    return winners({each.name: each for each in methods}, ("palm_up", "palm_down"))[wrist].words
+
+
 def test_the_nominal_hand_takes_no_part():
-    found = rows(measured(NOMINAL, 9.0), measured("direct", 1.0), measured("joint", 1.5))
-    assert found[0].rotation is None
-    assert winner(found[:3]).startswith("joint turns furthest: 1.50 (1.50 to 1.50)")
+    methods = (measured(NOMINAL, 9.0), measured("direct", 1.0), measured("joint", 1.5))
+    assert rows(*methods)[0].rotation is None
+    assert words(*methods).startswith("joint turns furthest: 1.50 (1.50 to 1.50)")
 
 
 def test_who_wins_is_told_also_when_it_is_not_ours():
-    found = rows(measured("direct", 1.0), measured("joint", 1.2), measured("sysid_retrain", 1.5))
-    words = winner(found[:3])
-    assert words.startswith("sysid_retrain turns furthest: 1.50")
-    assert "Joint-wise dynamics: 1.20" in words
-    assert "sysid_retrain turns 1.25 (1.25 to 1.25) times as far" in words
+    told = words(measured("direct", 1.0), measured("joint", 1.2), measured("sysid_retrain", 1.5))
+    assert told.startswith("sysid_retrain turns furthest: 1.50")
+    assert "Joint-wise dynamics: 1.20" in told
+    assert "sysid_retrain turns 1.25 (1.25 to 1.25) times as far" in told
 
 
 def test_a_doubtful_or_missing_win_is_told():
-    noisy = rows(measured("direct", 1.0), measured("joint", 1.08, seed=8))[:2]
-    assert noisy[1].rotation.value > 1.0
-    assert "not sure to be better" in winner(noisy)
-    assert "No method turns further" in winner(
-        rows(measured("direct", 1.0), measured("joint", 0.9))[:2]
-    )
-    assert winner([]) == "Nothing can be compared yet."
+    direct, noisy = measured("direct", 1.0), measured("joint", 1.08, seed=8)
+    assert rows(direct, noisy)[1].rotation.value > 1.0
+    assert "not sure to be better" in words(direct, noisy, wrist="palm_up")
+    assert "No method turns further" in words(direct, measured("joint", 0.9))
+    assert winners({}, ("palm_up",)) == {}
+
+
+def test_a_method_that_failed_where_it_is_hard_wins_nothing_by_it():
+    """Joint-wise doubles in pipeline 0 and does nothing in the others; UAN, 1.5 times, has pipeline 0 only."""
+    joint, uan = measured("joint", 1.0), measured("uan", 1.5, pipelines=(0,))
+    joint.episodes[0] = measured("joint", 2.0).episodes[0]
+    direct = measured("direct", 1.0)
+    of_all = {row.method: row.rotation.value for row in rows(direct, joint, uan)[-3:]}
+    assert of_all["uan"] > of_all["joint"]
+    told = words(direct, joint, uan)
+    assert told.startswith("joint turns furthest: 2.00")
+    assert told.endswith("Ranked by the 1 of 3 pipelines that no method lacks.")
+    apart = (measured("direct", 1.0), measured("joint", 1.5, (1,)), measured("uan", 1.5, (0,)))
+    assert words(*apart).startswith("Nothing can be compared yet.")
+
+
+def comparison(out, **changes):
+    config = CompareConfig("twin", out, ("direct", "joint"), **{"pipelines": 3} | changes)
+    methods = {name: measured(name, factor) for name, factor in (("direct", 1.0), ("joint", 1.5))}
+    return Comparison(config, World.load("twin"), methods)
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """Where reports of worlds lie, with one in it."""
+    out = tmp_path_factory.mktemp("reported")
+    write_report(comparison(out))
+    return out
+
+
+@pytest.mark.parametrize("part", ["methods", "ablations", "studies"])
+def test_a_failure_of_any_part_is_one(tmp_path, part):
+    found = comparison(tmp_path)
+    assert not found.failed
+    if part == "studies":
+        found.studies.failed["curve/joint/10"] = "out of memory"
+    else:
+        broken = Measured("broken", "", notes={0: "loss paired", 1: "failed: out of memory"})
+        getattr(found, part)["broken"] = broken
+    assert found.failed
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"episodes": 64}, "episodes"),
+        ({"budget": dataclasses.replace(BUDGETS["small"], epochs=3)}, "budget"),
+        ({"wrists": ("palm_down", "palm_up")}, "wrists"),
+        ({"pipelines": 2}, "pipelines"),
+        ({"methods": ("direct",)}, "methods"),
+    ],
+)
+def test_a_report_is_not_overwritten_by_another_comparison(reported, tmp_path, changes, named):
+    config = dataclasses.replace(comparison(reported).config, **changes)
+    before = (reported / "twin-160" / "report.json").read_bytes()
+    other = dataclasses.replace(comparison(reported), config=config)
+    with pytest.raises(CompareError, match=f"other {named}"):
+        write_report(other)
+    with pytest.raises(CompareError, match=rf"other {named}; give another --report"):
+        report_folder(config)
+    assert (reported / "twin-160" / "report.json").read_bytes() == before
+    assert report_folder(config, tmp_path / "elsewhere") == tmp_path / "elsewhere"
+
+
+def test_a_report_grows_and_other_data_or_another_file_has_its_own(reported, tmp_path):
+    first = reported / "twin-160"
+    more = comparison(reported, jobs=3, threads=5, ablations=True).config
+    assert report_folder(dataclasses.replace(more, methods=("direct", "uan", "joint"))) == first
+    full = dataclasses.replace(more, budget=BUDGETS["full"])
+    assert report_folder(full).name == "twin-2000"
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(world_path("twin").read_text())
+    assert report_folder(dataclasses.replace(more, world=str(copy))).name == "copy-160"
+    (tmp_path / "changed").mkdir()
+    changed = tmp_path / "changed" / "twin.yaml"
+    changed.write_text(world_path("twin").read_text() + "\n# another hand\n")
+    with pytest.raises(CompareError, match="other world_sha256"):
+        report_folder(dataclasses.replace(more, world=str(changed)))
+
+
+def test_the_choice_of_a_residual_is_counted_and_told(reported):
+    """As ``select`` goes: a first round of all candidates and the base, then of the best three and the base."""
+    candidates = len(ResidualConfig().losses) * len(ResidualConfig().select.strengths)
+    count = (candidates + 1) * 12 + (select._FINALISTS + 1) * 48
+    assert choice_rollouts(48) == count
+    assert f"up to {count} rollouts" in (reported / "twin-160" / "report.html").read_text()
+    docs = Path(__file__).parents[3] / "docs" / "comparing.md"
+    assert f"up to {count} rollouts" in " ".join(docs.read_text(encoding="utf-8").split())
 
 
 def test_survival_needs_the_whole_time():
