@@ -15,7 +15,8 @@ from dexndm_ros.loop.page import write_page
 from dexndm_ros.loop.records import Records, claim
 from dexndm_ros.loop.results import read_results, refusal, table
 from dexndm_ros.loop.running import run_steps
-from dexndm_ros.loop.stages import LIBRARY, SIZES, WRISTS, Settings, Step, plan
+from dexndm_ros.loop.settings import SIZES, Settings, halves
+from dexndm_ros.loop.stages import LIBRARY, WRISTS, Step, plan
 from dexndm_ros.paths import PathError, library_path, world_path
 from dexndm_ros.replay.library import TrajectoryLibrary
 from dexndm_ros.replay.lock import FileLock, LockedError
@@ -132,7 +133,10 @@ def _check_seed(settings: Settings) -> None:
     count = SIZES[settings.size].night
     with TrajectoryLibrary.open(library_path(LIBRARY)) as library:
         chosen = [
-            each for wrist in WRISTS for each in select(library.ids(wrist), count, settings.seed)
+            each
+            for half in halves(settings)
+            for wrist in WRISTS
+            for each in select(library.ids(wrist), count, half.seed)
         ]
     if not any(is_held_out(int(each)) for each in chosen):
         raise LoopError(

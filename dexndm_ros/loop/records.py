@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from dexndm_ros.loop.errors import LoopError
-from dexndm_ros.loop.stages import Settings, Step
+from dexndm_ros.loop.settings import Settings
+from dexndm_ros.loop.stages import Step
 from dexndm_ros.paths import world_path
 
 __all__ = ["Record", "Records", "claim"]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dexndm_ros.loop.records import Record, Records
-from dexndm_ros.loop.stages import STAGES, Settings, Step
+from dexndm_ros.loop.settings import Settings
+from dexndm_ros.loop.stages import STAGES, Step
 
 __all__ = ["Cell", "Results", "read_results", "refusal", "sentences", "stage_rows", "table"]
 

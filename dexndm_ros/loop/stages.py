@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SIZES", "STAGES", "WRISTS", "Settings", "Size", "Step", "plan"]
+from dexndm_ros.loop.settings import SIZES, Half, Settings, halves
+
+__all__ = ["POLICY", "STAGES", "WRISTS", "Step", "plan"]
 
 STAGES = (
     "rollouts",
@@ -31,69 +33,6 @@ POLICY = Path("policy") / "residual.onnx"
 """Where the residual comes to lie, its card beside it."""
 _WITH_WARNINGS = (0, 1)
 """`dexndm convert` ends with 1 where a bag has something to say; the dataset is there."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """How much of everything; numbers of episodes are for each wrist.
-
-    Attributes:
-        rollouts: of the base policy in the nominal world.
-        replays: in the nominal world under random load, for pretraining.
-        night: trajectories collected in the Chaos Box, and as many simulated in the nominal world's.
-        task: rollouts in the world, which the dynamics models are tested on.
-        select: episodes by which the residual is chosen.
-        episodes: of the evaluation, a seed.
-        seeds: of the evaluation.
-        pretrain_epochs: on simulated data.
-        tune_epochs: on the night.
-        residual_epochs: of each loss.
-        load: what the hand in the Chaos Box works against.
-        speeds: how much faster than real time it lives; the next one where the machine does not keep up.
-    """
-
-    rollouts: int
-    replays: int
-    night: int
-    task: int
-    select: int
-    episodes: int
-    seeds: int
-    pretrain_epochs: int
-    tune_epochs: int
-    residual_epochs: int
-    load: str
-    speeds: tuple[float, ...]
-
-
-SIZES = {
-    "tiny": Size(
-        rollouts=8, replays=8, night=2, task=4, select=4, episodes=4, seeds=1,
-        pretrain_epochs=2, tune_epochs=5, residual_epochs=8, load="tied", speeds=(4.0, 2.0, 1.0, 0.5),
-    ),
-    "small": Size(
-        rollouts=64, replays=64, night=24, task=16, select=24, episodes=16, seeds=3,
-        pretrain_epochs=10, tune_epochs=60, residual_epochs=16, load="full", speeds=(3.0, 2.0, 1.0, 0.5),
-    ),
-}  # fmt: skip
-"""``tiny`` shows that everything runs; its numbers mean nothing."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """One loop.
-
-    Attributes:
-        out: folder of everything.
-        world: world that stands for the hand, shipped name or file.
-        size: a key of ``SIZES``.
-        seed: of everything that is drawn, but for the objects and grasps of the evaluation.
-    """
-
-    out: Path
-    world: str = "twin"
-    size: str = "small"
-    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -144,24 +83,36 @@ def plan(settings: Settings) -> tuple[Step, ...]:
 
 
 def _rollouts(settings: Settings) -> tuple[Step, ...]:
-    """Simulated data; the nominal night is the campaign of stage 2, target by target, in the nominal world."""
+    """Simulated data; the nominal night is the campaigns of stage 2, target by target, in the nominal world."""
     size = SIZES[settings.size]
 
-    def step(name: str, text: str, episodes: int, job: str, about_s: float, *more: str) -> Step:
+    def step(
+        name: str, text: str, episodes: int, job: str, about_s: float, *more: str, seed: int = settings.seed
+    ) -> Step:  # fmt: skip
         folder = settings.out / name
         words = (
             "rollouts", job, "--out", str(folder), "--episodes", str(episodes), "--wrist", ",".join(WRISTS),
-            "--seed", str(settings.seed), "--no-report", *more,
+            "--seed", str(seed), "--no-report", *more,
         )  # fmt: skip
         return Step(name, 1, text, (words,), folder / "meta" / "info.json", about_s=about_s)
+
+    def replays(half: Half) -> Step:
+        return step(
+            f"replays_{half.name}", f"trajectories of a {half.name} hand in the nominal world", size.replays, "replay",
+            5 + 0.15 * size.replays, "--world", NOMINAL, *half.random, seed=half.seed,
+        )  # fmt: skip
+
+    def nominal_night(half: Half) -> Step:
+        return step(
+            f"nominal_night_{half.name}", f"the campaigns of the {half.name} hand in the nominal world", size.night,
+            "replay", 10 + half.replay_s * size.night, "--world", NOMINAL, *half.box, seed=half.seed,
+        )  # fmt: skip
 
     return (
         step("rollouts", "the base policy turns objects in the nominal world", size.rollouts, "policy",
              10 + 0.6 * size.rollouts, "--world", NOMINAL, "--policy", BASE, "--survivors-only"),
-        step("replays", "trajectories under random load in the nominal world", size.replays, "replay",
-             5 + 0.15 * size.replays, "--world", NOMINAL),
-        step("nominal_night", "the campaign of the Chaos Box in the nominal world", size.night, "replay",
-             10 + 2.0 * size.night, "--world", NOMINAL, "--box", size.load),
+        *map(replays, halves(settings)),
+        *map(nominal_night, halves(settings)),
         step("task", f"the base policy in {settings.world}, to test the dynamics on", size.task, "policy",
              10 + 0.6 * size.task, "--world", settings.world, "--policy", BASE),
     )  # fmt: skip
@@ -171,26 +122,31 @@ def _chaos_box(settings: Settings) -> tuple[Step, ...]:
     """Through the ROS graph; a machine that does not keep up gets more time, with what it has collected."""
     size = SIZES[settings.size]
 
-    def step(wrist: str) -> Step:
-        folder = settings.out / "chaos_box" / wrist
+    def step(half: Half, wrist: str) -> Step:
+        folder = _campaign(settings, half, wrist)
         words = (
             "collect", "--campaign", wrist, "--out", str(folder), "--trajectories", str(size.night),
-            "--world", settings.world, "--load", size.load, "--seed", str(settings.seed), "--headless",
+            "--world", settings.world, "--load", half.load, "--seed", str(half.seed), "--headless",
         )  # fmt: skip
         return Step(
-            f"collect_{wrist}",
+            f"collect_{wrist}_{half.name}",
             2,
-            f"{size.night} trajectories of 20 s, {wrist}, at {size.speeds[0]:g} times real time",
+            f"{size.night} trajectories of 20 s, {wrist}, {half.load}, at {size.speeds[0]:g} times real time",
             tuple((*words, "--speed", f"{speed:g}") for speed in size.speeds),
             folder / "campaign.sqlite",
             about_s=10 + 21.0 * size.night / size.speeds[0],
         )
 
-    return tuple(step(wrist) for wrist in WRISTS)
+    return tuple(step(half, wrist) for half in halves(settings) for wrist in WRISTS)
+
+
+def _campaign(settings: Settings, half: Half, wrist: str) -> Path:
+    return settings.out / "chaos_box" / f"{wrist}_{half.name}"
 
 
 def _convert(settings: Settings) -> Step:
-    campaigns = [str(settings.out / "chaos_box" / wrist) for wrist in WRISTS]
+    each = [(half, wrist) for half in halves(settings) for wrist in WRISTS]
+    campaigns = [str(_campaign(settings, half, wrist)) for half, wrist in each]
     night = settings.out / "night"
     return Step(
         "convert",
@@ -198,14 +154,16 @@ def _convert(settings: Settings) -> Step:
         "bags become a dataset, with a quality report",
         (("convert", *campaigns, "--out", str(night)),),
         night / "meta" / "info.json",
-        tuple(f"collect_{wrist}" for wrist in WRISTS),
-        about_s=10,
+        tuple(f"collect_{wrist}_{half.name}" for half, wrist in each),
+        about_s=15,
         done=_WITH_WARNINGS,
     )
 
 
 def _dynamics(settings: Settings) -> tuple[Step, ...]:
     size = SIZES[settings.size]
+    replays = tuple(f"replays_{half.name}" for half in halves(settings))
+    nominal_night = tuple(f"nominal_night_{half.name}" for half in halves(settings))
 
     def step(
         name: str, text: str, data: tuple[str, ...], count: int, epochs: int, test: bool, init: str
@@ -222,11 +180,11 @@ def _dynamics(settings: Settings) -> tuple[Step, ...]:
         return Step(name, 4, text, (tuple(words),), out / "metrics.json", reads, about_s)
 
     return (
-        step("pretrained", "joint-wise dynamics of simulated data", ("rollouts", "replays"),
-             size.rollouts + size.replays, size.pretrain_epochs, True, ""),
-        step("hand", "tuned on the night", ("night",), size.night, size.tune_epochs, True, "pretrained"),
-        step("nominal", "tuned on the same campaign in the nominal world, for the paired loss", ("nominal_night",),
-             size.night, size.tune_epochs, False, "pretrained"),
+        step("pretrained", "joint-wise dynamics of simulated data", ("rollouts", *replays),
+             size.rollouts + 2 * size.replays, size.pretrain_epochs, True, ""),
+        step("hand", "tuned on the night", ("night",), 2 * size.night, size.tune_epochs, True, "pretrained"),
+        step("nominal", "tuned on the same campaigns in the nominal world, for the paired loss", nominal_night,
+             2 * size.night, size.tune_epochs, False, "pretrained"),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from dexndm_ros.loop.cli import main
 from dexndm_ros.loop.records import claim
-from dexndm_ros.loop.stages import Settings
+from dexndm_ros.loop.settings import Settings
 from dexndm_ros.replay.lock import FileLock
 
 
@@ -20,7 +20,7 @@ from dexndm_ros.replay.lock import FileLock
         (["--seed", "-1"], "seed is -1"),
         (
             ["--size", "tiny", "--seed", "0"],
-            "none of the 4 trajectories would be there to validate",
+            "none of the 8 trajectories would be there to validate",
         ),
     ],
 )

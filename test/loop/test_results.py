@@ -11,7 +11,8 @@ import pytest
 from dexndm_ros.loop.page import write_page
 from dexndm_ros.loop.records import Records
 from dexndm_ros.loop.results import Results, read_results, refusal, stage_rows, table
-from dexndm_ros.loop.stages import WRISTS, Settings, Step, plan
+from dexndm_ros.loop.settings import Settings
+from dexndm_ros.loop.stages import WRISTS, Step, plan
 
 TURNED = {"nominal": (18.0, 14.0), "direct": (10.0, 8.0), "residual": (15.0, 10.0)}
 REASON = "in rollouts in twin the base policy alone turned 9.0 rad, and with the best residual (last) 8.0 rad"

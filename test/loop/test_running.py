@@ -19,7 +19,8 @@ import pytest
 from dexndm_ros.loop.errors import LoopError, StepFailedError
 from dexndm_ros.loop.records import Records, claim
 from dexndm_ros.loop.running import clock, heading, run_steps, time_left_s
-from dexndm_ros.loop.stages import Settings, Step
+from dexndm_ros.loop.settings import Settings
+from dexndm_ros.loop.stages import Step
 
 
 def replay(out: Path, name: str, *, needs: tuple[str, ...] = (), **changes: str) -> Step:

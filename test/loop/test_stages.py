@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from dexndm_ros.cli import COMMANDS
-from dexndm_ros.loop.stages import POLICY, SIZES, STAGES, WRISTS, Settings, Step, plan
+from dexndm_ros.loop.settings import SIZES, Settings, halves
+from dexndm_ros.loop.stages import POLICY, STAGES, WRISTS, Step, plan
 
 OUT = Path("/data/loop")
 
@@ -52,7 +53,7 @@ def test_commands_are_those_of_the_package() -> None:
 
 
 def test_a_machine_that_does_not_keep_up_collects_slower_into_the_same_campaign() -> None:
-    first, *others = steps()["collect_palm_up"].commands
+    first, *others = steps()["collect_palm_up_free"].commands
     speeds = [float(value(words, "--speed")) for words in (first, *others)]
     assert speeds == sorted(speeds, reverse=True) and min(speeds) <= 1.0
     assert {words[: words.index("--speed")] for words in others} == {
@@ -60,26 +61,50 @@ def test_a_machine_that_does_not_keep_up_collects_slower_into_the_same_campaign(
     }
 
 
-def test_the_nominal_night_is_the_campaign_of_the_chaos_box() -> None:
+@pytest.mark.parametrize(("half", "load"), [("loaded", "full"), ("free", "free")])
+def test_the_nominal_night_is_the_campaigns_of_the_chaos_box(half: str, load: str) -> None:
     """Same wrists, count, load and seed: `dexndm rollouts replay` then plays the very same targets."""
     made = steps(seed=7)
-    (night,) = made["nominal_night"].commands
+    (night,) = made[f"nominal_night_{half}"].commands
     for wrist in WRISTS:
-        collect = made[f"collect_{wrist}"].commands[0]
+        collect = made[f"collect_{wrist}_{half}"].commands[0]
+        assert value(collect, "--campaign") == wrist
         assert value(collect, "--trajectories") == value(night, "--episodes")
-        assert value(collect, "--load") == value(night, "--box")
-        assert value(collect, "--seed") == value(night, "--seed") == "7"
+        assert value(collect, "--seed") == value(night, "--seed")
+        assert value(collect, "--load") == load
     assert value(night, "--world") == "nominal"
+    given = ("--box", load) if half == "loaded" else ("--load.scale", "0")
+    assert night[-2:] == given and ("--box" in night) == (half == "loaded")
+
+
+def test_half_of_all_that_is_replayed_is_that_of_a_free_hand() -> None:
+    made = steps()
+    loaded, free = (made[f"replays_{half}"].commands[0] for half in ("loaded", "free"))
+    assert value(loaded, "--episodes") == value(free, "--episodes")
+    assert "--load.scale" not in loaded and value(free, "--load.scale") == "0"
+    night, pretrained, nominal = (
+        made[name].commands[0] for name in ("convert", "pretrained", "nominal")
+    )
+    for half in ("loaded", "free"):
+        assert all(str(OUT / "chaos_box" / f"{wrist}_{half}") in night for wrist in WRISTS)
+        assert str(OUT / f"replays_{half}") in pretrained
+        assert str(OUT / f"nominal_night_{half}") in nominal
+
+
+def test_the_halves_play_other_trajectories_whose_targets_follow_from_the_seed() -> None:
+    seeds = [half.seed for number in (1, 2) for half in halves(Settings(OUT, seed=number))]
+    assert seeds[0] == 1 and len(set(seeds)) == 4
 
 
 def test_the_world_is_that_of_the_hand_only() -> None:
     made = steps(world="unmodelled")
-    elsewhere = {"rollouts", "replays", "nominal_night", "evaluate_nominal"}
+    elsewhere = ("rollouts", "replays_", "nominal_night_", "evaluate_nominal")
     for name, step in made.items():
         words = step.commands[0]
         for flag in ("--world", "--select.world"):
             if flag in words:
-                assert value(words, flag) == ("nominal" if name in elsewhere else "unmodelled")
+                nominal = name.startswith(elsewhere)
+                assert value(words, flag) == ("nominal" if nominal else "unmodelled")
 
 
 def test_direct_and_residual_are_measured_alike() -> None:

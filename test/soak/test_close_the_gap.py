@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from dexndm_ros.loop.records import Records
-from dexndm_ros.loop.stages import Settings, plan
+from dexndm_ros.loop.settings import Settings
+from dexndm_ros.loop.stages import plan
 
 pytestmark = [pytest.mark.soak, pytest.mark.ros]
 
@@ -30,7 +31,7 @@ def loop(out: Path, world: str) -> list[str]:
 def test_it_closes_after_a_kill_and_says_what_came_of_it(tmp_path: Path, world: str) -> None:
     out = tmp_path / "loop"
     first = subprocess.Popen(loop(out, world))
-    half = out / "chaos_box" / "palm_up" / "campaign.sqlite"
+    half = out / "chaos_box" / "palm_up_loaded" / "campaign.sqlite"
     while not half.exists():
         assert first.poll() is None
         time.sleep(0.5)
@@ -38,7 +39,7 @@ def test_it_closes_after_a_kill_and_says_what_came_of_it(tmp_path: Path, world: 
     first.send_signal(signal.SIGKILL)
     first.wait()
     done = {path.stem: path.read_bytes() for path in (out / "done").glob("*.json")}
-    assert {"rollouts", "replays", "task"} <= set(done)
+    assert {"rollouts", "replays_loaded", "replays_free", "task"} <= set(done)
 
     again = subprocess.run(loop(out, world), capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
