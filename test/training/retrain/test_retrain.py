@@ -178,7 +178,7 @@ def test_tasks_are_read_and_doubles_refused() -> None:
 def correction_run(folder: Path) -> str:
     """A run folder whose networks put 0.1 rad on every target, whatever they see."""
     config = AsapConfig(out=str(folder), structure="hand", world="gains")
-    learner = Learner(1, 64, 16, config.ppo)
+    learner = Learner(1, 64, 16, config.ppo, told=1)
     state = learner.state()["actor_state_dict"]
     last = max(name for name in state if name.startswith("mlp.") and name.endswith(".bias"))
     state[last] += 0.1 / config.scale_rad
