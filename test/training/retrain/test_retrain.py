@@ -210,6 +210,7 @@ def test_oracle_and_student_learn_in_the_corrected_simulator(tmp_path: Path) -> 
         assert 0.01 < further.mean() < 0.1  # on their way to targets 0.1 rad further
 
 
+@pytest.mark.soak
 def test_a_correction_brings_its_own_world_and_runs_to_the_end(tmp_path: Path) -> None:
     folder = correction_run(tmp_path / "asap")
     config = dataclasses.replace(
