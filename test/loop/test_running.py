@@ -129,7 +129,7 @@ from pathlib import Path
 sys.path.insert(0, {test!r})
 from test_running import replay, run
 out = Path({out!r})
-step = replay(out, "a", episodes="12", block="1")
+step = replay(out, "a", episodes="8", block="1")
 print(len(run([step], out)), flush=True)
 """
 
@@ -150,12 +150,12 @@ def test_killed_in_a_step_its_process_ends_and_the_next_run_goes_on(
     wait_for(lambda: not any(alive(pid) for pid in others))
     records = Records(tmp_path / "done")
     assert records.get("a") is None
-    step = replay(tmp_path, "a", episodes="12", block="1")
+    step = replay(tmp_path, "a", episodes="8", block="1")
     run([step], tmp_path)
     assert records.is_done(step)
     log = (tmp_path / "logs" / "a.log").read_text(encoding="utf-8")
-    done = re.search(r"(\d+) of 12 blocks were done before", log)
-    assert done and 2 <= int(done[1]) < 12
+    done = re.search(r"(\d+) of 8 blocks were done before", log)
+    assert done and 2 <= int(done[1]) < 8
 
 
 def test_a_terminal_sees_what_the_job_shows_and_a_file_does_not(tmp_path: Path) -> None:
