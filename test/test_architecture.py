@@ -44,7 +44,12 @@ MAY_IMPORT_ROOMS = {
     "nodes": {"hand", "policy", "sim", "replay", "recording", "dashboard", "bags", "playback"},
     "demo": {"hand", "policy", "sim", "nodes"},
     "collect": {"hand", "policy", "sim", "nodes", "replay", "recording", "dashboard"},
-    "loop": {"sim", "replay", "datasets", "training"},  # what is checked, a lock, a page; its steps are processes
+    "loop": {
+        "sim",
+        "replay",
+        "datasets",
+        "training",
+    },  # what is checked, a lock, a page; its steps are processes
 }
 # Rooms whose third-party imports are an allowed list and not all that is installed.
 LIBRARIES = {
