@@ -26,8 +26,8 @@ ARGS ?=
 
 enter := . scripts/env.sh
 
-# A ROS on the machine brings pytest plugins that no released pytest fits; the tests use these three.
-pytest := env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p _hypothesis_pytestplugin -p pytest_rerunfailures -p pytest_timeout
+# A ROS on the machine brings pytest plugins that no released pytest fits; the tests use these four.
+pytest := env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p _hypothesis_pytestplugin -p pytest_rerunfailures -p pytest_timeout -p xdist.plugin
 
 .PHONY: help setup setup-dev setup-lerobot demo collect close-the-gap test lint format bench soak policy clean
 
@@ -52,10 +52,11 @@ collect: setup
 close-the-gap: setup-dev
 	@$(enter) && exec python -m dexndm_ros.cli close-the-gap $(ARGS)
 
-# pytest comes last, so that its summary is the last line of the output. Without the LeRobot reader one test is skipped.
+# pytest comes last, so that its summary is the last line of the output. Two files at a time, for many tests wait more
+# than they work. Without the LeRobot reader one test is skipped.
 test: lint
 	@scripts/setup-lerobot || echo "no LeRobot reader could be set up: its test will be skipped"
-	@$(enter) && exec $(pytest) $(ARGS)
+	@$(enter) && exec $(pytest) -n 2 $(ARGS)
 
 lint: setup-dev
 	@$(enter) && ruff check . && ruff format --check . && mypy
@@ -67,7 +68,7 @@ bench: setup-dev
 	@$(enter) && exec python -m bench $(ARGS)
 
 soak: setup-dev
-	@$(enter) && exec $(pytest) -m soak -o faulthandler_timeout=7200 $(ARGS)
+	@$(enter) && exec $(pytest) -m soak -o faulthandler_timeout=7200 -o timeout=0 $(ARGS)
 
 policy: setup-dev
 	@$(enter) && exec scripts/train-cylinder-z
