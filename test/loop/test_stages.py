@@ -98,7 +98,7 @@ def test_the_halves_play_other_trajectories_whose_targets_follow_from_the_seed()
 
 def test_the_world_is_that_of_the_hand_only() -> None:
     made = steps(world="unmodelled")
-    elsewhere = ("rollouts", "replays_", "nominal_night_", "evaluate_nominal")
+    elsewhere = ("rollouts", "replays_", "nominal_night_", "sysid", "evaluate_nominal")
     for name, step in made.items():
         words = step.commands[0]
         for flag in ("--world", "--select.world"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dexndm_ros.training.sysid.cli import main
 
-OFFSET_RAD = 0.1
+OFFSET_RAD = 0.06
 TWIN = f"""
 name: bent
 physics: fast
@@ -20,21 +20,22 @@ gap: {{target_offset_rad: {OFFSET_RAD}}}
 """A hand that stands off every target."""
 WORDS = {
     "parameters": "offset", "wrist": "palm_down", "probes": "2", "clips": "2", "clip-s": "1.5", "held-out": "0.5",
-    "seeds": "1", "population": "4", "generations": "4", "rounds": "1", "physics": "fast", "threads": "1",
+    "seeds": "1", "population": "6", "generations": "12", "rounds": "1", "physics": "fast", "threads": "1",
 }  # fmt: skip
 
 
 def identified(folder: Path) -> Path:
     """The run of ``TWIN``'s offsets, copied to ``folder / "sysid"``; the twin's file beside it, ``bent.yaml``."""
-    shutil.copytree(_run(), folder, dirs_exist_ok=True)
+    shutil.copytree(_run().name, folder, dirs_exist_ok=True)
     return folder / "sysid"
 
 
 @lru_cache(maxsize=1)
-def _run() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="dexndm_identified_"))
+def _run() -> tempfile.TemporaryDirectory[str]:
+    kept = tempfile.TemporaryDirectory()  # goes with the interpreter
+    folder = Path(kept.name)
     (folder / "bent.yaml").write_text(TWIN, encoding="utf-8")
     words = [word for key, value in WORDS.items() for word in (f"--{key}", value)]
     twin = str(folder / "bent.yaml")
     assert main(["fit", "--twin", twin, "--out", str(folder / "sysid"), *words]) == 0
-    return folder
+    return kept
