@@ -37,7 +37,7 @@ def inverse_card(
 
 
 def _head(name: str, spec: PolicySpec, results: Sequence[Mapping[str, Any]]) -> list[str]:
-    world = results[0]["world"]["name"] if results else "nominal"
+    world = results[0]["world"]["name"] if results else "WORLD"
     both = f"--policy cylinder_z --residual {name}"
     return [
         f"# {Path(name).stem}: inverse of an identified hand",
@@ -53,6 +53,7 @@ def _head(name: str, spec: PolicySpec, results: Sequence[Mapping[str, Any]]) -> 
         f"ros2 launch dexndm_ros rotation_demo.launch.py policy:=cylinder_z residual:=$PWD/{name}",
         f"dexndm evaluate {both} --world {world} --keep-hand --wrist palm_up,palm_down --axis=+z --report scores.json",
         "```",
+        *([] if results else ["", "WORLD is a world, file or name, that stands for the hand."]),
     ]
 
 
