@@ -56,7 +56,8 @@ def draw(results: Results, file: Path) -> None:
     panels[0].set_title("rotation in 20 s, rad")
     _bars(panels[1], results, lambda cell: cell.held)
     panels[1].set_title("share of the time held")
-    panels[0].legend(fontsize=8)
+    # Below the panels: four kinds leave no room inside.
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="lower left", ncols=4, fontsize=8)
     models = {name: each for name, each in results.errors["task"].items() if name != "persistence"}
     panels[2].bar(list(models), list(models.values()), color="#6a994e")
     panels[2].set_title("dynamics on the task, mrad a step")
@@ -70,7 +71,7 @@ def draw(results: Results, file: Path) -> None:
         f"world {Path(results.settings.world).stem}, to run: {KINDS[results.chosen]}"
         + ", residual refused" * bool(results.refused)
     )
-    figure.tight_layout()
+    figure.tight_layout(rect=(0.0, 0.07, 1.0, 1.0))
     figure.savefig(file, dpi=110)
     plt.close(figure)
 
