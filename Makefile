@@ -4,7 +4,7 @@
 #   make demo ARGS="..."    the same, with arguments for `dexndm demo` (--help lists them)
 #   make collect            set up what is missing, then collect data for a minute in the virtual Chaos Box
 #   make collect ARGS="..." the same, with arguments for `dexndm collect` (--trajectories N --out DIR --headless)
-#   make close-the-gap      set up what is missing, then the whole loop at small scale: data, dynamics, residual, evaluation
+#   make close-the-gap      set up what is missing, then the whole loop at small scale: data, corrections, evaluation
 #   make close-the-gap ARGS="..." the same, with arguments for `dexndm close-the-gap` (--world NAME --out DIR)
 #   make test               set up what is missing, then lint, type check and test
 #   make lint               ruff and mypy alone

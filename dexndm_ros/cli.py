@@ -103,6 +103,11 @@ COMMANDS: tuple[Command, ...] = (
         requirements="requirements-training.txt",
     ),
     Command(
+        "choose",
+        "dexndm_ros.training.choose:main",
+        "choose by rollouts which correction of a policy is to run, if any",
+    ),
+    Command(
         "library",
         "dexndm_ros.training.library_cli:main",
         "inspect a trajectory library, or build one from rollouts",
@@ -123,7 +128,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "close-the-gap",
         "dexndm_ros.loop.cli:main",
-        "the whole loop at small scale: data, dynamics, residual, evaluation; resumes",
+        "the whole loop at small scale: data, identification, residual, choice, evaluation; resumes",
         requirements="requirements-training.txt",
     ),
     Command("urdf", "dexndm_ros.hand.urdf:main", "print the hand's URDF for RViz and Foxglove"),

@@ -175,7 +175,8 @@ def test_a_node_loads_only_what_it_runs_with(node: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "convert", "virtual-hand", "doctor", "evaluate", "library", "urdf"]
+    "command",
+    ["demo", "convert", "virtual-hand", "doctor", "evaluate", "choose", "library", "urdf"],
 )
 def test_a_command_that_does_not_train_loads_no_torch(command: str) -> None:
     target = next(known.target for known in COMMANDS if known.name == command)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``dexndm close-the-gap``: from a base policy and a hand to a residual policy and a number."""
+"""``dexndm close-the-gap``: from a base policy and a hand to corrections of it and a table."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``dexndm close-the-gap``: seven stages from a base policy to a residual policy and what it is worth in a world."""
+"""``dexndm close-the-gap``: eight stages from a base policy to corrections of it and what they are worth in a world."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the loop, or go on with one.
 
     Returns:
-        0 done, also where the residual was refused: that is a result; 1 a step failed; 2 refused before anything
+        0 done, also where the base is to run alone: that is a result; 1 a step failed; 2 refused before anything
         began; 130 ended by Ctrl-C.
     """
     arguments = _parser().parse_args(sys.argv[1:] if argv is None else list(argv))
@@ -76,8 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     d = Settings(Path())
     parser = argparse.ArgumentParser(
         prog="dexndm close-the-gap",
-        description="Rollouts, a virtual Chaos Box through ROS, a dataset, dynamics, a residual policy, its file, and "
-        "what it is worth in a world. The same command goes on where it was cut off.",
+        description="Rollouts, a virtual Chaos Box through ROS, a dataset, an identification and its inverse, dynamics "
+        "and a residual, their files, which of them is to run, and what each is worth in a world. The same command "
+        "goes on where it was cut off.",
         epilog="exit status: 0 done, 1 a stage failed, 2 refused, 130 Ctrl-C. docs/close_the_gap.md has the stages.",
         allow_abbrev=False,
     )
@@ -125,7 +126,7 @@ def _check_ros(steps: Sequence[Step], records: Records) -> None:
 
 
 def _check_seed(settings: Settings) -> None:
-    """A small campaign may have no trajectory to validate with; stage 4 would find out.
+    """A small campaign may have no trajectory to validate with; stage 5 would find out.
 
     Raises:
         LoopError: so it is.

@@ -9,15 +9,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dexndm_ros.loop.results import KINDS, Cell, Results, sentences, stage_rows
+from dexndm_ros.loop.results import KINDS, Cell, Results, sentences, stage_rows, words_for
 from dexndm_ros.loop.running import clock
 from dexndm_ros.loop.stages import STAGES
+from dexndm_ros.training.inverse_card import held_out_mrad
 from dexndm_ros.training.page import page, picture, table
 from dexndm_ros.training.residual_card import CANDIDATES
 
 __all__ = ["draw", "write_page"]
 
-_COLOURS = {"nominal": "#b0b0b0", "direct": "#d1833c", "residual": "#2a6f97"}
+_COLOURS = {
+    "nominal": "#b0b0b0",
+    "direct": "#d1833c",
+    "inverse": "#7b4b94",
+    "residual": "#2a6f97",
+}
 
 
 def write_page(out: Path, results: Results) -> Path:
@@ -50,7 +56,8 @@ def draw(results: Results, file: Path) -> None:
     panels[0].set_title("rotation in 20 s, rad")
     _bars(panels[1], results, lambda cell: cell.held)
     panels[1].set_title("share of the time held")
-    panels[0].legend(fontsize=8)
+    # Below the panels: four kinds leave no room inside.
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="lower left", ncols=4, fontsize=8)
     models = {name: each for name, each in results.errors["task"].items() if name != "persistence"}
     panels[2].bar(list(models), list(models.values()), color="#6a994e")
     panels[2].set_title("dynamics on the task, mrad a step")
@@ -61,9 +68,10 @@ def draw(results: Results, file: Path) -> None:
     for panel in panels:
         panel.grid(alpha=0.3, axis="x" if panel is panels[3] else "y")
     figure.suptitle(
-        f"world {Path(results.settings.world).stem}" + ", residual refused" * bool(results.refused)
+        f"world {Path(results.settings.world).stem}, to run: {KINDS[results.chosen]}"
+        + ", residual refused" * bool(results.refused)
     )
-    figure.tight_layout()
+    figure.tight_layout(rect=(0.0, 0.07, 1.0, 1.0))
     figure.savefig(file, dpi=110)
     plt.close(figure)
 
@@ -88,6 +96,10 @@ def _body(results: Results, file: Path) -> str:
 {picture(file)}
 <h2>In the hand</h2>
 {_evaluation(results)}
+<h2>What is to run, chosen by rollouts on other objects</h2>
+{_choice(results)}
+<h2>Identification of the free hand</h2>
+{_identified(results)}
 <h2>Dynamics of the hand, one-step error in mrad</h2>
 {_errors(results)}
 <h2>Residual</h2>
@@ -106,12 +118,43 @@ def _evaluation(results: Results) -> str:
             f"{cell.turned_rad[0]:.1f} ± {cell.turned_rad[1]:.1f}",
             f"{100 * cell.held[0]:.0f} ± {100 * cell.held[1]:.0f}",
             f"{cell.turned_rad[0] / results.cells['direct'][wrist].turned_rad[0]:.2f}",
+            "to run" * (kind == results.chosen),
         )
         for kind, cells in results.cells.items()
         for wrist, cell in cells.items()
     ]
     return table(
-        ("", "wrist", "rotation in 20 s, rad", "time held, %", "over the base alone"), rows
+        ("", "wrist", "rotation in 20 s, rad", "time held, %", "over the base alone", ""), rows
+    )
+
+
+def _choice(results: Results) -> str:
+    rows = [
+        (
+            words_for(name),
+            str(row["episodes"]),
+            f"{row['rotation_rad']:.1f}",
+            f"{100 * row['held']:.0f}",
+            "chosen" * (name == results.choice["chosen"]),
+        )
+        for name, row in results.choice["rows"].items()
+    ]
+    return table(("", "objects a wrist", "rotation in 20 s, rad", "time held, %", ""), rows)
+
+
+def _identified(results: Results) -> str:
+    """How many of each kind of parameter passed the gate, and what they explain."""
+    found = results.identified
+    before, after = held_out_mrad(found)
+    kinds = dict.fromkeys(row["parameter"] for row in found["parameters"])
+    mine = {kind: [r for r in found["parameters"] if r["parameter"] == kind] for kind in kinds}
+    rows = [
+        (kind, f"{sum(not row['refused'] for row in rows)} of {len(rows)}")
+        for kind, rows in mine.items()
+    ]
+    return (
+        f"<p>Error on held-out clips: {before:.1f} mrad as nominal, {after:.1f} mrad as identified; the world file and "
+        f"its report are in sysid/.</p>{table(('parameter', 'identified'), rows)}"
     )
 
 

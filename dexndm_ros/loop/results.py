@@ -11,12 +11,29 @@ from typing import Any
 
 from dexndm_ros.loop.records import Record, Records
 from dexndm_ros.loop.settings import Settings
-from dexndm_ros.loop.stages import STAGES, Step
+from dexndm_ros.loop.stages import CHOSEN, STAGES, Step
+from dexndm_ros.training.choose_card import record_of
 
-__all__ = ["Cell", "Results", "read_results", "refusal", "sentences", "stage_rows", "table"]
+__all__ = [
+    "KINDS",
+    "Cell",
+    "Results",
+    "read_results",
+    "refusal",
+    "sentences",
+    "stage_rows",
+    "table",
+    "words_for",
+]
 
-KINDS = {"nominal": "base, nominal world", "direct": "base alone", "residual": "base + residual"}
+KINDS = {
+    "nominal": "base, nominal world",
+    "direct": "base alone",
+    "inverse": "base + inverse",
+    "residual": "base + residual",
+}
 """What is evaluated: name of the report, words for it."""
+_MARK = "  <- to run"
 
 
 @dataclass(frozen=True)
@@ -43,7 +60,9 @@ class Results:
         episodes: a seed and wrist.
         seeds: of the evaluation.
         errors: one-step error, mrad, of the dynamics of the hand: by data, then by model.
+        identified: numbers of the identification's report.
         residual: metrics of the residual job.
+        choice: between inverse, residual and the base alone, as ``dexndm choose`` wrote it down.
         done: the steps with their records.
     """
 
@@ -53,8 +72,16 @@ class Results:
     episodes: int
     seeds: int
     errors: Mapping[str, Mapping[str, float]]
+    identified: Mapping[str, Any]
     residual: Mapping[str, Any]
+    choice: Mapping[str, Any]
     done: Sequence[tuple[Step, Record]]
+
+    @property
+    def chosen(self) -> str:
+        """What is to run in the world, a key of ``KINDS``."""
+        chosen = str(self.choice["chosen"])
+        return chosen if chosen in self.cells else "direct"
 
     def mean(self, kind: str, wrist: str = "") -> float:
         """Mean rotation, rad, under one wrist, or over all of them."""
@@ -87,7 +114,9 @@ def read_results(settings: Settings, steps: Sequence[Step], records: Records) ->
         episodes=first["episodes"],
         seeds=len(first["seeds"]),
         errors={Path(name).name: row for name, row in errors.items()},
+        identified=_read(out / "sysid" / "report.json"),
         residual=_read(out / "residual" / "metrics.json"),
+        choice=_read(record_of(out / CHOSEN)),
         done=[(step, record) for step, record in found if record is not None],
     )
 
@@ -100,29 +129,45 @@ def table(results: Results) -> str:
     lines = ["", f"world {world}", head]
     for kind, cells in results.cells.items():
         texts = [_text(cells[wrist]) for wrist in wrists]
-        lines.append(f"{KINDS[kind]:<34}" + "".join(f"{text:>24}" for text in texts))
+        mark = _MARK if kind == results.chosen else ""
+        lines.append(f"{KINDS[kind]:<34}" + "".join(f"{text:>24}" for text in texts) + mark)
     return "\n".join([*lines, *sentences(results), ""])
 
 
 def sentences(results: Results) -> list[str]:
-    """What came out, and how sure it is."""
-    said = []
+    """What came out, what is to run, and how sure it is."""
+    rows = results.choice["rows"]
+    turned = ", ".join(f"{words_for(name)} {row['rotation_rad']:.1f}" for name, row in rows.items())
+    said = [
+        f"To run: {CHOSEN}, which is {KINDS[results.chosen]}. In the choice, on other objects, the mean of the wrists "
+        f"was, in rad: {turned}."
+    ]
+    said += [
+        f"Rotation with the {kind} over the base alone: {_ratios(results, kind)}."
+        for kind in ("inverse", "residual")
+        if kind in results.cells
+    ]
     if results.refused:
-        said.append(f"The residual is refused, the base policy runs alone: {results.refused}.")
-    else:
-        ratios = [
-            f"{wrist} {results.mean('residual', wrist) / results.mean('direct', wrist):.2f}"
-            for wrist in results.cells["direct"]
-        ]
-        said.append(
-            f"Rotation with the residual ({results.residual['chosen']}) over the base alone: {', '.join(ratios)}."
-        )
+        said.append(f"The residual is refused: {results.refused}.")
     said.append(
         f"{results.episodes} episodes a seed and wrist, {results.seeds} "
-        f"seed{'s' * (results.seeds != 1)} (± is their spread), one training: it shows the way and proves nothing; "
-        "`dexndm evaluate --compare` measures."
+        f"seed{'s' * (results.seeds != 1)} (± is their spread), one identification and one training: it shows the way "
+        "and proves nothing; `dexndm evaluate --compare` measures."
     )
     return said
+
+
+def words_for(candidate: str) -> str:
+    """Words for a candidate of the choice."""
+    return KINDS.get(candidate, KINDS["direct"])
+
+
+def _ratios(results: Results, kind: str) -> str:
+    ratios = {
+        wrist: results.mean(kind, wrist) / results.mean("direct", wrist)
+        for wrist in results.cells["direct"]
+    }
+    return ", ".join(f"{wrist} {ratio:.2f}" for wrist, ratio in ratios.items())
 
 
 def stage_rows(results: Results) -> list[tuple[str, float]]:

@@ -22,7 +22,10 @@ class Size:
         night: trajectories collected in the Chaos Box under load, and as many of a free hand; all of them simulated in
             the nominal world too.
         task: rollouts in the world, which the dynamics models are tested on.
-        select: episodes by which the residual is chosen.
+        fit: words for `dexndm sysid fit`: how thoroughly the hand is identified.
+        fit_s: how long that takes on two cores, s.
+        select: episodes by which the residual is chosen among its losses.
+        choose: episodes by which is chosen what is to run: inverse, residual, or the base alone.
         episodes: of the evaluation, a seed.
         seeds: of the evaluation.
         pretrain_epochs: on simulated data.
@@ -36,7 +39,10 @@ class Size:
     replays: int
     night: int
     task: int
+    fit: tuple[str, ...]
+    fit_s: float
     select: int
+    choose: int
     episodes: int
     seeds: int
     pretrain_epochs: int
@@ -48,11 +54,14 @@ class Size:
 
 SIZES = {
     "tiny": Size(
-        rollouts=8, replays=4, night=2, task=4, select=4, episodes=4, seeds=1,
+        rollouts=8, replays=4, night=2, task=4,
+        fit=("--clips", "4", "--seeds", "2", "--population", "4", "--generations", "4", "--rounds", "2"), fit_s=20.0,
+        select=4, choose=4, episodes=4, seeds=1,
         pretrain_epochs=2, tune_epochs=5, residual_epochs=8, load="tied", speeds=(4.0, 2.0, 1.0, 0.5),
     ),
     "small": Size(
-        rollouts=64, replays=64, night=24, task=16, select=24, episodes=16, seeds=3,
+        rollouts=64, replays=64, night=24, task=16, fit=("--clips", "12"), fit_s=240.0,
+        select=16, choose=16, episodes=16, seeds=3,
         pretrain_epochs=10, tune_epochs=60, residual_epochs=16, load="full", speeds=(3.0, 2.0, 1.0, 0.5),
     ),
 }  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the loop consists of: seven stages, each a few `dexndm` commands, what they make and what they need.
+"""What the loop consists of: eight stages, each a few `dexndm` commands, what they make and what they need.
 
 Pure: nothing is run or read here. Every step is a command line of this package, as a person would type it.
 """
@@ -11,15 +11,16 @@ from pathlib import Path
 
 from dexndm_ros.loop.settings import SIZES, Half, Settings, halves
 
-__all__ = ["POLICY", "STAGES", "WRISTS", "Step", "plan"]
+__all__ = ["CHOSEN", "INVERSE", "RESIDUAL", "STAGES", "WRISTS", "Step", "plan"]
 
 STAGES = (
     "rollouts",
     "Chaos Box",
     "convert",
+    "identification",
     "dynamics",
     "residual",
-    "export",
+    "policy",
     "evaluation",
 )
 """Their names; a step's ``stage`` counts from 1."""
@@ -29,8 +30,11 @@ NOMINAL = "nominal"
 BASE = "cylinder_z"
 LIBRARY = "cylinder_z"
 """That of the campaigns ``palm_up`` and ``palm_down``, and of ``dexndm rollouts replay``."""
-POLICY = Path("policy") / "residual.onnx"
-"""Where the residual comes to lie, its card beside it."""
+INVERSE = Path("policy") / "inverse" / "inverse.onnx"
+RESIDUAL = Path("policy") / "residual" / "residual.onnx"
+"""Where the corrections come to lie, the card of each beside it."""
+CHOSEN = Path("policy") / "chosen.onnx"
+"""The file that is to run: one of these, or one that runs the base alone."""
 _WITH_WARNINGS = (0, 1)
 """`dexndm convert` ends with 1 where a bag has something to say; the dataset is there."""
 
@@ -41,7 +45,7 @@ class Step:
 
     Attributes:
         name: of its log and its record.
-        stage: 1 to 7.
+        stage: 1 to 8.
         text: what it does, for the person who waits.
         commands: words after `dexndm`; where the first fails, the next one goes on with what is there.
         makes: file that is there when it is done.
@@ -74,10 +78,11 @@ def plan(settings: Settings) -> tuple[Step, ...]:
     return (
         *_rollouts(settings),
         *_chaos_box(settings),
-        _convert(settings),
+        *_convert(settings),
+        _identification(settings),
         *_dynamics(settings),
         _residual(settings),
-        _export(settings),
+        *_policy(settings),
         *_evaluation(settings),
     )
 
@@ -144,20 +149,42 @@ def _campaign(settings: Settings, half: Half, wrist: str) -> Path:
     return settings.out / "chaos_box" / f"{wrist}_{half.name}"
 
 
-def _convert(settings: Settings) -> Step:
-    each = [(half, wrist) for half in halves(settings) for wrist in WRISTS]
-    campaigns = [str(_campaign(settings, half, wrist)) for half, wrist in each]
-    night = settings.out / "night"
-    return Step(
-        "convert",
-        3,
-        "bags become a dataset, with a quality report",
-        (("convert", *campaigns, "--out", str(night)),),
-        night / "meta" / "info.json",
-        tuple(f"collect_{wrist}_{half.name}" for half, wrist in each),
-        about_s=15,
-        done=_WITH_WARNINGS,
+def _convert(settings: Settings) -> tuple[Step, ...]:
+    """The whole night for the dynamics, and its free half once more for the identification, which knows no load."""
+
+    def step(name: str, text: str, folder: str, chosen: tuple[Half, ...]) -> Step:
+        each = [(half, wrist) for half in chosen for wrist in WRISTS]
+        campaigns = [str(_campaign(settings, half, wrist)) for half, wrist in each]
+        out = settings.out / folder
+        return Step(
+            name,
+            3,
+            text,
+            (("convert", *campaigns, "--out", str(out)),),
+            out / "meta" / "info.json",
+            tuple(f"collect_{wrist}_{half.name}" for half, wrist in each),
+            about_s=4 + 2.5 * len(each),
+            done=_WITH_WARNINGS,
+        )
+
+    both = halves(settings)
+    return (
+        step("convert", "bags become a dataset, with a quality report", "night", both),
+        step(
+            "convert_free", "those of the free hand alone, to identify it", "night_free", both[1:]
+        ),
     )
+
+
+def _identification(settings: Settings) -> Step:
+    size, out = SIZES[settings.size], settings.out / "sysid"
+    words = (
+        "sysid", "fit", "--out", str(out), "--data", str(settings.out / "night_free"), "--world", NOMINAL, *size.fit,
+        "--seed", str(settings.seed),
+    )  # fmt: skip
+    text = "gains, friction, play, offsets and delay of the free hand, as a world file"
+    # The report is the last that it writes.
+    return Step("sysid", 4, text, (words,), out / "report.html", ("convert_free",), size.fit_s)
 
 
 def _dynamics(settings: Settings) -> tuple[Step, ...]:
@@ -177,7 +204,7 @@ def _dynamics(settings: Settings) -> tuple[Step, ...]:
         words += ["--epochs", str(epochs), "--batch", "1024", "--seed", str(settings.seed)]
         reads = tuple("convert" if need == "night" else need for need in needs)
         about_s = 8 + len(WRISTS) * count * epochs / 170
-        return Step(name, 4, text, (tuple(words),), out / "metrics.json", reads, about_s)
+        return Step(name, 5, text, (tuple(words),), out / "metrics.json", reads, about_s)
 
     return (
         step("pretrained", "joint-wise dynamics of simulated data", ("rollouts", *replays),
@@ -199,37 +226,55 @@ def _residual(settings: Settings) -> Step:
     )  # fmt: skip
     text = "corrections trained through the dynamics, judged by the gate, chosen by rollouts"
     return Step(
-        "residual", 5, text, (words,), out / "metrics.json", ("rollouts", "hand", "nominal"),
+        "residual", 6, text, (words,), out / "metrics.json", ("rollouts", "hand", "nominal"),
         20 + 0.1 * size.rollouts * size.residual_epochs + 9.0 * size.select,
     )  # fmt: skip
 
 
-def _export(settings: Settings) -> Step:
-    file = settings.out / POLICY
-    words = ("export", "--run", str(settings.out / "residual"), "--out", str(file))
-    return Step("export", 6, "a policy file with its card", (words,), file, ("residual",))
+def _policy(settings: Settings) -> tuple[Step, ...]:
+    """Files with their cards, and which of them is to run: chosen on grasps that neither test nor training has seen."""
+    size, out = SIZES[settings.size], settings.out
+
+    def export(name: str, text: str, run: str, file: Path) -> Step:
+        words = ("export", "--run", str(out / run), "--out", str(out / file))
+        return Step(f"export_{name}", 7, text, (words,), out / file, (run,))
+
+    choose = (
+        "choose", "--policy", BASE, "--residuals", str(out / INVERSE), str(out / RESIDUAL),
+        "--world", settings.world, "--wrist", ",".join(WRISTS), "--axis=+z", "--episodes", str(size.choose),
+        "--seed", str(settings.seed), "--out", str(out / CHOSEN),
+    )  # fmt: skip
+    return (
+        export("inverse", "the inverse of the identified servos: a file with its card", "sysid", INVERSE),
+        export("residual", "the learned residual: a file with its card", "residual", RESIDUAL),
+        Step("choose", 7, "inverse, residual or the base alone: chosen by rollouts", (choose,), out / CHOSEN,
+             ("export_inverse", "export_residual"), 10 + 3.3 * size.choose),
+    )  # fmt: skip
 
 
 def _evaluation(settings: Settings) -> tuple[Step, ...]:
-    """The base where it was trained and in the world, then with its residual; grasps that nothing has seen before."""
+    """The base where it was trained and in the world, then corrected; grasps that nothing has seen before."""
     size = SIZES[settings.size]
     seeds = ",".join(str(seed) for seed in range(size.seeds))
 
-    def step(name: str, text: str, world: str, residual: bool) -> Step:
+    def step(name: str, text: str, world: str, correction: Path | None = None) -> Step:
         report = settings.out / f"evaluation_{name}.json"
         words = [
             "evaluate", "--policy", BASE, "--world", world, "--wrist", ",".join(WRISTS), "--axis=+z",
             "--episodes", str(size.episodes), "--seeds", seeds, "--keep-hand", "--report", str(report),
         ]  # fmt: skip
-        words += ["--residual", str(settings.out / POLICY)] if residual else []
-        needs = ("export",) if residual else ()
+        words += ["--residual", str(settings.out / correction)] if correction else []
+        needs = (f"export_{name}",) if correction else ()
         about_s = 5 + (4 + 0.5 * size.episodes) * size.seeds
         return Step(
-            f"evaluate_{name}", 7, text, (tuple(words),), report, needs, about_s, with_residual=residual
+            f"evaluate_{name}", 8, text, (tuple(words),), report, needs, about_s,
+            with_residual=correction == RESIDUAL,
         )  # fmt: skip
 
+    world = settings.world
     return (
-        step(NOMINAL, "the base policy in the nominal world: no gap", NOMINAL, False),
-        step("direct", f"the base policy in {settings.world}: direct transfer", settings.world, False),
-        step("residual", f"base and residual in {settings.world}", settings.world, True),
-    )  # fmt: skip
+        step(NOMINAL, "the base policy in the nominal world: no gap", NOMINAL),
+        step("direct", f"the base policy in {world}: direct transfer", world),
+        step("inverse", f"base and inverse in {world}", world, INVERSE),
+        step("residual", f"base and residual in {world}", world, RESIDUAL),
+    )

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Export job: a trained generalist or residual as a policy file with its spec inside, a dynamics model as ONNX.
+"""Export job: a trained generalist, a residual or an inverse as a policy file with its spec inside, dynamics as ONNX.
 
 dexndm export --run runs/generalist --scores runs/evaluation.json --out policies/cylinder_z/generalist.onnx
 dexndm export --run runs/residual --scores runs/with_residual.json --out residuals/my_hand/residual.onnx
+dexndm export --run runs/sysid --out residuals/my_hand/inverse.onnx
 dexndm export --run runs/joint --out joint.onnx
 """
 
@@ -23,6 +24,7 @@ from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_NAMES, LOWER_RAD, U
 from dexndm_ros.policy.observation import OBSERVATION_SIZE
 from dexndm_ros.policy.onnx_file import INPUT_NAME, INPUT_SIZES, OUTPUT_NAMES
 from dexndm_ros.policy.spec import PolicySpec, PolicySpecError, refusal, write_spec
+from dexndm_ros.sim.worlds import WorldError
 from dexndm_ros.training.generalist import load_generalist
 from dexndm_ros.training.progress import commit_id
 from dexndm_ros.training.residual_export import (
@@ -127,13 +129,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """``dexndm export``."""
     parser = argparse.ArgumentParser(
         prog="dexndm export",
-        description="Write a generalist or residual run as an ONNX policy file, or a dynamics run as an ONNX model.",
+        description="Write a generalist, residual or identification run as an ONNX policy file (of an identification: "
+        "the inverse of its world), or a dynamics run as an ONNX model.",
     )
     parser.add_argument(
         "--run",
         type=Path,
         required=True,
-        help="run folder of `dexndm train generalist`, `residual` or `dynamics`",
+        help="run folder of `dexndm train generalist`, `residual` or `dynamics`, or of `dexndm sysid fit`",
     )
     parser.add_argument("--out", type=Path, required=True, help="ONNX file to write")
     parser.add_argument(
@@ -142,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         return _export(arguments.run, arguments.out, arguments.scores)
-    except (ExportError, PolicySpecError) as error:
+    except (ExportError, PolicySpecError, WorldError) as error:
         print(f"dexndm export: {error}", file=sys.stderr)
         return 2
 
@@ -155,6 +158,14 @@ def _export(run: Path, out: Path, report: Path | None) -> int:
         worst = export_dynamics(DynamicsModel.load(run), out)
         print(f"{out}: a dynamics model, largest difference {worst:.1e} rad")
         return 0
+    if (run / "world.yaml").is_file():
+        from dexndm_ros.training.inverse_export import export_inverse
+
+        spec = export_inverse(run, out, report)
+        print(
+            f"{out}: an inverse, at most {spec.residual_bound_rad:g} rad; its card is {out.parent / 'README.md'}"
+        )
+        return 0
     if (run / "residual.onnx").is_file():
         spec = export_residual(run, out, report)
         print(
@@ -165,7 +176,8 @@ def _export(run: Path, out: Path, report: Path | None) -> int:
         return 0
     if not (run / "generalist.pt").is_file():
         raise ExportError(
-            f"{run} has none of generalist.pt, residual.onnx and dynamics.pt: give the --out folder of the job"
+            f"{run} has none of generalist.pt, residual.onnx, world.yaml and dynamics.pt: give the --out folder of "
+            "the job"
         )
     net = load_generalist(run)
     partial = out.with_name(out.name + ".new")

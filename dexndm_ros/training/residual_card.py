@@ -10,7 +10,7 @@ from typing import Any
 
 from dexndm_ros.policy.spec import PolicySpec, refusal
 
-__all__ = ["CANDIDATES", "MARK", "CardFacts", "residual_card"]
+__all__ = ["CANDIDATES", "MARK", "CardFacts", "markdown_table", "residual_card", "scores_section"]
 
 MARK = "<!-- written by dexndm export for {name} -->"
 """Stands in a card that an export may write over."""
@@ -107,7 +107,7 @@ def _made(facts: CardFacts) -> list[str]:
         "commit": facts.spec.commit,
     }
     kept = {key: value for key, value in rows.items() if value not in (None, "")}
-    return ["## How it was made", "", *_table(("", ""), kept.items())]
+    return ["## How it was made", "", *markdown_table(("", ""), kept.items())]
 
 
 def _losses(facts: CardFacts) -> list[str]:
@@ -124,7 +124,7 @@ def _losses(facts: CardFacts) -> list[str]:
         )
         for name, row in losses.items()
     ]
-    return ["## Losses and the gate", "", *_table(names, rows)]
+    return ["## Losses and the gate", "", *markdown_table(names, rows)]
 
 
 def _choice(facts: CardFacts) -> list[str]:
@@ -147,19 +147,24 @@ def _choice(facts: CardFacts) -> list[str]:
         "",
         "Rows with the same number of objects turned the same ones.",
         "",
-        *_table(titles, rows),
+        *markdown_table(titles, rows),
     ]
 
 
 def _scores(facts: CardFacts) -> list[str]:
-    if not facts.results:
+    return scores_section(facts.results)
+
+
+def scores_section(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What ``dexndm evaluate`` measured, one a wrist and axis, as Markdown."""
+    if not results:
         return [
             "## Scores",
             "",
             "Not measured: evaluate it as above, and export it again with `--scores scores.json`.",
         ]
     rows, notes = [], []
-    for result in facts.results:
+    for result in results:
         world, mean, std = result["world"], result["mean"], result["std"]
         numbers = [
             f"{_number(mean[key], scale)} ± {_number(std[key], scale)}" for key, _, scale in _SCORES
@@ -172,7 +177,7 @@ def _scores(facts: CardFacts) -> list[str]:
             f"seeds; measured on {result.get('date', 'an unknown date')} at commit {result.get('commit', 'unknown')}."
         )
     titles = ("world", "wrist", "axis", *(title for _, title, _ in _SCORES))
-    return ["## Scores", "", *_table(titles, rows), "", *dict.fromkeys(notes)]
+    return ["## Scores", "", *markdown_table(titles, rows), "", *dict.fromkeys(notes)]
 
 
 def _limits(facts: CardFacts) -> list[str]:
@@ -196,7 +201,7 @@ def _belongs(spec: PolicySpec) -> str:
     return f"whatever loads it wants the base policy file with SHA-256 `{digest[:12]}...`"
 
 
-def _table(titles: Sequence[str], rows: Any) -> list[str]:
+def markdown_table(titles: Sequence[str], rows: Any) -> list[str]:
     """Rows of cells as Markdown."""
     lines = [titles, ["---"] * len(titles), *rows]
     return [

@@ -14,7 +14,14 @@ from dexndm_ros.policy.spec import PolicySpec, PolicySpecError, read_spec, write
 from dexndm_ros.training.progress import commit_id
 from dexndm_ros.training.residual_card import MARK, CardFacts, residual_card
 
-__all__ = ["ExportError", "export_residual", "read_report", "scores_of"]
+__all__ = [
+    "ExportError",
+    "check_card",
+    "check_result",
+    "export_residual",
+    "read_report",
+    "scores_of",
+]
 
 
 class ExportError(ValueError):
@@ -36,18 +43,14 @@ def export_residual(run: Path, out: Path, report: Path | None = None) -> PolicyS
         ExportError: a report of something else, or a ``README.md`` that no export wrote.
         PolicySpecError: the run's file is no residual.
     """
-    source, card = run / "residual.onnx", out.parent / "README.md"
+    source = run / "residual.onnx"
     spec = read_spec(source)
     if spec.kind != "residual":
         raise PolicySpecError("kind", f"got {spec.kind!r}, a residual belongs here", source)
     results = read_report(report) if report else []
     for result in results:
-        _check_result(result, {fingerprint(source), fingerprint(out)}, report)
-    mark = MARK.format(name=out.name)
-    if card.is_file() and mark not in card.read_text(encoding="utf-8"):
-        raise ExportError(
-            f"{card} is there already and not this file's card; give --out a folder of its own"
-        )
+        check_result(result, {fingerprint(source), fingerprint(out)}, report)
+    card = check_card(out)
     made = dataclasses.replace(
         spec,
         scores=scores_of(results) if results else spec.scores,
@@ -65,8 +68,26 @@ def export_residual(run: Path, out: Path, report: Path | None = None) -> PolicyS
     return made
 
 
-def _check_result(result: dict[str, Any], ours: set[str], report: Path | None) -> None:
-    """Scores belong to what was measured."""
+def check_card(out: Path) -> Path:
+    """Where the card of a policy file comes to lie.
+
+    Raises:
+        ExportError: something else lies there.
+    """
+    card = out.parent / "README.md"
+    if card.is_file() and MARK.format(name=out.name) not in card.read_text(encoding="utf-8"):
+        raise ExportError(
+            f"{card} is there already and not this file's card; give --out a folder of its own"
+        )
+    return card
+
+
+def check_result(result: dict[str, Any], ours: set[str], report: Path | None) -> None:
+    """Scores belong to what was measured.
+
+    Raises:
+        ExportError: they do not.
+    """
     if not result.get("residual"):
         raise ExportError(f"{report} was measured without a residual; evaluate with --residual")
     if result.get("residual_refused"):

@@ -6,16 +6,26 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dexndm_ros.loop.page import write_page
 from dexndm_ros.loop.records import Records
 from dexndm_ros.loop.results import Results, read_results, refusal, stage_rows, table
 from dexndm_ros.loop.settings import Settings
-from dexndm_ros.loop.stages import WRISTS, Step, plan
+from dexndm_ros.loop.stages import CHOSEN, WRISTS, Step, plan
+from dexndm_ros.training.choose_card import record_of
 from support.choice import real_choice
+from support.identified import identified
 
-TURNED = {"nominal": (18.0, 14.0), "direct": (10.0, 8.0), "residual": (15.0, 10.0)}
+TURNED = {
+    "nominal": (18.0, 14.0),
+    "direct": (10.0, 8.0),
+    "inverse": (17.0, 12.0),
+    "residual": (15.0, 10.0),
+}
+CHOICE = {"none": 9.1, "inverse": 14.4, "residual": 12.3}
+LINES = {"inverse": "base + inverse", "residual": "base + residual", "none": "base alone"}
 REASON = "in rollouts in twin the base policy alone turned 9.0 rad, and with the best residual (last) 8.0 rad"
 
 
@@ -28,7 +38,20 @@ def report(rotations: tuple[float, float]) -> str:
     return json.dumps([row(wrist, each) for wrist, each in zip(WRISTS, rotations, strict=True)])
 
 
-def loop(out: Path, refused: str = "") -> Results:
+def choice(out: Path, chosen: str, refused: str) -> None:
+    """What `dexndm choose` leaves."""
+    rows = {
+        name: {"episodes": 16, "rotation_rad": turned, "held": 0.9}
+        for name, turned in CHOICE.items()
+        if name != "residual" or not refused
+    }
+    record = {"chosen": chosen, "best": "inverse", "world": "twin", "rows": rows, "left_out": {}}
+    file = record_of(out / CHOSEN)
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(record), encoding="utf-8")
+
+
+def loop(out: Path, refused: str = "", runs: str = "inverse") -> Results:
     """The files of a loop in which every step took ten seconds."""
     settings = Settings(out, "twin")
     for kind, rotations in TURNED.items():
@@ -46,9 +69,11 @@ def loop(out: Path, refused: str = "") -> Results:
         "paired": row | {"refused": ""},
         "last": row | {"refused": "<it> stands at its bound"},
     }
-    chosen = "none" if refused else "paired"
-    metrics = {"losses": losses, "chosen": chosen, "refused": refused, "selection": real_choice()}
+    loss = "none" if refused else "paired"
+    metrics = {"losses": losses, "chosen": loss, "refused": refused, "selection": real_choice()}
     (out / "residual" / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    identified(out)
+    choice(out, runs, refused)
     steps, records = plan(settings), Records(out / "done")
     for step in steps:
         if not (refused and step.with_residual):
@@ -59,16 +84,46 @@ def loop(out: Path, refused: str = "") -> Results:
 def test_the_table_compares_with_the_base_alone(tmp_path: Path) -> None:
     text = table(loop(tmp_path))
     assert "base + residual" in text and "15.0 ± 0.1 (90%)" in text
-    assert "residual (paired) over the base alone: palm_up 1.50, palm_down 1.25." in text
+    assert "with the residual over the base alone: palm_up 1.50, palm_down 1.25." in text
+    assert "base + inverse" in text and "17.0 ± 0.1 (90%)" in text
+    assert "with the inverse over the base alone: palm_up 1.70, palm_down 1.50." in text
     assert "16 episodes a seed and wrist, 3 seeds" in text
 
 
-def test_a_refusal_is_the_result(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runs", LINES)
+def test_one_line_is_the_one_that_is_to_run_and_a_sentence_says_why(
+    tmp_path: Path, runs: str
+) -> None:
+    results = loop(tmp_path, runs=runs)
+    lines = table(results).splitlines()
+    (marked,) = [line for line in lines if line.endswith("<- to run")]
+    assert marked.startswith(LINES[runs])
+    (said,) = [line for line in lines if line.startswith("To run: ")]
+    assert f"policy/chosen.onnx, which is {LINES[runs]}" in said
+    assert "base alone 9.1, base + inverse 14.4, base + residual 12.3" in said
+    page = write_page(tmp_path, results).read_text(encoding="utf-8")
+    assert page.count("<td>to run</td>") == len(WRISTS)
+    assert (
+        f"<td>{LINES[runs]}</td><td>16</td><td>{CHOICE[runs]:.1f}</td><td>90</td><td>chosen</td>"
+        in page
+    )
+
+
+def test_a_refusal_is_a_result(tmp_path: Path) -> None:
     results = loop(tmp_path, REASON)
     assert refusal(tmp_path) == REASON
     text = table(results)
-    assert f"The residual is refused, the base policy runs alone: {REASON}." in text
-    assert "base + residual" not in text and "base alone" in text
+    assert f"The residual is refused: {REASON}." in text
+    assert "base + residual" not in text and "base alone" in text and "base + inverse" in text
+
+
+def test_the_page_tells_what_was_identified(tmp_path: Path) -> None:
+    text = write_page(tmp_path, loop(tmp_path)).read_text(encoding="utf-8")
+    report = json.loads((tmp_path / "sysid" / "report.json").read_text(encoding="utf-8"))
+    good = sum(not row["refused"] for row in report["parameters"])
+    assert f"<td>offset</td><td>{good} of 16</td>" in text
+    before = np.sqrt(np.mean(np.square(list(report["error_before_mrad"].values()))))
+    assert f"{before:.1f} mrad as nominal" in text
 
 
 @pytest.mark.parametrize("refused", ["", REASON])

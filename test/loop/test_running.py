@@ -190,7 +190,7 @@ def test_the_time_to_go_follows_the_pace_of_this_machine(tmp_path: Path) -> None
     assert time_left_s(steps, steps, {}) == 300.0
     assert time_left_s(steps, steps[1:], {"a": 250.0}) == 500.0
     records = Records(tmp_path / "done")
-    assert "0%, 5 min to go | stage 1 of 7, rollouts: makes a" in heading(
+    assert "0%, 5 min to go | stage 1 of 8, rollouts: makes a" in heading(
         steps[0], steps, records, {}
     )
     assert clock(89.0) == "89 s" and clock(600.0) == "10 min"

@@ -7,7 +7,7 @@ import pytest
 
 from dexndm_ros.cli import COMMANDS
 from dexndm_ros.loop.settings import SIZES, Settings, halves
-from dexndm_ros.loop.stages import POLICY, STAGES, WRISTS, Step, plan
+from dexndm_ros.loop.stages import CHOSEN, INVERSE, RESIDUAL, STAGES, WRISTS, Step, plan
 
 OUT = Path("/data/loop")
 
@@ -40,7 +40,7 @@ def test_whatever_a_step_reads_below_the_folder_was_made_by_one_of_its_needs() -
     for step in made.values():
         below = [made[need] for need in step.needs]
         folders = [value(b.commands[0], "--out") for b in below if "--out" in b.commands[0]]
-        folders += [str(OUT / "chaos_box")] * (step.name == "convert")
+        folders += [str(OUT / "chaos_box")] * step.name.startswith("convert")
         own = str(step.makes)
         for word in step.commands[0]:
             if word.startswith(f"{OUT}/") and word != own and not own.startswith(f"{word}/"):
@@ -98,7 +98,7 @@ def test_the_halves_play_other_trajectories_whose_targets_follow_from_the_seed()
 
 def test_the_world_is_that_of_the_hand_only() -> None:
     made = steps(world="unmodelled")
-    elsewhere = ("rollouts", "replays_", "nominal_night_", "evaluate_nominal")
+    elsewhere = ("rollouts", "replays_", "nominal_night_", "sysid", "evaluate_nominal")
     for name, step in made.items():
         words = step.commands[0]
         for flag in ("--world", "--select.world"):
@@ -107,9 +107,48 @@ def test_the_world_is_that_of_the_hand_only() -> None:
                 assert value(words, flag) == ("nominal" if nominal else "unmodelled")
 
 
-def test_direct_and_residual_are_measured_alike() -> None:
+def test_the_hand_is_identified_from_its_free_half_alone() -> None:
+    made = steps(seed=5)
+    (convert,), (fit,) = made["convert_free"].commands, made["sysid"].commands
+    campaigns = [str(OUT / "chaos_box" / f"{wrist}_free") for wrist in WRISTS]
+    assert list(convert[1 : convert.index("--out")]) == campaigns
+    assert value(fit, "--data") == value(convert, "--out") and "--twin" not in fit
+    assert value(fit, "--seed") == "5"
+    assert value(made["export_inverse"].commands[0], "--run") == value(fit, "--out")
+
+
+def test_nothing_but_rollouts_and_the_hand_itself_knows_the_world() -> None:
+    """Identification, dynamics and inverse see the hand's data only."""
+    knows = {name for name, step in steps(world="gains").items() if "gains" in step.commands[0]}
+    collects = {f"collect_{wrist}_{half}" for wrist in WRISTS for half in ("loaded", "free")}
+    evaluates = {f"evaluate_{kind}" for kind in ("direct", "inverse", "residual")}
+    assert knows == {"task", *collects, "residual", "choose", *evaluates}
+
+
+def test_the_choice_is_between_what_is_evaluated_and_where_it_is_evaluated() -> None:
+    made = steps(world="gains")
+    (choose,) = made["choose"].commands
+    first = choose.index("--residuals") + 1
+    assert choose[first : first + 2] == (str(OUT / INVERSE), str(OUT / RESIDUAL))
+    (direct,) = made["evaluate_direct"].commands
+    for flag in ("--world", "--wrist", "--policy"):
+        assert value(choose, flag) == value(direct, flag)
+    assert "--axis=+z" in choose and "--axis=+z" in direct
+    assert value(choose, "--out") == str(OUT / CHOSEN)
+
+
+@pytest.mark.parametrize(("kind", "file"), [("inverse", INVERSE), ("residual", RESIDUAL)])
+def test_direct_and_corrected_are_measured_alike(kind: str, file: Path) -> None:
     made = steps()
-    (direct,), (residual,) = made["evaluate_direct"].commands, made["evaluate_residual"].commands
-    assert residual[: len(direct) - 1] == direct[:-1]  # all but the report's file
-    assert residual[len(direct) :] == ("--residual", str(OUT / POLICY))
-    assert [step.name for step in made.values() if step.with_residual] == ["evaluate_residual"]
+    (direct,), (corrected,) = (made[f"evaluate_{each}"].commands for each in ("direct", kind))
+    assert corrected[: len(direct) - 1] == direct[:-1]  # all but the report's file
+    assert corrected[len(direct) :] == ("--residual", str(OUT / file))
+    assert made[f"evaluate_{kind}"].needs == (f"export_{kind}",)
+
+
+def test_a_refused_residual_is_the_only_thing_not_evaluated() -> None:
+    assert [step.name for step in steps().values() if step.with_residual] == ["evaluate_residual"]
+
+
+def test_every_policy_file_has_a_folder_for_its_card() -> None:
+    assert len({file.parent for file in (INVERSE, RESIDUAL, CHOSEN)}) == 3
