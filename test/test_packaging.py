@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Import name -> name on the Python package index, where they differ.
 PYPI = {"PIL": "pillow", "dynamixel_sdk": "dynamixel-sdk", "dynamixel_easy_sdk": "dynamixel-sdk",
         "rsl_rl": "rsl-rl-lib", "serial": "pyserial", "sklearn": "scikit-learn", "yaml": "pyyaml",
-        "imageio_ffmpeg": "imageio-ffmpeg"}  # fmt: skip
+        "imageio_ffmpeg": "imageio-ffmpeg", "xdist": "pytest-xdist"}  # fmt: skip
 # Import name -> rosdep key, for what Ubuntu 24.04 packages.
 ROSDEP = {"imageio": "python3-imageio", "matplotlib": "python3-matplotlib",
           "numpy": "python3-numpy", "scipy": "python3-scipy", "serial": "python3-serial",

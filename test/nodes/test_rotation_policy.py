@@ -36,6 +36,8 @@ pytestmark = pytest.mark.ros
 
 FAST = {"open_s": 0.1, "place_s": 0.05, "close_s": 0.1, "settle_s": 0.2}
 SCALE = 1 / 24
+AWAITED_MS = 50.0
+"""A tick waits 3 ms for the state that is due; on a busy machine it wakes up later."""
 ISAAC_NAMES = tuple(JOINT_NAMES[k] for k in ORDERS["isaac_gym"])
 
 
@@ -139,7 +141,7 @@ def test_the_start_sequence_then_the_policy_and_a_step_for_each_tick(hand, start
         assert (step.axis.x, step.axis.y, step.axis.z) == (0.0, 0.0, -1.0)
         assert (step.wrist.x, step.wrist.w) == (0.0, 1.0)
         assert step.observation_seq > 0
-        assert 0.0 <= step.observation_age_ms < 1e4
+        assert -AWAITED_MS <= step.observation_age_ms < 1e4
         assert step.inference_ms > 0.0
         assert step.header.frame_id == "palm"
     by_seq = {command.seq: command for command in hand.commands.messages}
