@@ -26,7 +26,7 @@ TORCH = {"torch", "tensordict", "rsl_rl", "tensorboard", "onnxscript"}
 MUJOCO = {"mujoco"}
 ROOMS = {
     "hand", "policy", "sim", "training", "nodes", "demo", "replay", "recording", "dashboard", "collect",
-    "bags", "datasets", "playback", "loop",
+    "bags", "datasets", "playback", "loop", "teleop",
 }  # fmt: skip
 
 # Room -> the rooms of ours it may import. The top-level modules are named one by one below.
@@ -37,11 +37,12 @@ MAY_IMPORT_ROOMS = {
     "recording": {"hand"},
     "bags": {"recording"},
     "datasets": {"hand", "policy", "bags", "recording", "replay"},
+    "teleop": {"policy"},  # rotation axes as the policy reads them
     "playback": {"hand", "policy", "bags", "recording", "replay", "datasets"},
     "replay": {"hand", "policy", "recording"},
     "training": {"hand", "policy", "sim", "replay", "recording", "datasets"},
     "dashboard": {"hand", "replay", "recording"},
-    "nodes": {"hand", "policy", "sim", "replay", "recording", "dashboard", "bags", "playback"},
+    "nodes": {"hand", "policy", "sim", "replay", "recording", "dashboard", "bags", "playback", "teleop"},
     "demo": {"hand", "policy", "sim", "nodes"},
     "collect": {"hand", "policy", "sim", "nodes", "replay", "recording", "dashboard"},
     "loop": {"sim", "replay", "datasets", "training"},  # what is checked, a lock, a page; its steps are processes
