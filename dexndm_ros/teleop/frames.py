@@ -1,48 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Poses, and the change from OpenXR's axes (x right, y up, z back) to ROS's (x forward, y left, z up)."""
+"""Poses of what is held, and the change from OpenXR's axes (x right, y up, z back) to ROS's (x forward, y left, z up)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.sample import Hand, Head, Quaternion, Vector
 
-__all__ = ["Pose", "angle_between_rad", "from_xr_position", "from_xr_rotation", "is_pose", "unit"]
+__all__ = [
+    "angle_rad",
+    "distance_m",
+    "from_xr_position",
+    "from_xr_rotation",
+    "is_pose",
+    "pose_of",
+    "unit",
+]
 
 # A unit quaternion that passed through text or float32 is off by less than this.
 _UNIT_TOLERANCE = 1e-2
 
 
-@dataclass(frozen=True)
-class Pose:
-    """A position in metres, shape (3,), and a rotation."""
-
-    position_m: NDArray[np.float64]
-    rotation: Rotation
-
-    @classmethod
-    def of(cls, part: Hand | Head) -> Pose:
-        """The pose of a controller or the headset."""
-        return cls(np.array(part.position_m), Rotation.from_quat(part.rotation_xyzw))
-
-    def distance_m(self, other: Pose) -> float:
-        """How far apart the positions are."""
-        return math.dist(self.position_m, other.position_m)
-
-    def angle_rad(self, other: Pose) -> float:
-        """Angle of the rotation between the two."""
-        return angle_between_rad(self.rotation, other.rotation)
+def pose_of(part: Hand | Head) -> Pose:
+    """The pose of a controller or the headset."""
+    return Pose(np.array(part.position_m), Rotation.from_quat(part.rotation_xyzw))
 
 
-def angle_between_rad(a: Rotation, b: Rotation) -> float:
-    """Angle of the rotation from one to the other, 0..pi."""
-    return float((a.inv() * b).magnitude())
+def distance_m(a: Pose, b: Pose) -> float:
+    """How far apart two poses' positions are."""
+    return math.dist(a.position_m, b.position_m)
+
+
+def angle_rad(a: Pose, b: Pose) -> float:
+    """Angle of the rotation from one pose to the other, 0..pi."""
+    return float((a.rotation.inv() * b.rotation).magnitude())
 
 
 def from_xr_position(xyz: Sequence[float]) -> Vector:
