@@ -1,0 +1,366 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page and its socket on one port: everybody who knows the token may watch, one may drive.
+
+A page that does not read is sent only the newest; one that says nothing for a while is gone, and with it its claim to
+drive. Nothing that a page says moves anything by itself: frames go to who asked for them, and the rest is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.resources
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from dexndm_ros.teleop.sample import Side
+from dexndm_ros.teleop.web.access import Pairing, WebError, check_bind, proof_fits, refusal
+from dexndm_ros.teleop.web.certificate import (
+    Certificate,
+    keep_certificate,
+    own_names,
+    server_context,
+)
+from dexndm_ros.teleop.web.client import Client, Close
+from dexndm_ros.teleop.web.hosting import Hosted
+from dexndm_ros.teleop.web.intake import Intake, Limits
+from dexndm_ros.teleop.web.messages import Answer, Claim, Frame, Message, Pair, Pong, Release
+from dexndm_ros.teleop.web.status import Status, as_json
+
+__all__ = ["TeleopServer", "WebConfig"]
+
+_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}  # fmt: skip
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Permissions-Policy": "xr-spatial-tracking=(self), camera=(), microphone=(), geolocation=()",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_SAY_S = 0.5  # an unchanged status is said again after this long
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class WebConfig:
+    """Where to serve, and the limits.
+
+    Attributes:
+        token: what a page must know; never empty.
+        host: 127.0.0.1 for a headset on USB; 0.0.0.0 for the network, with TLS.
+        port: 0 = any that is free.
+        certificate: file of key and certificate, made when it is missing; None = no TLS, loopback only.
+        period_s: time between two updates of a page.
+        silence_s: a page that says nothing for this long is gone.
+        proof_s: a page that has not proved itself by then is sent away.
+        max_known: pages at once.
+        max_unknown: connections at once that have not proved themselves; one more, and the oldest goes.
+        limits: what a page may send.
+    """
+
+    token: str
+    host: str = "127.0.0.1"
+    port: int = 8766
+    certificate: Path | None = None
+    period_s: float = 0.1
+    silence_s: float = 3.0
+    proof_s: float = 120.0  # a person may be typing the code
+    max_known: int = 8
+    max_unknown: int = 8
+    limits: Limits = field(default_factory=Limits)
+
+
+class TeleopServer:
+    """Serves the page and takes the operator's frames.
+
+    Args:
+        config: where, and the limits.
+        taken: called with each frame of the operator and our time, s; in the server's thread, must not block.
+        lost: called when the operator is gone or drives no more, likewise.
+        status: the words to show; likewise.
+    """
+
+    def __init__(
+        self,
+        config: WebConfig,
+        taken: Callable[[Frame, float], None],
+        lost: Callable[[], None],
+        status: Callable[[], Status],
+    ) -> None:
+        if len(config.token) < 20:
+            raise WebError("the token is too short; give 20 characters or more, at random")
+        self.config = config
+        self.certificate: Certificate | None = None
+        self._taken, self._lost, self._status = taken, lost, status
+        self._counts: Counter[str] = Counter()
+        self._pairing = Pairing()
+        self._clients: list[Client] = []
+        self._operator: Client | None = None
+        self._names: frozenset[str] = frozenset()
+        self._assets = load_assets()
+        host, tls = check_bind(config.host, config.certificate is not None), None
+        if config.certificate is not None:
+            self._names = own_names()
+            self.certificate = keep_certificate(config.certificate, self._names)
+            tls = server_context(config.certificate)
+        self._scheme = "https" if tls else "http"
+        self._host = host
+        self._port = 0
+        self._hosted = Hosted(self._application, host, config.port, tls)
+
+    # --- from outside -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Bind and serve in a thread.
+
+        Raises:
+            WebError: the port cannot be had.
+        """
+        self._port = self._hosted.start()
+
+    def stop(self) -> None:
+        """End all connections and free the port. Works twice."""
+        self._hosted.stop()
+
+    def counts(self) -> Mapping[str, int]:
+        """Frames that were taken ("accepted"), and what was refused by reason."""
+        return dict(self._counts)
+
+    def open_pairing(self) -> str:
+        """A new code for a headset that has no token yet."""
+        return self._pairing.open(time.monotonic())
+
+    def pulse(self, hand: Side, strength: float, ms: float) -> None:
+        """Shake a controller of the operator."""
+        self._hosted.soon(self._pulse, hand, strength, ms)
+
+    @property
+    def delay_s(self) -> float:
+        """Half the operator's round trip; NaN when nobody drives."""
+        operator = self._operator
+        return operator.intake.clock.trip_s / 2.0 if operator is not None else float("nan")
+
+    @property
+    def offset_s(self) -> float:
+        """Our monotonic clock less that of the operator's page; NaN when nobody drives."""
+        operator = self._operator
+        return operator.intake.clock.offset_s if operator is not None else float("nan")
+
+    @property
+    def port(self) -> int:
+        """The port that is served."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Address of the page for this machine, and through USB for the headset."""
+        name = "localhost" if self._host in ("0.0.0.0", "::", "127.0.0.1") else self._host
+        return f"{self._scheme}://{f'[{name}]' if ':' in name else name}:{self._port}/"
+
+    @property
+    def url_with_token(self) -> str:
+        """As ``url``, for a browser that is to know the token; it never sends what follows the ``#``."""
+        return f"{self.url}#token={self.config.token}"
+
+    # --- handlers, all in the server's thread -------------------------------------------------------
+
+    def _application(self) -> web.Application:
+        app = web.Application(middlewares=[self._guarded()], client_max_size=1024)
+        app.router.add_get("/", self._page)
+        app.router.add_get("/static/{name}", self._asset)
+        app.router.add_get("/socket", self._socket, allow_head=False)
+        app.on_shutdown.append(self._end)
+        return app
+
+    def _guarded(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+        @web.middleware
+        async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+            socket = request.path == "/socket"
+            try:
+                if reason := refusal(request.headers, self._scheme, self._names, socket):
+                    self._counts["foreign"] += 1
+                    response: web.StreamResponse = web.Response(status=403, text=reason)
+                else:
+                    response = await handler(request)
+            except web.HTTPException as error:
+                response = web.Response(status=error.status, text=error.text or error.reason)
+            if not response.prepared:
+                response.headers.update(_HEADERS)
+            return response
+
+        return guarded
+
+    async def _page(self, request: web.Request) -> web.Response:
+        return self._file("index.html")
+
+    async def _asset(self, request: web.Request) -> web.Response:
+        return self._file(request.match_info["name"])
+
+    def _file(self, name: str) -> web.Response:
+        if name not in self._assets:  # all was read at the start; no path comes from a request
+            raise web.HTTPNotFound(text=f"there is no {name[:100]!r} here")
+        kind, content = self._assets[name]
+        return web.Response(body=content, content_type=kind, charset="utf-8")
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        limits = self.config.limits
+        # No compression: a small message could unpack to a large one.
+        socket = web.WebSocketResponse(
+            max_msg_size=limits.message_bytes, compress=False, timeout=1.0
+        )
+        await socket.prepare(request)
+        client = Client(socket, Intake(limits, self._counts), request.remote or "")
+        await self._make_room()
+        self._clients.append(client)
+        sending = asyncio.create_task(self._speak(client))
+        try:
+            client.tell(challenge=client.challenge)
+            await self._listen(client)
+        finally:
+            sending.cancel()
+            self._clients.remove(client)
+            self._stop_driving(client)
+        return socket
+
+    async def _make_room(self) -> None:
+        unknown = [client for client in self._clients if not client.known]
+        if len(unknown) >= self.config.max_unknown:
+            self._counts["crowded"] += 1
+            await unknown[0].close(Close.CROWDED, "too many connections wait")
+
+    async def _listen(self, client: Client) -> None:
+        """Take what comes until the connection ends, with the reason for which it is ended from here."""
+        until_s = time.monotonic() + self.config.proof_s
+        while not client.socket.closed:
+            try:
+                came = await client.socket.receive(self.config.silence_s)
+            except TimeoutError:
+                self._counts["silent"] += 1
+                return await client.close(Close.SILENT, "nothing came from the page")
+            now_s = time.monotonic()
+            if came.type is WSMsgType.ERROR:
+                if client.socket.close_code == WSCloseCode.MESSAGE_TOO_BIG:
+                    self._counts["oversized"] += 1
+                else:
+                    self._counts["malformed"] += 1
+                return None
+            if came.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED):
+                return None
+            text = came.data if came.type is WSMsgType.TEXT else ""  # bytes are no JSON of ours
+            message = client.intake.take(text, now_s)
+            if message is not None and (why := self._heard(client, message, now_s)):
+                return await client.close(Close.REFUSED, why)
+            if client.intake.hopeless:
+                return await client.close(Close.FLOOD, "too many messages that are of no use")
+            if not client.known and now_s > until_s:
+                return await client.close(Close.REFUSED, "the page did not tell the token")
+        return None
+
+    def _heard(self, client: Client, message: Message, now_s: float) -> str:
+        """Act on a message; not empty = why the connection is to be closed."""
+        if isinstance(message, Pong):
+            client.ponged(message.number, message.sent_s, now_s)
+        elif isinstance(message, Answer):
+            challenge, client.challenge = client.challenge, ""
+            if not challenge or not proof_fits(message.proof, self.config.token, challenge):
+                self._counts["wrong token"] += 1
+                return "the token is wrong; open the address from the log, or pair again"
+            return self._welcome(client)
+        elif isinstance(message, Pair):
+            if not self._pairing.fits(message.code, now_s):
+                self._counts["wrong code"] += 1
+                return "the code is wrong or used up; ask for a new one"
+            client.tell(token=self.config.token)
+            return self._welcome(client)
+        elif not client.known:
+            self._counts["not paired"] += 1
+            return "the page must tell the token first"
+        elif isinstance(message, Claim):
+            self._claim(client)
+        elif isinstance(message, Release):
+            self._stop_driving(client)
+            client.tell(driving=False, why="")
+        elif client is not self._operator:
+            self._counts["not the operator"] += 1
+        else:
+            self._counts["accepted"] += 1
+            self._taken(message, now_s)
+        return ""
+
+    def _welcome(self, client: Client) -> str:
+        if sum(each.known for each in self._clients) >= self.config.max_known:
+            self._counts["crowded"] += 1
+            return "too many pages are open; close one"
+        client.known = True
+        client.tell(welcome=1)
+        return ""
+
+    def _claim(self, client: Client) -> None:
+        if self._operator is not None and self._operator is not client:
+            self._counts["second operator"] += 1
+            return client.tell(
+                driving=False,
+                why=f"the headset at {self._operator.remote} drives; end it there first",
+            )
+        self._operator = client
+        return client.tell(driving=True, why="")
+
+    def _stop_driving(self, client: Client) -> None:
+        if self._operator is client:
+            self._operator = None
+            self._lost()
+
+    def _pulse(self, hand: Side, strength: float, ms: float) -> None:
+        if self._operator is not None:
+            self._operator.tell(
+                pulse=[hand, min(max(strength, 0.0), 1.0), min(max(ms, 0.0), 1000.0)]
+            )
+
+    async def _speak(self, client: Client) -> None:
+        """Keep a page told; never ends by itself."""
+        sending = asyncio.create_task(client.send())
+        said, said_s, number = None, 0.0, 0
+        try:
+            while not sending.done():
+                now_s = time.monotonic()
+                news = {"status": as_json(self._status()), "driven": self._operator is not None}
+                if client.known and (news != said or now_s - said_s > _SAY_S):
+                    client.tell(**news)
+                    client.ping(number, now_s)
+                    said, said_s, number = news, now_s, number + 1
+                elif not client.known and now_s - said_s > _SAY_S:
+                    client.tell(ping=0)  # keeps the page awake while a person types
+                    said_s = now_s
+                await asyncio.sleep(self.config.period_s)
+        finally:
+            sending.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                await sending
+
+    async def _end(self, app: web.Application) -> None:
+        for client in list(self._clients):
+            await client.close(Close.SERVER_ENDS, "the server ends")
+
+
+def load_assets() -> dict[str, tuple[str, bytes]]:
+    """The files of the page by name: content type and bytes."""
+    folder = importlib.resources.files("dexndm_ros.teleop.web") / "static"
+    found = {}
+    for file in folder.iterdir():
+        suffix = "." + file.name.rpartition(".")[2]
+        if suffix in _KINDS:
+            found[file.name] = (_KINDS[suffix], file.read_bytes())
+    if "index.html" not in found:
+        raise WebError("the page is not installed; install dexndm_ros again")
+    return found

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page in the headset as a source of samples."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+from dexndm_ros.teleop.sample import Sample, Side
+from dexndm_ros.teleop.web.messages import Frame
+from dexndm_ros.teleop.web.server import TeleopServer, WebConfig
+from dexndm_ros.teleop.web.status import Status
+
+__all__ = ["WebXrSource"]
+
+_Newest = tuple[Frame, float, int]
+
+
+class WebXrSource:
+    """Frames of the one headset that drives, as samples.
+
+    While nobody drives there is no sample: what came from a headset that is gone is forgotten at once. The first
+    sample of whoever begins to drive counts as recentred, so that no hold outlives a connection.
+
+    Args:
+        config: of the server.
+        status: the words that the page shows; called in another thread, must not block.
+    """
+
+    def __init__(self, config: WebConfig, status: Callable[[], Status]) -> None:
+        self.server = TeleopServer(config, self._take, self._forget, status)
+        self._lock = threading.Lock()
+        self._newest: _Newest | None = None
+        self._given: Sample | None = None
+        self._drives = 0  # counts who began to drive
+        self._origin: tuple[int, int] | None = None  # of the sample that was given last
+
+    def start(self) -> None:
+        """Serve the page; returns at once.
+
+        Raises:
+            WebError: the port cannot be had.
+        """
+        self.server.start()
+
+    def stop(self) -> None:
+        """End; may be called twice."""
+        self.server.stop()
+
+    def latest(self) -> Sample | None:
+        """The newest sample; the same again while no newer came; None while nobody drives."""
+        with self._lock:
+            if self._newest is None:
+                self._given = None
+                return None
+            frame, arrived_s, drive = self._newest
+            if self._given is None or self._given.arrived_s != arrived_s:
+                origin = (drive, frame.origin)
+                self._given = _sample(frame, arrived_s, recentred=origin != self._origin)
+                self._origin = origin
+            return self._given
+
+    def counts(self) -> Mapping[str, int]:
+        """Frames that were taken ("accepted"), and what was refused by reason."""
+        return self.server.counts()
+
+    def pulse(self, hand: Side, strength: float, ms: float) -> None:
+        """Shake a controller."""
+        self.server.pulse(hand, strength, ms)
+
+    def _take(self, frame: Frame, arrived_s: float) -> None:
+        with self._lock:
+            self._newest = (frame, arrived_s, self._drives)
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._newest = None
+            self._drives += 1
+
+
+def _sample(frame: Frame, arrived_s: float, recentred: bool) -> Sample:
+    return Sample(
+        seq=frame.seq,
+        captured_s=frame.captured_s,
+        arrived_s=arrived_s,
+        source="webxr",
+        visible=frame.visible,
+        recentred=recentred,
+        right=frame.right,
+        left=frame.left,
+        head=frame.head,
+    )
