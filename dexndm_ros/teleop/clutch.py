@@ -69,12 +69,12 @@ class Clutch:
         self.stopped_by = words
         self._released = False
 
-    def grip(self, squeeze: float) -> bool:
-        """Take the grip of a sample that is to be believed; True where this press engages."""
+    def grip(self, squeeze: float, *, may_engage: bool = True) -> bool:
+        """Take the grip of a sample without a fault; True where this press engages."""
         if squeeze < self.config.release_at:
             self._released = True
             self.state = State.READY
-        elif squeeze > self.config.engage_at and self._released:
+        elif squeeze > self.config.engage_at and self._released and may_engage:
             pressed = not self.engaged
             self.state = State.ENGAGED
             self.stopped_by = ""

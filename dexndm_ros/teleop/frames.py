@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Poses of what is held, and the change from OpenXR's axes (x right, y up, z back) to ROS's (x forward, y left, z up)."""
+"""From OpenXR's axes (x right, y up, z back) to ROS's (x forward, y left, z up), and how poses differ."""
 
 from __future__ import annotations
 

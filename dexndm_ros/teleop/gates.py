@@ -14,8 +14,8 @@ from enum import StrEnum
 
 from dexndm_ros.teleop.delay import Delay
 from dexndm_ros.teleop.frames import angle_rad, distance_m, is_pose, pose_of
-from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.head_guard import HeadGuard, HeadGuardConfig
+from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.sample import Hand, Sample
 
 __all__ = ["STREAM_FAULTS", "Fault", "GateConfig", "Gates", "Verdict"]
@@ -84,10 +84,12 @@ class Verdict:
 
     Attributes:
         fault: why nothing may follow from now on; None = all is well, or is given a moment's grace.
-        follow: the sample is new and its pose is to be believed.
+        fresh: the sample was not seen before.
+        follow: it is fresh, and its pose is to be believed.
     """
 
     fault: Fault | None = None
+    fresh: bool = False
     follow: bool = False
 
 
@@ -131,7 +133,7 @@ class Gates:
             if fault is not self._fault:
                 self.counts[fault] += 1
         self._fault = fault
-        return Verdict(fault, fresh and fault is None and self._bad is None)
+        return Verdict(fault, fresh, fresh and fault is None and self._bad is None)
 
     def _is_known(self, sample: Sample) -> bool:
         last = self._sample
