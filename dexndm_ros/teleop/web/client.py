@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import WSCloseCode, web
@@ -75,7 +74,3 @@ class Client:
     async def close(self, code: int, why: str) -> None:
         """Close with a reason that the page shows."""
         await self.socket.close(code=code, message=why.encode()[:120])
-
-    def figures(self) -> Mapping[str, float]:
-        """Of the clock: round trip, s."""
-        return {"trip_s": self.intake.clock.trip_s}

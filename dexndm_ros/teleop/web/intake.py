@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from dexndm_ros.teleop.web.clock import ClockOffset
-from dexndm_ros.teleop.web.messages import Frame, Message, Refused, parse
+from dexndm_ros.teleop.web.messages import Frame, Message, RefusedError, parse
 
 __all__ = ["Intake", "Limits"]
 
@@ -66,7 +66,7 @@ class Intake:
             if isinstance(message, Frame):
                 self._in_order(message)
                 self._in_time(message, now_s)
-        except Refused as error:
+        except RefusedError as error:
             self._counts[error.reason] += 1
             self._refused += 1
             return None
@@ -78,7 +78,7 @@ class Intake:
         self._room = min(self._room + (now_s - self._filled_s) * limits.rate_hz, limits.burst)
         self._filled_s = now_s
         if self._room < 1.0:
-            raise Refused("too many")
+            raise RefusedError("too many")
         self._room -= 1.0
 
     def _in_order(self, frame: Frame) -> None:
@@ -88,9 +88,9 @@ class Intake:
             or frame.captured_s < last.captured_s
             or frame.origin < last.origin
         ):
-            raise Refused("out of order")
+            raise RefusedError("out of order")
         self._last = frame
 
     def _in_time(self, frame: Frame, now_s: float) -> None:
         if abs(self.clock.delay_s(frame.captured_s, now_s)) > self._limits.late_s:
-            raise Refused("late")
+            raise RefusedError("late")

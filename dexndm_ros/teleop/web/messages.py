@@ -22,7 +22,7 @@ __all__ = [
     "Message",
     "Pair",
     "Pong",
-    "Refused",
+    "RefusedError",
     "Release",
     "parse",
 ]
@@ -39,7 +39,7 @@ _THUMB_UP: dict[Side, str] = {"right": "RThU", "left": "LThU"}
 _NOWHERE: tuple[Vector, Quaternion] = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 
-class Refused(ValueError):
+class RefusedError(ValueError):
     """A message that is not taken.
 
     Attributes:
@@ -113,14 +113,14 @@ def parse(text: str) -> Message:
     """Read one message.
 
     Raises:
-        Refused: with the reason "malformed"; no other exception, whatever the text is.
+        RefusedError: with the reason "malformed"; no other exception, whatever the text is.
     """
     try:
         data = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise Refused("malformed", "no JSON") from error
+        raise RefusedError("malformed", "no JSON") from error
     if not isinstance(data, dict) or data.get("v") != VERSION:
-        raise Refused("malformed", "no message of this version; load the page again")
+        raise RefusedError("malformed", "no message of this version; load the page again")
     if "seq" in data:
         return _frame(data)
     if "answer" in data:
@@ -133,13 +133,13 @@ def parse(text: str) -> Message:
         return Claim()
     if "release" in data:
         return Release()
-    raise Refused("malformed", "unknown message")
+    raise RefusedError("malformed", "unknown message")
 
 
 def _frame(data: dict[str, Any]) -> Frame:
     visibility = data.get("vis")
     if visibility not in ("visible", "visible-blurred", "hidden"):
-        raise Refused("malformed", "vis")
+        raise RefusedError("malformed", "vis")
     return Frame(
         seq=_count(data["seq"]),
         captured_s=_milliseconds(data.get("t")),
@@ -155,7 +155,7 @@ def _hand(data: Any, side: Side) -> Hand | None:
     if data is None:
         return None
     if not isinstance(data, dict):
-        raise Refused("malformed", "controller")
+        raise RefusedError("malformed", "controller")
     trigger, squeeze, *pressed = _numbers(data.get("b"), len(_BUTTONS[side]), 0.0, 1.0)
     across, down = _numbers(data.get("x"), 2, -1.0, 1.0)
     buttons = {
@@ -182,44 +182,44 @@ def _hand(data: Any, side: Side) -> Hand | None:
 
 def _pose(data: Any) -> tuple[Vector, Quaternion]:
     if not isinstance(data, dict):
-        raise Refused("malformed", "pose")
+        raise RefusedError("malformed", "pose")
     x, y, z = _numbers(data.get("p"), 3, -_FAR_M, _FAR_M)
     q = _numbers(data.get("q"), 4, -2.0, 2.0)
     rotation = unit(q)
     if rotation is None:
-        raise Refused("malformed", "the quaternion is not of unit length")
+        raise RefusedError("malformed", "the quaternion is not of unit length")
     return from_xr_position((x, y, z)), from_xr_rotation(rotation)
 
 
 def _numbers(data: Any, size: int, low: float, high: float) -> list[float]:
     if not isinstance(data, list) or len(data) != size:
-        raise Refused("malformed", f"not {size} numbers")
+        raise RefusedError("malformed", f"not {size} numbers")
     if not all(_is_number(value) and low <= value <= high for value in data):
-        raise Refused("malformed", f"a number that is not in {low:g} to {high:g}")
+        raise RefusedError("malformed", f"a number that is not in {low:g} to {high:g}")
     return [float(value) for value in data]
 
 
 def _milliseconds(data: Any) -> float:
     if not _is_number(data) or not 0.0 <= data < _LARGEST:
-        raise Refused("malformed", "time")
+        raise RefusedError("malformed", "time")
     return data / 1000.0
 
 
 def _count(data: Any) -> int:
     if type(data) is not int or not 0 <= data < _LARGEST:
-        raise Refused("malformed", "count")
+        raise RefusedError("malformed", "count")
     return data
 
 
 def _flag(data: Any) -> bool:
     if type(data) is not int or data not in (0, 1):
-        raise Refused("malformed", "flag")
+        raise RefusedError("malformed", "flag")
     return data == 1
 
 
 def _text(data: Any) -> str:
     if not isinstance(data, str) or len(data) > 100:
-        raise Refused("malformed", "text")
+        raise RefusedError("malformed", "text")
     return data
 
 

@@ -12,11 +12,12 @@ import contextlib
 import importlib.resources
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp.typedefs import Handler, Middleware
 
 from dexndm_ros.teleop.sample import Side
 from dexndm_ros.teleop.web.access import Pairing, WebError, check_bind, proof_fits, refusal
@@ -48,8 +49,6 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _SAY_S = 0.5  # an unchanged status is said again after this long
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,7 @@ class TeleopServer:
         app.on_shutdown.append(self._end)
         return app
 
-    def _guarded(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def _guarded(self) -> Middleware:
         @web.middleware
         async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
             socket = request.path == "/socket"
