@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
@@ -14,13 +16,18 @@ __all__ = ["PALM_ON_FLANGE", "ArmChain"]
 
 Vector = NDArray[np.float64]
 
-PALM_ON_FLANGE = Pose(
-    np.array([0.0115, -0.035, 0.110]), Rotation.from_matrix([[0, 0, 1], [0, -1, 0], [1, 0, 0]])
-)
+
+def _palm_on_flange() -> Pose:
+    fingers_out = Rotation.from_matrix([[0, 0, 1], [0, -1, 0], [1, 0, 0]])
+    rotation = Rotation.from_rotvec([0.0, 0.0, 0.75 * math.pi]) * fingers_out
+    plate_m, middle_of_wrist_m = np.array([0.0, 0.0, 0.01]), np.array([-0.1, -0.035, -0.0115])
+    return Pose(plate_m - rotation.apply(middle_of_wrist_m), rotation)
+
+
+PALM_ON_FLANGE = _palm_on_flange()
 """The palm frame on the flange, for a hand screwed on by its wrist with a plate of 10 mm between.
 
-Fingers (+x) point away from the flange. In the palm frame the wrist's face is 0.1 m behind the origin, its middle at
-y = -0.035 m and z = -0.0115 m; that middle is on the flange's axis.
+Fingers (+x) point away from the flange; with the arm in ``HOME_RAD`` they hang down and the grasp side looks forward.
 """
 
 

@@ -189,12 +189,17 @@ class PoseLimiter:
         self._targets.append(target)
         span_s = max(1, len(self._targets) - 1) * config.period_s
         moved, turned = self._targets[0].offset(target)
+        along = shortened(moved / span_s, config.speed_m_s)
+        along_turn = shortened(turned / span_s, config.turn_rad_s)
         error, turn_error = self._pose.offset(target)
-        wanted = shortened(moved / span_s, config.speed_m_s) + approach_velocity(
-            error, config.acceleration_m_s2, config.approach_s
+        # what is left when this step has gone along with the target
+        wanted = along + approach_velocity(
+            error - along * config.period_s, config.acceleration_m_s2, config.approach_s
         )
-        wanted_turn = shortened(turned / span_s, config.turn_rad_s) + approach_velocity(
-            turn_error, config.turn_acceleration_rad_s2, config.approach_s
+        wanted_turn = along_turn + approach_velocity(
+            turn_error - along_turn * config.period_s,
+            config.turn_acceleration_rad_s2,
+            config.approach_s,
         )
         slow, slow_turn = (
             shortened(wanted, config.speed_m_s),
