@@ -123,7 +123,7 @@ class Gates:
         if sample is None:
             fault: Fault | None = Fault.NO_SAMPLE
         else:
-            fault = self._look(sample, now_s) if fresh else self._fault
+            fault = self._look(sample) if fresh else self._fault
         if sample is not None and self.age_s(now_s) > self.config.stale_s:
             fault = Fault.STALE
         if fault is None and self._bad is not None and now_s - self._bad[0] > self.config.grace_s:
@@ -143,7 +143,7 @@ class Gates:
             sample.source,
         )
 
-    def _look(self, sample: Sample, now_s: float) -> Fault | None:
+    def _look(self, sample: Sample) -> Fault | None:
         """Whether a new sample's right hand is to be believed; starts and ends the grace."""
         last, self._sample = self._sample, sample
         restarted = last is not None and (
@@ -163,7 +163,7 @@ class Gates:
             return fault
         doubt = self._doubt(sample.right)
         if doubt is not None:
-            self._bad = (bad[0] if bad else now_s, doubt)
+            self._bad = (bad[0] if bad else sample.arrived_s, doubt)
             return None
         return self._moved(sample, sample.right)
 
