@@ -249,10 +249,8 @@ class TeleopServer:
                 return await client.close(Close.SILENT, "nothing came from the page")
             now_s = time.monotonic()
             if came.type is WSMsgType.ERROR:
-                if client.socket.close_code == WSCloseCode.MESSAGE_TOO_BIG:
-                    self._counts["oversized"] += 1
-                else:
-                    self._counts["malformed"] += 1
+                oversized = getattr(came.data, "code", 0) == WSCloseCode.MESSAGE_TOO_BIG
+                self._counts["oversized" if oversized else "malformed"] += 1
                 return None
             if came.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED):
                 return None

@@ -15,6 +15,7 @@ export class Link {
     this.dropped = 0;
     this.sent = 0;
     this.seq = 0;
+    this.why = "";            // the token that was here is good no more
   }
 
   get token() { return localStorage.getItem("token") ?? ""; }
@@ -30,7 +31,6 @@ export class Link {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const socket = new WebSocket(`${scheme}://${location.host}/socket`);
     this.socket = socket;
-    this.why = "";
     socket.onmessage = (event) => this.#hear(JSON.parse(event.data));
     socket.onclose = (event) => {
       this.ready = false;
@@ -71,6 +71,7 @@ export class Link {
     if (message.token) localStorage.setItem("token", message.token);
     if (message.welcome) {
       this.ready = true;
+      this.why = "";
       this.on.state("ready", "");
       if (this.wanted) this.#say({ claim: 1 });
     }
