@@ -61,7 +61,7 @@ def test_the_anchor_is_what_was_commanded_while_the_arm_keeps_to_it(
     measured, way_m, turn_rad
 ) -> None:
     turn = Rotation.from_rotvec([turn_rad, 0.0, 0.0])
-    commanded = Pose(measured.position_m + [way_m, 0, 0], turn * measured.rotation)
+    commanded = Pose(measured.position_m + np.array([way_m, 0, 0]), turn * measured.rotation)
     got = anchor_pose(commanded, measured, MappingConfig())
     if way_m < 0.0199 and turn_rad < math.radians(4.99):
         assert got is commanded
