@@ -33,7 +33,7 @@ ROOMS = {
 MAY_IMPORT_ROOMS = {
     "hand": set(),
     "policy": set(),
-    "sim": {"hand", "policy"},
+    "sim": {"hand", "policy", "teleop"},  # the arm's joint table
     "recording": {"hand"},
     "bags": {"recording"},
     "datasets": {"hand", "policy", "bags", "recording", "replay"},
@@ -42,10 +42,25 @@ MAY_IMPORT_ROOMS = {
     "replay": {"hand", "policy", "recording"},
     "training": {"hand", "policy", "sim", "replay", "recording", "datasets"},
     "dashboard": {"hand", "replay", "recording"},
-    "nodes": {"hand", "policy", "sim", "replay", "recording", "dashboard", "bags", "playback", "teleop"},
+    "nodes": {
+        "hand",
+        "policy",
+        "sim",
+        "replay",
+        "recording",
+        "dashboard",
+        "bags",
+        "playback",
+        "teleop",
+    },
     "demo": {"hand", "policy", "sim", "nodes"},
     "collect": {"hand", "policy", "sim", "nodes", "replay", "recording", "dashboard"},
-    "loop": {"sim", "replay", "datasets", "training"},  # what is checked, a lock, a page; its steps are processes
+    "loop": {
+        "sim",
+        "replay",
+        "datasets",
+        "training",
+    },  # what is checked, a lock, a page; its steps are processes
 }
 # Rooms whose third-party imports are an allowed list and not all that is installed.
 LIBRARIES = {
