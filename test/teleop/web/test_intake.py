@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import Counter
@@ -35,7 +36,7 @@ def test_frames_that_are_taken_are_in_order_whatever_comes(stream):
         message = gate.take(text(seq, captured_s), float(k))
         if message is not None:
             taken.append((message.seq, message.captured_s))
-    assert all(a[0] < b[0] and a[1] <= b[1] for a, b in zip(taken, taken[1:], strict=False))
+    assert all(a[0] < b[0] and a[1] <= b[1] for a, b in itertools.pairwise(taken))
     assert len(taken) + counts["out of order"] == len(stream)
     if stream:
         assert taken[0] == stream[0]  # the first of a connection sets the order
@@ -56,7 +57,7 @@ def test_no_more_is_taken_than_the_rate_allows(gaps_s):
 
 
 def test_a_headset_at_its_fastest_is_taken_whole_also_after_a_pause():
-    gate, counts = Intake(Limits(), Counter()), Counter()
+    counts = Counter()
     gate = Intake(Limits(), counts)
     now_s = 0.0
     for seq in range(1200):

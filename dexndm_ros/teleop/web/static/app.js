@@ -39,13 +39,15 @@ function showLink(state, why) {
   $("pairing").hidden = state !== "unpaired";
   if (state === "lost") { link.driving = false; heardAt = 0; lost(); }
   if (state === "unpaired") show({ title: "Not paired", tone: "warn", why: link.why, cure: "Type the code that the log shows." });
+  if (state === "ready") $("note").textContent = reason;
   if (why) $("note").textContent = why;
   $("start").disabled = state !== "ready" || !possible;
 }
 
 function showDriving(driving, why) {
+  if (driving || !why) return;
   $("note").textContent = why;
-  if (!driving && why) session.end(); // somebody else drives
+  session.end();
 }
 
 function lost() {
