@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The virtual arm: an FR3 that carries the virtual hand, under the controller that a real one would have.
 
-Torques are those of franka_ros2's ``fr3_arm_controller`` (a joint trajectory controller on effort, its gains), over the
-robot's own compensation of gravity and of what it carries. As the real arm it stops itself when a joint is too fast or
-too far, and then follows nothing until a person has recovered it.
+It behaves as franka_ros2's ``fr3_arm_controller`` (a joint trajectory controller on effort): its gains, its splines
+between points, over the robot's own compensation of gravity and of what it carries. As the real arm it stops itself
+when a joint is too fast or too far, and then follows nothing until a person has recovered it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicHermiteSpline
 from scipy.spatial.transform import Rotation
 
 from dexndm_ros.sim.arm_model import ARM_ACTUATORS, GAINS
@@ -20,6 +23,7 @@ from dexndm_ros.sim.worlds import World
 from dexndm_ros.teleop.fr3 import ARM_JOINTS, ARM_LOWER_RAD, ARM_UPPER_RAD, HOME_RAD
 from dexndm_ros.teleop.franka import RobotMode
 from dexndm_ros.teleop.pose import Pose
+from dexndm_ros.teleop.trajectory import JointPoint
 
 __all__ = ["VirtualArm"]
 
@@ -54,8 +58,7 @@ class VirtualArm:
         self.data.qpos[self._qpos] = q_rad
         mujoco.mj_forward(self.model, self.data)
         self.mode, self.errors = RobotMode.IDLE, tuple[str, ...]()
-        self._goal, self._goal_v = np.array(q_rad), np.zeros(len(ARM_JOINTS))
-        self._ahead_s = 0.0
+        self._hold()
 
     @property
     def q_rad(self) -> Vector:
@@ -74,15 +77,25 @@ class VirtualArm:
             self.data.xpos[self._palm].copy(), Rotation.from_quat(xyzw(self.data.xquat[self._palm]))
         )
 
-    def tell(self, q_rad: Vector, v_rad_s: Vector, in_s: float) -> None:
-        """One point of a joint trajectory: to be at these angles, that fast, in so much time.
+    def follow(self, points: Sequence[JointPoint]) -> None:
+        """Take a new trajectory, from where the last one is now; it stands still after its last point.
 
         Nobody listens while the robot has stopped itself.
+
+        Raises:
+            ValueError: it ends in motion, or its times do not grow.
         """
         if self.mode is RobotMode.REFLEX:
             return
+        times = [0.0, *(point.at_s for point in points)]
+        if len(times) < 2 or points[-1].v_rad_s.any() or (np.diff(times) <= 0).any():
+            raise ValueError("a trajectory needs growing times and an end at rest")
         self.mode = RobotMode.MOVE
-        self._goal, self._goal_v, self._ahead_s = np.array(q_rad), np.array(v_rad_s), in_s
+        q, v = self._desired()
+        self._path = CubicHermiteSpline(
+            times, [q, *(p.q_rad for p in points)], [v, *(p.v_rad_s for p in points)]
+        )
+        self._since_s = 0.0
 
     def recover(self) -> None:
         """A person's decision: the arm holds where it stands and listens again."""
@@ -92,17 +105,22 @@ class VirtualArm:
     def step(self) -> None:
         """Advance by one step of the physics."""
         dt_s = self.model.opt.timestep
-        # where the trajectory is at the end of this step; past its only point it stands still
-        goal_v = self._goal_v if self._ahead_s > 0.0 else np.zeros_like(self._goal_v)
-        self._ahead_s = max(0.0, self._ahead_s - dt_s)
-        goal = self._goal - goal_v * self._ahead_s
-        self.data.ctrl[self._motors] = goal + _DAMPING_S * goal_v
+        self._since_s += dt_s
+        q, v = self._desired()
+        self.data.ctrl[self._motors] = q + _DAMPING_S * v
         self.data.qfrc_applied[self._dofs] = self.data.qfrc_bias[self._dofs]
         mujoco.mj_step(self.model, self.data)
         self._watch()
 
+    def _desired(self) -> tuple[Vector, Vector]:
+        """Where the trajectory is now, and how fast."""
+        now_s = min(self._since_s, self._path.x[-1])
+        return self._path(now_s), self._path(now_s, 1)
+
     def _hold(self) -> None:
-        self._goal, self._goal_v, self._ahead_s = self.q_rad, np.zeros(len(ARM_JOINTS)), 0.0
+        still = np.zeros(len(ARM_JOINTS))
+        self._path = CubicHermiteSpline([0.0, 1.0], [self.q_rad] * 2, [still] * 2)
+        self._since_s = 0.0
 
     def _watch(self) -> None:
         """Stop as the robot does where a joint is too fast or too far."""

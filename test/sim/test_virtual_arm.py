@@ -20,6 +20,7 @@ from dexndm_ros.teleop.franka import RobotMode, robot_fault
 from dexndm_ros.teleop.ik import ArmIk, IkConfig
 from dexndm_ros.teleop.limiter import LimiterConfig, PoseLimiter
 from dexndm_ros.teleop.pose import Pose
+from dexndm_ros.teleop.trajectory import JointPoint, joint_trajectory
 
 EMPTY_HAND = dataclasses.replace(World(), object=ObjectConfig(kind="none"))
 CHAIN = ArmChain(PALM_ON_FLANGE)
@@ -84,7 +85,7 @@ def test_a_figure_of_eight_at_200_mm_s_is_tracked_within_5_mm(arm) -> None:
     errors_m, places, before = [], [], start.position_m
     for goal_m in eight(start.position_m, 0.2, 12.0):
         told = ik.step(limiter.step(Pose(goal_m, start.rotation), arm.palm))
-        arm.tell(told.q_rad, told.v_rad_s, PERIOD_S)
+        arm.follow(joint_trajectory(told.q_rad, told.v_rad_s, 0.05, 2.0))
         advance(arm, PERIOD_S)
         errors_m.append(np.linalg.norm(arm.palm.position_m - goal_m))
         places.append(np.linalg.norm(goal_m - before) / PERIOD_S)
@@ -95,13 +96,13 @@ def test_a_figure_of_eight_at_200_mm_s_is_tracked_within_5_mm(arm) -> None:
 
 
 def test_a_jump_of_the_joints_ends_in_a_reflex_until_a_person_recovers_it(arm) -> None:
-    arm.tell(HOME_RAD + 1.0, np.zeros(7), 0.0)
+    arm.follow([JointPoint(HOME_RAD + 1.0, np.zeros(7), 0.05)])
     advance(arm, 1.0)
     assert arm.mode is RobotMode.REFLEX
     assert "joint_velocity_violation" in arm.errors
     assert "joint velocity violation" in robot_fault(arm.mode, arm.errors)
     standing = arm.q_rad
-    arm.tell(HOME_RAD, np.zeros(7), 0.0)
+    arm.follow([JointPoint(HOME_RAD, np.zeros(7), 0.5)])
     advance(arm, 0.5)
     assert arm.mode is RobotMode.REFLEX
     np.testing.assert_allclose(arm.q_rad, standing, atol=0.02)
@@ -109,7 +110,29 @@ def test_a_jump_of_the_joints_ends_in_a_reflex_until_a_person_recovers_it(arm) -
     assert robot_fault(arm.mode, arm.errors) == ""
     advance(arm, 0.5)
     np.testing.assert_allclose(arm.q_rad, standing, atol=0.02)
-    arm.tell(arm.q_rad + 0.01, np.zeros(7), PERIOD_S)
+    arm.follow([JointPoint(arm.q_rad + 0.01, np.zeros(7), 0.1)])
     advance(arm, 1.0)
     np.testing.assert_allclose(arm.q_rad, standing + 0.01, atol=0.02)
     assert arm.mode is RobotMode.MOVE
+
+
+def test_an_arm_that_hears_no_more_comes_to_rest_without_a_jolt(arm) -> None:
+    velocity = np.full(7, 0.2)
+    arm.follow(joint_trajectory(HOME_RAD, velocity, 0.05, 2.0))
+    advance(arm, 1.0)
+    np.testing.assert_allclose(arm.v_rad_s, 0.0, atol=0.01)
+    # 0.05 s ahead, then half of the braking's 0.1 s at that speed
+    np.testing.assert_allclose(arm.q_rad, HOME_RAD + 0.2 * (0.05 + 0.05), atol=0.005)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [],
+        [JointPoint(HOME_RAD, np.ones(7), 0.1)],
+        [JointPoint(HOME_RAD, np.zeros(7), 0.1), JointPoint(HOME_RAD, np.zeros(7), 0.1)],
+    ],
+)
+def test_a_trajectory_that_a_real_controller_refuses_is_refused(arm, points) -> None:
+    with pytest.raises(ValueError, match="at rest"):
+        arm.follow(points)

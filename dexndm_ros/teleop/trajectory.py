@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a joint trajectory controller is told: go on like this for a moment, then brake.
+
+Two points. The first is where the joints will be a little later, so that a controller which needs that time to get
+there is not late. The second is the end of a braking: Jazzy's controller refuses a trajectory that ends in motion
+(``allow_nonzero_velocity_at_trajectory_end``), and an arm that hears no more comes to rest by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dexndm_ros.teleop.fr3 import ARM_LOWER_RAD, ARM_UPPER_RAD
+
+__all__ = ["JointPoint", "joint_trajectory"]
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class JointPoint:
+    """One point of a joint trajectory.
+
+    Attributes:
+        q_rad: joint angles, shape (7,).
+        v_rad_s: joint velocities there, shape (7,).
+        at_s: when, counted from the message.
+    """
+
+    q_rad: Vector
+    v_rad_s: Vector
+    at_s: float
+
+
+def joint_trajectory(
+    q_rad: Vector, v_rad_s: Vector, lead_s: float, brake_rad_s2: float
+) -> tuple[JointPoint, JointPoint]:
+    """The points for joints that are to be here now, at these velocities.
+
+    Args:
+        q_rad: joint angles of this moment, shape (7,).
+        v_rad_s: their velocities, shape (7,).
+        lead_s: how far ahead the first point is.
+        brake_rad_s2: deceleration of the fastest joint after it.
+    """
+
+    def within(q: Vector) -> Vector:
+        return np.clip(q, ARM_LOWER_RAD, ARM_UPPER_RAD)
+
+    ahead = within(q_rad + v_rad_s * lead_s)
+    # never shorter than the lead: a controller is not to meet two points in one of its periods
+    braking_s = max(lead_s, float(np.abs(v_rad_s).max()) / brake_rad_s2)
+    end = within(ahead + v_rad_s * (braking_s / 2.0))
+    return (
+        JointPoint(ahead, v_rad_s, lead_s),
+        JointPoint(end, np.zeros_like(v_rad_s), lead_s + braking_s),
+    )
