@@ -37,7 +37,10 @@ MAY_IMPORT_ROOMS = {
     "recording": {"hand"},
     "bags": {"recording"},
     "datasets": {"hand", "policy", "bags", "recording", "replay"},
-    "teleop": {"policy"},  # rotation axes as the policy reads them
+    "teleop": {
+        "policy",
+        "dashboard",
+    },  # rotation axes as the policy reads them; files that only their owner reads
     "playback": {"hand", "policy", "bags", "recording", "replay", "datasets"},
     "replay": {"hand", "policy", "recording"},
     "training": {"hand", "policy", "sim", "replay", "recording", "datasets"},

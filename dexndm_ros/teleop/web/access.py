@@ -14,6 +14,8 @@ import secrets
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
+from dexndm_ros.teleop.errors import SourceError
+
 __all__ = [
     "Pairing",
     "WebError",
@@ -29,7 +31,7 @@ _TRIES = 5
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-class WebError(RuntimeError):
+class WebError(SourceError):
     """The page cannot be served; the message says why and what mends it."""
 
 

@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 
 from dexndm_ros.teleop.sample import Sample, Side
+from dexndm_ros.teleop.slot import Slot
 from dexndm_ros.teleop.web.messages import Frame
 from dexndm_ros.teleop.web.server import TeleopServer, WebConfig
 from dexndm_ros.teleop.web.status import Status
 
 __all__ = ["WebXrSource"]
-
-_Newest = tuple[Frame, float, int]
 
 
 class WebXrSource:
@@ -29,11 +27,8 @@ class WebXrSource:
 
     def __init__(self, config: WebConfig, status: Callable[[], Status]) -> None:
         self.server = TeleopServer(config, self._take, self._forget, status)
-        self._lock = threading.Lock()
-        self._newest: _Newest | None = None
-        self._given: Sample | None = None
-        self._drives = 0  # counts who began to drive
-        self._origin: tuple[int, int] | None = None  # of the sample that was given last
+        self._slot = Slot()
+        self._origin: int | None = None  # of the frame before; None = nobody drove
 
     def start(self) -> None:
         """Serve the page; returns at once.
@@ -49,33 +44,22 @@ class WebXrSource:
 
     def latest(self) -> Sample | None:
         """The newest sample; the same again while no newer came; None while nobody drives."""
-        with self._lock:
-            if self._newest is None:
-                self._given = None
-                return None
-            frame, arrived_s, drive = self._newest
-            if self._given is None or self._given.arrived_s != arrived_s:
-                origin = (drive, frame.origin)
-                self._given = _sample(frame, arrived_s, recentred=origin != self._origin)
-                self._origin = origin
-            return self._given
+        return self._slot.take()
 
     def counts(self) -> Mapping[str, int]:
         """Frames that were taken ("accepted"), and what was refused by reason."""
-        return self.server.counts()
+        return {"accepted": 0, **self.server.counts()}
 
     def pulse(self, hand: Side, strength: float, ms: float) -> None:
         """Shake a controller."""
         self.server.pulse(hand, strength, ms)
 
     def _take(self, frame: Frame, arrived_s: float) -> None:
-        with self._lock:
-            self._newest = (frame, arrived_s, self._drives)
+        self._slot.put(_sample(frame, arrived_s, recentred=frame.origin != self._origin))
+        self._origin = frame.origin
 
     def _forget(self) -> None:
-        with self._lock:
-            self._newest = None
-            self._drives += 1
+        self._slot, self._origin = Slot(), None
 
 
 def _sample(frame: Frame, arrived_s: float, recentred: bool) -> Sample:

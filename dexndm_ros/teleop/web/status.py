@@ -7,11 +7,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Status", "Tone", "as_json"]
+from dexndm_ros.teleop.clutch import State
+
+__all__ = ["Status", "Tone", "as_json", "status_of"]
 
 Tone = Literal["off", "wait", "good", "warn", "bad"]
 _MOST = 200  # characters of a sentence; the panel in the headset has room for no more
 _FIGURES = 8
+_TITLES: dict[State, tuple[str, Tone]] = {
+    State.DISCONNECTED: ("Not connected", "off"),
+    State.READY: ("Ready", "wait"),
+    State.ENGAGED: ("Following", "good"),
+    State.FAULT_HOLD: ("Holding", "bad"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,3 +50,22 @@ def as_json(status: Status) -> dict[str, Any]:
         str(name)[:40]: str(value)[:40] for name, value in list(status.figures.items())[:_FIGURES]
     }
     return shown
+
+
+def status_of(state: State, reason: str, figures: Mapping[str, str] | None = None) -> Status:
+    """The clutch's state in words.
+
+    Args:
+        state: of the clutch.
+        reason: why the arm does not move, and after a colon or a semicolon what mends it; empty while it moves.
+        figures: for the desktop.
+    """
+    title, tone = _TITLES[state]
+    why, mark, cure = reason.partition(": ")
+    if not mark:
+        why, _, cure = reason.partition("; ")
+    return Status(title, tone, _sentence(why), _sentence(cure), figures or {})
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""

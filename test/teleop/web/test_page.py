@@ -125,7 +125,9 @@ def test_what_the_operator_does_arrives(stage, visit):
     assert TOKEN not in page.url  # it left the address
     assert stage.source.latest() is None
     begin(page)
-    first = sample(stage, page, lambda s: s.right and s.right.tracked and s.left, "both controllers")
+    first = sample(
+        stage, page, lambda s: s.right and s.right.tracked and s.left, "both controllers"
+    )
     assert first.visible and "RG" not in first.right.buttons
     assert first.head.position_m == pytest.approx((0, 0, 1.6))
 
@@ -135,22 +137,31 @@ def test_what_the_operator_does_arrives(stage, visit):
     page.evaluate("quest.controllers.left.updateButtonValue('x-button', 1)")
     page.evaluate("quest.controllers.right.updateAxes('thumbstick', 0.5, -1)")
     page.evaluate("quest.controllers.right.position.set(0.3, 1.2, -0.4)")
-    pressed = sample(stage, page, lambda s: {"RG", "A"} <= s.right.buttons and "X" in s.left.buttons, "the buttons")
+    pressed = sample(
+        stage,
+        page,
+        lambda s: {"RG", "A"} <= s.right.buttons and "X" in s.left.buttons,
+        "the buttons",
+    )
     assert (pressed.right.squeeze, pressed.right.trigger) == (1.0, 0.25)
     assert pressed.right.stick == (0.5, 1.0)
     # What is set is the pointing ray; the grip lies a little behind and below it.
     moved = sample(stage, page, lambda s: s.right.position_m[0] > 0.3, "the place")
     assert moved.right.position_m == pytest.approx((0.350, -0.304, 1.184), abs=1e-3)
     assert sample(stage, page, lambda s: s.seq > moved.seq + 20, "frames go on")
-    assert set(stage.source.counts()) == {"accepted"}
+    assert set(stage.source.counts()) == {"accepted"}  # nothing was refused
 
 
 def test_turning_the_controller_turns_the_sample_the_same_way(stage, visit):
     page = visit()
     begin(page)
     before = sample(stage, page, lambda s: s.right.tracked, "the controller").right
-    page.evaluate("quest.controllers.right.quaternion.set(0, Math.SQRT1_2, 0, Math.SQRT1_2)")  # a quarter to the left
-    after = sample(stage, page, lambda s: s.right.rotation_xyzw != before.rotation_xyzw, "the turn").right
+    page.evaluate(
+        "quest.controllers.right.quaternion.set(0, Math.SQRT1_2, 0, Math.SQRT1_2)"
+    )  # a quarter to the left
+    after = sample(
+        stage, page, lambda s: s.right.rotation_xyzw != before.rotation_xyzw, "the turn"
+    ).right
     turn = Rotation.from_quat(after.rotation_xyzw) * Rotation.from_quat(before.rotation_xyzw).inv()
     assert turn.as_rotvec(degrees=True) == pytest.approx([0, 0, 90], abs=0.01)
 
@@ -158,8 +169,14 @@ def test_turning_the_controller_turns_the_sample_the_same_way(stage, visit):
 @pytest.mark.parametrize(
     ("trouble", "seen"),
     [
-        ("quest.updateVisibilityState('visible-blurred')", lambda s: not s.visible and s.right is None),
-        ("quest.controllers.right.connected = false", lambda s: s.visible and s.right is None and s.left),
+        (
+            "quest.updateVisibilityState('visible-blurred')",
+            lambda s: not s.visible and s.right is None,
+        ),
+        (
+            "quest.controllers.right.connected = false",
+            lambda s: s.visible and s.right is None and s.left,
+        ),
         ("quest.primaryInputMode = 'hand'", lambda s: s.right is None and s.left is None),
     ],
     ids=["system menu", "right controller off", "hands instead"],
@@ -219,7 +236,13 @@ def test_a_connection_that_broke_comes_back_and_counts_as_recentred(stage, visit
 def test_words_are_shown_on_the_desk_and_in_the_headset(stage, visit):
     page = visit()
     begin(page)
-    stage.words = Status("Holding", "bad", "The right controller is out of sight.", "Look at it, press the grip anew.", {"Rate": "90 Hz"})
+    stage.words = Status(
+        "Holding",
+        "bad",
+        "The right controller is out of sight.",
+        "Look at it, press the grip anew.",
+        {"Rate": "90 Hz"},
+    )
     desk = visit(quest=False)
     for each in (page, desk):
         title(each, "Holding")

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way through USB: the headset's own localhost leads to the page here, and is kept leading here.
+
+The rule is gone whenever the headset sleeps or its cable is pulled, with no word about it; so it is looked at again
+and again, and set when it is missing.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import threading
+
+from dexndm_ros.teleop.oculus_reader import AdbConfig
+
+__all__ = ["AdbReverse", "devices_of"]
+
+_ANSWER_S = 10.0  # the first call starts adb's own server
+_STATES = {
+    "unauthorized": "the headset asks whether to allow USB debugging: put it on and allow it",
+    "offline": "the headset does not answer on USB: plug the cable in again",
+    "no permissions": "this user may not use the USB device: see `adb devices` for how to allow it",
+}
+
+
+class AdbReverse:
+    """Keeps ``localhost:port`` of the headset leading to ``localhost:port`` here.
+
+    Args:
+        port: of the page.
+        config: how the headset is reached.
+        period_s: time between two looks.
+    """
+
+    def __init__(self, port: int, config: AdbConfig | None = None, period_s: float = 2.0) -> None:
+        self.config = config or AdbConfig()
+        self.words = "the headset was not looked for yet"
+        self.set_count = 0
+        self._rule = f"tcp:{port}"
+        self._period_s = period_s
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Look after the rule in a thread."""
+        self._thread = threading.Thread(target=self._run, name="adb reverse", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and take the rule away. Works twice."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+            serial, _ = self._device()
+            if serial:
+                self._adb("-s", serial, "reverse", "--remove", self._rule)
+
+    def tend(self) -> str:
+        """One look: set the rule where it is missing. What is wrong, with its cure; empty = nothing."""
+        serial, self.words = self._device()
+        if not serial:
+            return self.words
+        done, rules = self._adb("-s", serial, "reverse", "--list")
+        if done and [self._rule, self._rule] in (line.split()[-2:] for line in rules.splitlines()):
+            return self.words
+        done, said = self._adb("-s", serial, "reverse", self._rule, self._rule)
+        if done:
+            self.set_count += 1
+        else:
+            self.words = f"adb cannot lead {self._rule} here ({said}): plug the cable in again"
+        return self.words
+
+    def open_page(self, url: str) -> str:
+        """Open an address in the headset's browser. What is wrong; empty = nothing.
+
+        The address may hold the token: it goes through standard input, where a list of processes does not show it.
+        """
+        serial, words = self._device()
+        if not serial:
+            return words
+        line = f"am start -a android.intent.action.VIEW -d {shlex.quote(url)}\nexit\n"
+        done, said = self._adb("-s", serial, "shell", told=line)
+        return "" if done else f"the headset did not open the page ({said}): open it by hand"
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self.tend()
+            self._stopping.wait(self._period_s)
+
+    def _device(self) -> tuple[str, str]:
+        """Serial of the headset that can be used, or "" and why there is none."""
+        done, said = self._adb("devices")
+        if not done:
+            return "", f"adb cannot be run ({said}): install it (`sudo apt install adb`)"
+        devices = devices_of(said)
+        wanted = self.config.serial
+        if wanted:
+            devices = {serial: state for serial, state in devices.items() if serial == wanted}
+        if not devices:
+            return "", f"no {wanted or 'headset'} on USB: plug it in, developer mode must be on"
+        if len(devices) > 1:
+            return "", f"several devices on USB ({', '.join(sorted(devices))}): name one by serial"
+        serial, state = next(iter(devices.items()))
+        if state == "device":
+            return serial, ""
+        return "", _STATES.get(state, f"the headset is in the state {state!r}: plug it in again")
+
+    def _adb(self, *words: str, told: str = "") -> tuple[bool, str]:
+        """Run adb; whether it went well, and what it said."""
+        try:
+            done = subprocess.run(
+                [self.config.adb, *words],
+                input=told, capture_output=True, text=True, errors="replace", timeout=_ANSWER_S, check=False,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError) as error:
+            return False, str(error)
+        return done.returncode == 0, (done.stdout if done.returncode == 0 else done.stderr).strip()
+
+
+def devices_of(text: str) -> dict[str, str]:
+    """Serials and states from what ``adb devices`` prints."""
+    found = {}
+    for line in text.splitlines():
+        serial, tab, state = line.partition("\t")
+        if tab and serial and not serial.startswith("*"):
+            found[serial] = (
+                "no permissions" if state.startswith("no permissions") else state.strip()
+            )
+    return found
