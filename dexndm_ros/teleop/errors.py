@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-__all__ = ["RecordingError", "SourceError", "TeleopError"]
+__all__ = ["RecordingError", "SettingsError", "SourceError", "TeleopError"]
 
 
 class TeleopError(Exception):
@@ -16,3 +16,7 @@ class SourceError(TeleopError):
 
 class RecordingError(TeleopError):
     """A recorded session cannot be read or written."""
+
+
+class SettingsError(TeleopError):
+    """A settings file says what cannot be."""
