@@ -140,6 +140,14 @@ def test_a_pose_that_is_lost_for_a_moment_stops_the_target_and_no_more(session) 
     assert session.frame().state is State.ENGAGED
 
 
+def test_a_press_while_the_pose_is_lost_engages_when_it_is_found(session) -> None:
+    session.frame()
+    session.operator.squeeze(1.0)
+    lost = session.frame(right=replace(session.operator.right, tracked=False))
+    assert (lost.state, lost.target) == (State.READY, None)
+    assert session.frame().target is HOME
+
+
 def test_letting_go_counts_also_while_the_pose_is_lost(session) -> None:
     session.engage()
     lost = session.frame(right=replace(session.operator.right, tracked=False, squeeze=0.0))
@@ -176,6 +184,12 @@ def test_an_arm_that_does_not_follow_is_a_fault(session) -> None:
         assert session.operator.now_s - began_s < 1.0
     assert session.operator.now_s - began_s == pytest.approx(0.3, abs=0.03)
     assert "told" in session.frame().reason
+
+
+def test_an_arm_that_sags_a_little_begins_where_it_was_told_to_be(session) -> None:
+    sagged = Pose(HOME.position_m - np.array([0.0, 0.0, 0.01]), HOME.rotation)
+    session.arm = ArmSeen(measured=sagged, commanded=HOME)
+    assert session.engage().target is HOME
 
 
 def test_an_arm_that_was_pushed_away_begins_where_it_is(session) -> None:

@@ -111,6 +111,12 @@ def test_a_pose_found_again_elsewhere_is_a_jump(gates, operator) -> None:
     assert see(gates, operator.frame()).follow
 
 
+def test_after_the_view_was_recentred_another_place_is_no_jump(gates, operator) -> None:
+    operator.move((0.5, 0.0, 0.0))
+    assert see(gates, operator.frame(recentred=True)).fault is Fault.RECENTRED
+    assert see(gates, operator.frame()).follow
+
+
 def test_a_guessed_position_may_be_allowed(operator) -> None:
     gates = Gates(GateConfig(refuse_emulated=False))
     operator.right = controller(emulated=True)
