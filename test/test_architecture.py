@@ -37,10 +37,8 @@ MAY_IMPORT_ROOMS = {
     "recording": {"hand"},
     "bags": {"recording"},
     "datasets": {"hand", "policy", "bags", "recording", "replay"},
-    "teleop": {
-        "policy",
-        "dashboard",
-    },  # rotation axes as the policy reads them; files that only their owner reads
+    # findings as `dexndm doctor` tells them; axes as the policy reads them; files that only their owner reads
+    "teleop": {"hand", "policy", "dashboard"},
     "playback": {"hand", "policy", "bags", "recording", "replay", "datasets"},
     "replay": {"hand", "policy", "recording"},
     "training": {"hand", "policy", "sim", "replay", "recording", "datasets"},
