@@ -50,7 +50,11 @@ setup(
     maintainer_email="maintainers@dexndm-ros.invalid",
     python_requires=">=3.11",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["py.typed"], f"{PACKAGE}.dashboard": ["static/*"]},
+    package_data={
+        PACKAGE: ["py.typed"],
+        f"{PACKAGE}.dashboard": ["static/*"],
+        f"{PACKAGE}.teleop.web": ["static/*"],
+    },
     # Dependencies are in package.xml (rosdep) and requirements.txt (pip): a second list here would make the
     # console scripts check at each start what colcon has already arranged.
     install_requires=[],

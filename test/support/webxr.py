@@ -40,15 +40,13 @@ class RawPage:
     Args:
         port: of the server on loopback.
         headers: more headers; a given Origin replaces the true one.
-        tls: context of an https server.
     """
 
-    def __init__(self, port: int, headers: dict[str, str] | None = None, tls: Any = None) -> None:
-        scheme = "wss" if tls else "ws"
+    def __init__(self, port: int, headers: dict[str, str] | None = None) -> None:
         headers = dict(headers or {})
-        origin = headers.pop("Origin", f"http{'s' if tls else ''}://localhost:{port}")
+        origin = headers.pop("Origin", f"http://localhost:{port}")
         self.socket = connect(
-            f"{scheme}://localhost:{port}/socket", origin=origin or None, ssl=tls,
+            f"ws://localhost:{port}/socket", origin=origin or None,
             additional_headers=headers, compression=None, proxy=None,
         )  # fmt: skip
         self.challenge = self.hear("challenge")

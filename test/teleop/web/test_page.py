@@ -3,12 +3,19 @@
 
 from __future__ import annotations
 
+import time
+
+import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from dexndm_ros.teleop.bridge import ArmSeen, Bridge, BridgeConfig
+from dexndm_ros.teleop.clutch import State
+from dexndm_ros.teleop.gates import GateConfig
+from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.web.server import WebConfig
 from dexndm_ros.teleop.web.source import WebXrSource
-from dexndm_ros.teleop.web.status import Status
+from dexndm_ros.teleop.web.status import Status, status_of
 from support.browser import browser_or_skip
 from support.iwer import INSTALL, emulator_or_skip
 from support.webxr import TOKEN, RawPage, wait_until
@@ -233,6 +240,56 @@ def test_a_connection_that_broke_comes_back_and_counts_as_recentred(stage, visit
     assert "RG" in again.right.buttons
 
 
+def test_from_the_pressed_grip_to_the_arms_target_and_not_after_a_broken_connection(stage, visit):
+    # The emulator always says that it guesses positions; how old a frame may be is not what is tested here.
+    bridge = Bridge(BridgeConfig(gates=GateConfig(refuse_emulated=False, stale_s=10.0)))
+    arm = ArmSeen(Pose(np.array([0.4, 0.0, 0.5]), Rotation.from_euler("x", 180, degrees=True)))
+    page = visit()
+
+    def until(true, what):
+        def seen():
+            page.wait_for_timeout(10)
+            decision = bridge.tick(time.monotonic(), stage.source.latest(), arm)
+            if decision.pulse is not None:
+                stage.source.pulse(decision.pulse.hand, decision.pulse.strength, decision.pulse.ms)
+            stage.words = status_of(decision.state, decision.reason)
+            decisions.append(decision)
+            return true(decision)
+
+        wait_until(seen, what)
+        return decisions[-1]
+
+    def grip(value):
+        page.evaluate(f"quest.controllers.right.updateButtonValue('squeeze', {value})")
+
+    decisions = []
+    until(lambda d: d.state is State.DISCONNECTED, "nobody drives")
+    title(page, "Not connected")
+    begin(page)
+    until(lambda d: d.state is State.READY, "ready")
+    grip(1)
+    start = until(lambda d: d.state is State.ENGAGED, "engaged").target
+    assert start.position_m == pytest.approx(arm.measured.position_m)
+    for step in (1, 2, 3):
+        page.evaluate("quest.controllers.right.position.z -= 0.02")  # away from the operator
+        until(lambda d, x=0.4 + 0.02 * step: d.target.position_m[0] > x - 0.002, f"step {step}")
+    moved = decisions[-1].target.position_m - start.position_m
+    assert moved == pytest.approx([0.06, 0.0, 0.0], abs=0.004)
+    title(page, "Following")
+
+    stage.source.stop()
+    until(lambda d: d.state is State.DISCONNECTED and d.target is None, "the arm holds")
+    stage.again()
+    decisions.clear()
+    until(lambda d: sum(each.fresh for each in decisions) > 10, "frames with the grip still held")
+    assert not any(d.state is State.ENGAGED or d.target is not None for d in decisions)
+    title(page, "Holding")
+    grip(0)
+    until(lambda d: d.state is State.READY, "released")
+    grip(1)
+    assert until(lambda d: d.state is State.ENGAGED, "a fresh press").target is not None
+
+
 def test_words_are_shown_on_the_desk_and_in_the_headset(stage, visit):
     page = visit()
     begin(page)
@@ -260,9 +317,10 @@ def test_a_pulse_shakes_the_controller(stage, visit):
     begin(page)
     sample(stage, page, lambda s: s.right, "the controller")
     page.evaluate(
-        "() => { for (const source of quest.activeInputs.map((i) => i.inputSource)) {"
-        " const motor = source.gamepad.hapticActuators[0];"
-        " motor.pulse = (...how) => { window.pulses.push([source.handedness, ...how]); return Promise.resolve(true); }; } }"
+        """() => {
+          for (const source of quest.activeInputs.map((input) => input.inputSource))
+            source.gamepad.hapticActuators[0].pulse = async (...how) => pulses.push([source.handedness, ...how]);
+        }"""
     )
     stage.source.pulse("right", 0.5, 80.0)
     page.wait_for_function("window.pulses.length > 0")

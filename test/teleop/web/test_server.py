@@ -404,16 +404,19 @@ def test_a_name_that_only_points_here_is_refused(source):
 # --- starting and ending ----------------------------------------------------------------------------
 
 
-def test_on_the_network_the_page_and_its_socket_speak_tls(serve, tmp_path):
+def test_on_the_network_the_page_speaks_tls_and_nothing_else(serve, tmp_path):
     path = tmp_path / "teleop.pem"
     source = serve(host="0.0.0.0", certificate=path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert source.server.url.startswith("https://localhost:")
-    page = RawPage(source.server.port, tls=ssl.create_default_context(cafile=path)).prove()
-    assert page.claim()
-    page.say(**frame(1))
-    wait_until(source.latest, "a sample")
-    page.close()
+    assert source.server.url == f"https://localhost:{source.server.port}/"
+    secure = http.client.HTTPSConnection(
+        "localhost", source.server.port, timeout=30, context=ssl.create_default_context(cafile=path)
+    )
+    secure.request("GET", "/")
+    assert secure.getresponse().status == 200
+    secure.close()
+    with pytest.raises((http.client.HTTPException, ConnectionError)):
+        get(source, "/")
 
 
 @pytest.mark.parametrize(
