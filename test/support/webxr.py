@@ -69,8 +69,8 @@ class RawPage:
         self.hear("welcome")
         return self
 
-    def claim(self) -> bool:
-        self.say(claim=1)
+    def claim(self, page: str = "") -> bool:
+        self.say(claim=page)
         return self.hear("driving")
 
     def ended(self) -> tuple[int, str]:

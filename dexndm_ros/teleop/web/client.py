@@ -23,6 +23,7 @@ class Close:
     SILENT = 4002
     FLOOD = 4003
     CROWDED = 4004
+    REPLACED = 4005
     SERVER_ENDS = WSCloseCode.GOING_AWAY
 
 
@@ -41,13 +42,20 @@ class Client:
         self.remote = remote
         self.challenge = new_challenge()
         self.known = False  # it has proved that it knows the token
+        self.page = ""  # what it calls itself; known since it wanted to drive
         self.pings: dict[int, float] = {}
-        self._waiting: deque[str] = deque(maxlen=16)  # for one that does not read, only the newest
+        self._waiting: deque[str] = deque(maxlen=64)  # one that does not read loses the oldest
+        self._shown = ""  # of what is shown, only the newest is worth sending
         self._news = asyncio.Event()
 
     def tell(self, **message: Any) -> None:
         """Put a message in the queue; never waits."""
         self._waiting.append(json.dumps(message, allow_nan=False))
+        self._news.set()
+
+    def show(self, **message: Any) -> None:
+        """Put a message in place of the one that is shown, sent or not."""
+        self._shown = json.dumps(message, allow_nan=False)
         self._news.set()
 
     def ping(self, number: int, now_s: float) -> None:
@@ -68,8 +76,12 @@ class Client:
         while not self.socket.closed:
             await self._news.wait()
             self._news.clear()
-            while self._waiting:
-                await self.socket.send_str(self._waiting.popleft())
+            while self._waiting or self._shown:
+                if self._waiting:
+                    await self.socket.send_str(self._waiting.popleft())
+                else:
+                    shown, self._shown = self._shown, ""
+                    await self.socket.send_str(shown)
 
     async def close(self, code: int, why: str) -> None:
         """Close with a reason that the page shows."""

@@ -90,7 +90,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Claim:
-    """The page wants to drive."""
+    """The page wants to drive; ``page`` is a text of its own, the same after it has connected again."""
+
+    page: str
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def parse(text: str) -> Message:
     if "pong" in data:
         return Pong(_count(data["pong"]), _milliseconds(data.get("t")))
     if "claim" in data:
-        return Claim()
+        return Claim(_text(data["claim"]))
     if "release" in data:
         return Release()
     raise RefusedError("malformed", "unknown message")

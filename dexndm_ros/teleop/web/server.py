@@ -106,6 +106,7 @@ class TeleopServer:
         self._pairing = Pairing()
         self._clients: list[Client] = []
         self._operator: Client | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self._names: frozenset[str] = frozenset()
         self._assets = load_assets()
         host, tls = check_bind(config.host, config.certificate is not None), None
@@ -220,7 +221,7 @@ class TeleopServer:
         )
         await socket.prepare(request)
         client = Client(socket, Intake(limits, self._counts), request.remote or "")
-        await self._make_room()
+        self._make_room()
         self._clients.append(client)
         sending = asyncio.create_task(self._speak(client))
         try:
@@ -232,11 +233,11 @@ class TeleopServer:
             self._stop_driving(client)
         return socket
 
-    async def _make_room(self) -> None:
+    def _make_room(self) -> None:
         unknown = [client for client in self._clients if not client.known]
         if len(unknown) >= self.config.max_unknown:
             self._counts["crowded"] += 1
-            await unknown[0].close(Close.CROWDED, "too many connections wait")
+            self._send_away(unknown[0], Close.CROWDED, "too many connections wait")
 
     async def _listen(self, client: Client) -> None:
         """Take what comes until the connection ends, with the reason for which it is ended from here."""
@@ -284,7 +285,7 @@ class TeleopServer:
             self._counts["not paired"] += 1
             return "the page must tell the token first"
         elif isinstance(message, Claim):
-            self._claim(client)
+            self._claim(client, message.page)
         elif isinstance(message, Release):
             self._stop_driving(client)
             client.tell(driving=False, why="")
@@ -303,7 +304,12 @@ class TeleopServer:
         client.tell(welcome=1)
         return ""
 
-    def _claim(self, client: Client) -> None:
+    def _claim(self, client: Client, page: str) -> None:
+        client.page, operator = page, self._operator
+        if operator is not None and operator is not client and operator.page == page != "":
+            # The same page has connected again; that its old connection is dead will show only in a while.
+            self._stop_driving(operator)
+            self._send_away(operator, Close.REPLACED, "the page has connected again")
         if self._operator is not None and self._operator is not client:
             self._counts["second operator"] += 1
             return client.tell(
@@ -312,6 +318,12 @@ class TeleopServer:
             )
         self._operator = client
         return client.tell(driving=True, why="")
+
+    def _send_away(self, client: Client, code: int, why: str) -> None:
+        """Close a connection without waiting until the other end agrees."""
+        closing = asyncio.create_task(client.close(code, why))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     def _stop_driving(self, client: Client) -> None:
         if self._operator is client:
@@ -333,7 +345,7 @@ class TeleopServer:
                 now_s = time.monotonic()
                 news = {"status": as_json(self._status()), "driven": self._operator is not None}
                 if client.known and (news != said or now_s - said_s > _SAY_S):
-                    client.tell(**news)
+                    client.show(**news)
                     client.ping(number, now_s)
                     said, said_s, number = news, now_s, number + 1
                 elif not client.known and now_s - said_s > _SAY_S:
@@ -346,8 +358,9 @@ class TeleopServer:
                 await sending
 
     async def _end(self, app: web.Application) -> None:
-        for client in list(self._clients):
-            await client.close(Close.SERVER_ENDS, "the server ends")
+        for client in self._clients:
+            self._send_away(client, Close.SERVER_ENDS, "the server ends")
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
 
 def load_assets() -> dict[str, tuple[str, bytes]]:

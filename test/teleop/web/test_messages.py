@@ -71,7 +71,7 @@ def test_a_menu_before_the_page_means_not_visible(visibility):
     [
         ({"answer": "00"}, Answer("00")),
         ({"pair": "12345678"}, Pair("12345678")),
-        ({"claim": 1}, Claim()),
+        ({"claim": "a page"}, Claim("a page")),
         ({"release": 1}, Release()),
         ({"pong": 3, "t": 500}, Pong(3, 0.5)),
     ],

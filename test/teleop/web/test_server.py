@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -202,7 +203,7 @@ def test_an_answer_that_was_heard_before_is_worth_nothing(source, visit):
 
 
 @pytest.mark.parametrize(
-    "message", [{"claim": 1}, {"release": 1}, frame(1)], ids=["claim", "release", "frame"]
+    "message", [{"claim": ""}, {"release": 1}, frame(1)], ids=["claim", "release", "frame"]
 )
 def test_without_the_token_nothing_is_heard(source, visit, message):
     page = visit(source)
@@ -246,6 +247,31 @@ def test_a_second_operator_is_refused_and_the_first_goes_on(source, drive, visit
     assert source.latest().right.position_m == (0.3, -0.1, 1.2)
     page.close()
     wait_until(lambda: other.claim(), "the second may drive when the first is gone")
+
+
+def test_a_page_that_connects_again_takes_over_from_its_own_dead_connection(source, visit):
+    dead = visit(source).prove()
+    assert dead.claim("page one")
+    dead.say(**frame(1))
+    wait_until(source.latest, "a sample")
+    assert source.latest().recentred
+    page = visit(source).prove()
+    assert page.claim("page one")
+    assert source.latest() is None
+    with contextlib.suppress(ConnectionClosed):  # it may have been told already
+        dead.say(**frame(2, r=controller(p=[5, 5, 5])))
+    page.say(**frame(3))
+    wait_until(source.latest, "a frame of the new connection")
+    assert source.latest().recentred
+    assert source.latest().right.position_m == (0.3, -0.1, 1.2)
+    assert dead.ended()[0] == 4005
+    other = visit(source).prove()
+    assert other.claim("page two") is False
+
+
+def test_pages_without_a_name_are_not_the_same_page(source, visit):
+    assert visit(source).prove().claim("")
+    assert not visit(source).prove().claim("")
 
 
 def test_an_oversized_message_ends_the_connection_and_the_sample(source, drive):

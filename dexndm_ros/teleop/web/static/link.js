@@ -15,6 +15,7 @@ export class Link {
     this.dropped = 0;
     this.sent = 0;
     this.seq = 0;
+    this.page = crypto.randomUUID?.() ?? "";  // so that it may take over from a connection of its own that broke
     this.why = "";            // the token that was here is good no more
   }
 
@@ -45,7 +46,7 @@ export class Link {
 
   pair(code) { this.#say({ pair: code }); }
 
-  claim() { this.wanted = true; if (this.ready) this.#say({ claim: 1 }); }
+  claim() { this.wanted = true; if (this.ready) this.#say({ claim: this.page }); }
 
   release() { this.wanted = false; if (this.ready) this.#say({ release: 1 }); }
 
@@ -73,7 +74,7 @@ export class Link {
       this.ready = true;
       this.why = "";
       this.on.state("ready", "");
-      if (this.wanted) this.#say({ claim: 1 });
+      if (this.wanted) this.#say({ claim: this.page });
     }
     if ("driving" in message) { this.driving = message.driving; this.on.driving(message.driving, message.why); }
     if (message.status) this.on.status(message.status, message.driven);
