@@ -76,7 +76,7 @@ class Decision:
         state: of the clutch.
         target: where the hand wants the arm, not yet limited; None = hold, tell the arm nothing new.
         axis: rotation axis in the palm frame, (3,), unit or zero = stop.
-        reason: why the arm does not move, in words; empty while it does.
+        reason: why the arm does not move and, after a colon, what mends it; empty while it moves.
         pulse: a shake for the operator; None = none.
         fresh: a new sample was looked at.
     """
@@ -126,9 +126,13 @@ class Bridge:
         pulse = ENGAGED_PULSE if engaged and not was_engaged else None
         if was_engaged and words:
             pulse = FAULT_PULSE
-        reason = self._reason(verdict)
         return Decision(
-            self._clutch.state, self._target, self._axis.axis.copy(), reason, pulse, verdict.fresh
+            self._clutch.state,
+            self._target,
+            self._axis.axis.copy(),
+            str(words) or self._clutch.reason,
+            pulse,
+            verdict.fresh,
         )
 
     def set_forward(self, sample: Sample | None) -> bool:
@@ -173,7 +177,3 @@ class Bridge:
             self._axis.stop()
         elif verdict.fresh:
             self._axis.update(sample.left)
-
-    def _reason(self, verdict: Verdict) -> str:
-        """The clutch's words; the fault's alone while it lasts."""
-        return str(verdict.fault) if verdict.fault is not None else self._clutch.reason

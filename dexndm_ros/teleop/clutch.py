@@ -85,12 +85,16 @@ class Clutch:
 
     @property
     def reason(self) -> str:
-        """Why the arm does not follow, in words; empty while it does."""
+        """Why the arm does not follow and, after a colon, what mends it; empty while it does."""
         if self.engaged:
             return ""
-        after = f" (it stopped because {self.stopped_by})" if self.stopped_by else ""
+        cause = self.stopped_by.partition(": ")[0]
         if self.state is State.READY:
-            return f"hold the right grip to move{after}"
+            if not cause:
+                return "hold the right grip to move"
+            return f"it stopped because {cause}: hold the right grip to move again"
         if self.state is State.DISCONNECTED:
             return self.stopped_by or "no headset is connected"
-        return f"release the right grip, then press it again{after}"
+        if not cause:
+            return "the right grip is held already: release it, then press it again"
+        return f"it stopped because {cause}: release the right grip, then press it again"

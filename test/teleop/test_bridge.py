@@ -91,7 +91,7 @@ def test_an_old_motion_of_the_filter_does_not_reach_the_next_press(session) -> N
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ({"visible": False}, "menu"),
+        ({"visible": False}, "not in view"),
         ({"recentred": True}, "recentred"),
         ({"right": None}, "not there"),
         ({"seq": 0}, "anew"),

@@ -26,14 +26,14 @@ def test_it_engages_on_a_press_and_releases_with_hysteresis(clutch) -> None:
 def test_a_grip_that_is_held_already_does_not_engage(clutch) -> None:
     clutch.grip(1.0)
     assert clutch.state is State.FAULT_HOLD
-    assert "release the right grip" in clutch.reason
+    assert "release it" in clutch.reason
 
 
 def test_after_a_fault_it_tells_what_happened_until_it_engages_again(clutch) -> None:
     clutch.grip(0.0)
     clutch.grip(1.0)
     assert clutch.reason == ""
-    clutch.fault("the cable was pulled")
+    clutch.fault("the cable was pulled: plug it in")
     clutch.grip(1.0)
     assert clutch.state is State.FAULT_HOLD
     assert "release" in clutch.reason
