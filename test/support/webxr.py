@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import Any
@@ -63,6 +64,17 @@ class RawPage:
                 self.say(pong=message["ping"], t=1000.0 * time.monotonic())
             if key in message:
                 return message[key]
+
+    def drain(self) -> int:
+        """Read what has come and answer its pings; how many messages."""
+        count = 0
+        with contextlib.suppress(TimeoutError):
+            while True:
+                message = json.loads(self.socket.recv(0.0))
+                count += 1
+                if "ping" in message:
+                    self.say(pong=message["ping"], t=1000.0 * time.monotonic())
+        return count
 
     def prove(self, token: str = TOKEN) -> RawPage:
         self.say(answer=proof_of(token, self.challenge))
