@@ -16,6 +16,7 @@ NODES = (
     "dashboard",
     "episode_recorder",
     "leap_hand_driver",
+    "quest_bridge",
     "rotation_policy",
     "virtual_leap_hand",
 )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dexndm_ros.teleop.arm_watch import ArmWatch, ArmWatchConfig
 from dexndm_ros.teleop.axis import AxisChooser, AxisConfig
 from dexndm_ros.teleop.clutch import Clutch, ClutchConfig, State
-from dexndm_ros.teleop.frames import pose_of
+from dexndm_ros.teleop.frames import is_pose, pose_of
 from dexndm_ros.teleop.gates import STREAM_FAULTS, Fault, GateConfig, Gates, Verdict
 from dexndm_ros.teleop.mapping import Anchor, MappingConfig, anchor_pose, forward_yaw_rad
 from dexndm_ros.teleop.one_euro import OneEuroConfig, OneEuroPose
@@ -138,7 +138,7 @@ class Bridge:
     def set_forward(self, sample: Sample | None) -> bool:
         """Make the way the right controller points the arm's forward; False while that may not be."""
         hand = sample.right if sample is not None else None
-        if hand is None or not hand.tracked or self._clutch.engaged:
+        if hand is None or not hand.tracked or not is_pose(hand) or self._clutch.engaged:
             return False
         yaw_rad = forward_yaw_rad(pose_of(hand))
         if yaw_rad is None:

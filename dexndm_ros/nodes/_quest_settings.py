@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of ``quest_bridge``, and what becomes of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.node import Node
+
+from dexndm_ros.dashboard.access import keep_token
+from dexndm_ros.teleop.axis import AxisConfig
+from dexndm_ros.teleop.bridge import BridgeConfig
+from dexndm_ros.teleop.clutch import ClutchConfig
+from dexndm_ros.teleop.gates import GateConfig
+from dexndm_ros.teleop.mapping import MappingConfig
+from dexndm_ros.teleop.oculus_reader import AdbConfig, OculusReader
+from dexndm_ros.teleop.one_euro import OneEuroConfig
+from dexndm_ros.teleop.recording import RecordingSource
+from dexndm_ros.teleop.sample import Source
+
+if TYPE_CHECKING:
+    from dexndm_ros.teleop.web.source import WebXrSource
+    from dexndm_ros.teleop.web.status import Status
+
+__all__ = ["PARAMETERS", "QuestSettings", "declare_parameters", "open_source", "read_settings"]
+
+TOKEN_FILE = "teleop.token"
+CERTIFICATE_FILE = "teleop.pem"
+SOURCES = ("webxr", "oculus_reader", "recording")
+_GATES, _CLUTCH, _MAP, _EURO, _AXIS = (
+    GateConfig(),
+    ClutchConfig(),
+    MappingConfig(),
+    OneEuroConfig(),
+    AxisConfig(),
+)
+
+PARAMETERS: tuple[tuple[str, Any, str], ...] = (
+    ("source", "webxr", "webxr = a page in the headset's browser; oculus_reader = its app; recording = a file"),
+    ("recording", "", "file that is played back, of source recording"),
+    ("record", "", "file that samples are written to; must not exist; empty = none"),
+    ("rate_hz", 100.0, "targets a second, 50..200"),
+    ("base_frame", "base", "frame of the arm's poses"),
+    ("arm_stale_s", 0.2, "an arm's pose older than this is not known, s"),
+    ("host", "127.0.0.1", "address of the page: loopback for a headset on USB, 0.0.0.0 with tls for the network"),
+    ("port", 8766, "port of the page; 0 = any that is free"),
+    ("tls", False, "serve the page with a certificate, made at the first start"),
+    ("directory", "", "folder of token and certificate; empty = a new token each time, and no tls"),
+    ("adb", "adb", "the adb program"),
+    ("serial", "", "the headset's serial number, where adb knows more than one device"),
+    ("scale", _MAP.scale, "metres of the arm for a metre of the hand"),
+    ("yaw_deg", 0.0, "the operator's frame turned about the vertical into the arm's base, degrees"),
+    ("turn", _MAP.turn, "the arm turns with the hand"),
+    ("engage_at", _CLUTCH.engage_at, "the grip engages when pressed beyond this, 0..1"),
+    ("release_at", _CLUTCH.release_at, "and releases when let go below this, 0..1"),
+    ("stale_s", _GATES.stale_s, "oldest sample that is followed, s"),
+    ("grace_s", _GATES.grace_s, "so long may a pose be missing or guessed, s"),
+    ("refuse_emulated", _GATES.refuse_emulated, "do not follow a guessed position; false for an emulated headset"),
+    ("min_cutoff_hz", _EURO.min_cutoff_hz, "one-euro filter: cutoff of a hand that rests, Hz"),
+    ("beta_per_m", _EURO.beta_per_m, "one-euro filter: more cutoff with speed, Hz per m/s"),
+    ("beta_per_rad", _EURO.beta_per_rad, "one-euro filter: more cutoff with turning, Hz per rad/s"),
+    ("axis.mode", _AXIS.mode, "buttons (X, Y, LG) or orientation (hold the left trigger and turn)"),
+    ("axis.latch", _AXIS.latch, "the axis stays when button or trigger is let go"),
+    ("axis.x", list(_AXIS.buttons["X"]), "axis of button X, palm frame"),
+    ("axis.y", list(_AXIS.buttons["Y"]), "axis of button Y, palm frame"),
+    ("axis.lg", list(_AXIS.buttons["LG"]), "axis of the left grip, palm frame"),
+    ("axis.short_axis", list(_AXIS.short_axis), "the controller's short axis in its own frame"),
+    ("axis.short_weight", _AXIS.short_weight, "weight of a turn about the short axis, 0..1"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class QuestSettings:
+    """The parameters, checked."""
+
+    bridge: BridgeConfig
+    source: str
+    recording: str
+    record: str
+    rate_hz: float
+    base_frame: str
+    arm_stale_s: float
+    host: str
+    port: int
+    tls: bool
+    directory: str
+    adb: str
+    serial: str
+
+
+def declare_parameters(node: Node) -> None:
+    """Declare all of them, with their meaning for ``ros2 param describe``."""
+    for name, default, text in PARAMETERS:
+        node.declare_parameter(name, default, ParameterDescriptor(description=text))
+
+
+def read_settings(node: Node) -> QuestSettings:
+    """The parameters as they are now.
+
+    Raises:
+        ValueError: a value that is not allowed; the message names it.
+    """
+    value = {name: node.get_parameter(name).value for name, _, _ in PARAMETERS}
+    if value["source"] not in SOURCES:
+        raise ValueError(f"parameter source is {value['source']!r}; allowed: {', '.join(SOURCES)}")
+    if not 50.0 <= value["rate_hz"] <= 200.0:
+        raise ValueError(f"parameter rate_hz is {value['rate_hz']:g}; allowed: 50 to 200 Hz")
+    if not 0.0 < value["arm_stale_s"] <= 1.0:
+        raise ValueError(f"parameter arm_stale_s is {value['arm_stale_s']:g}; allowed: up to 1 s")
+    plain = {
+        field.name: value[field.name]
+        for field in dataclasses.fields(QuestSettings)
+        if field.name in value
+    }
+    return QuestSettings(bridge=_bridge(value), **plain)
+
+
+def _bridge(value: dict[str, Any]) -> BridgeConfig:
+    buttons = {name: tuple(value[f"axis.{name.lower()}"]) for name in ("X", "Y", "LG")}
+    return BridgeConfig(
+        gates=GateConfig(
+            stale_s=value["stale_s"],
+            grace_s=value["grace_s"],
+            refuse_emulated=value["refuse_emulated"],
+        ),
+        clutch=ClutchConfig(value["engage_at"], value["release_at"]),
+        mapping=MappingConfig(value["scale"], math.radians(value["yaw_deg"]), value["turn"]),
+        smoothing=OneEuroConfig(
+            min_cutoff_hz=value["min_cutoff_hz"],
+            beta_per_m=value["beta_per_m"],
+            beta_per_rad=value["beta_per_rad"],
+        ),
+        axis=AxisConfig(
+            mode=value["axis.mode"],
+            latch=value["axis.latch"],
+            buttons=buttons,
+            short_axis=tuple(value["axis.short_axis"]),
+            short_weight=value["axis.short_weight"],
+        ),
+    )
+
+
+def open_source(settings: QuestSettings, status: Callable[[], Status]) -> Source:
+    """The source that was asked for, not started.
+
+    Args:
+        settings: which.
+        status: what a page shows.
+
+    Raises:
+        TeleopError, DashboardError: it cannot be had.
+    """
+    if settings.source == "oculus_reader":
+        return OculusReader(AdbConfig(settings.adb, settings.serial))
+    if settings.source == "recording":
+        return RecordingSource(Path(settings.recording).expanduser())
+    return _webxr(settings, status)
+
+
+def _webxr(settings: QuestSettings, status: Callable[[], Status]) -> WebXrSource:
+    folder = Path(settings.directory).expanduser() if settings.directory else None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    elif settings.tls:
+        raise ValueError("tls needs a certificate; give its folder in the parameter directory")
+    # The server and its libraries are loaded only where they serve.
+    from dexndm_ros.teleop.web.server import WebConfig
+    from dexndm_ros.teleop.web.source import WebXrSource
+
+    config = WebConfig(
+        token=keep_token(folder / TOKEN_FILE if folder else None),
+        host=settings.host,
+        port=settings.port,
+        certificate=folder / CERTIFICATE_FILE if folder and settings.tls else None,
+    )
+    return WebXrSource(config, status)

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``quest_bridge``: the operator's headset, for ROS.
+
+The right hand becomes ``arm/target_pose`` (while its grip is held, else nothing), the left hand ``rotation/command``.
+The loop is a thread of its own; ROS callbacks only store. The target is not limited here: ``arm_bridge`` does that,
+and tells in return where the arm is, where it was told to be, and why it may not be moved.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+from dexndm_msgs.msg import ControllerState, RotationCommand, TeleopStatus
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from rclpy.time import Time
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from dexndm_ros.dashboard.access import DashboardError
+from dexndm_ros.nodes import _quest_output as output
+from dexndm_ros.nodes._qos import LATCHED, control_subscriber
+from dexndm_ros.nodes._quest_settings import declare_parameters, open_source, read_settings
+from dexndm_ros.nodes._run import NodeFailedError, NodeRefusedError, run_node
+from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
+from dexndm_ros.teleop.bridge import ArmSeen, Bridge, Decision
+from dexndm_ros.teleop.clutch import State
+from dexndm_ros.teleop.errors import TeleopError
+from dexndm_ros.teleop.latency import Percentiles
+from dexndm_ros.teleop.pose import Pose
+from dexndm_ros.teleop.recording import SampleWriter
+from dexndm_ros.teleop.sample import Sample, Source
+from dexndm_ros.teleop.web.status import Status, status_of
+
+__all__ = ["QuestBridge", "main"]
+
+_STATUS_EVERY = 10
+_DIAGNOSTICS_PERIOD_S = 1.0
+_Seen = tuple[Pose, float]
+
+
+class QuestBridge(Node):
+    """Wires a source and a ``Bridge`` to the graph."""
+
+    def __init__(self) -> None:
+        super().__init__("quest_bridge")
+        declare_parameters(self)
+        self._source: Source | None = None
+        self._writer: SampleWriter | None = None
+        self._loop: DeadlineLoop | None = None
+        self._measured: _Seen | None = None
+        self._commanded: _Seen | None = None
+        self._arm_fault = ""
+        self._forward = False
+        self._events: deque[str] = deque(maxlen=50)
+        self._ages_ms = Percentiles()
+        self._late_ms = self._ages_ms.at(50.0, 95.0)
+        self._decision = Decision(State.DISCONNECTED, None, np.zeros(3), "no headset is connected")
+
+    # --- what run_node asks of a node -----------------------------------------------------------
+
+    def begin(self) -> None:
+        """Open the source, join the graph, start the loop."""
+        try:
+            self._settings = read_settings(self)
+            self._bridge = Bridge(self._settings.bridge)
+            self._source = open_source(self._settings, self._status)
+            if self._settings.record:
+                self._writer = SampleWriter(Path(self._settings.record).expanduser())
+            self._source.start()
+        except ValueError as error:
+            raise NodeRefusedError(str(error)) from error
+        except (TeleopError, DashboardError, OSError) as error:
+            raise NodeFailedError(str(error)) from error
+        self._join_graph()
+        self._loop = DeadlineLoop(
+            LoopConfig(rate_hz=self._settings.rate_hz, name="quest_bridge"), self._tick
+        )
+        self._loop.start()
+        url = getattr(getattr(self._source, "server", None), "url_with_token", "")
+        self.get_logger().info(
+            f"teleoperation: {url}" if url else f"source: {self._settings.source}"
+        )
+
+    def failure(self) -> str:
+        """Why the process must end; empty while it need not."""
+        error = self._loop.error if self._loop is not None else None
+        return f"the loop ended: {error!r}" if error is not None else ""
+
+    def close(self) -> None:
+        """No target any more; give back what is held."""
+        if self._loop is not None:
+            self._loop.stop()
+        if self._source is not None:
+            self._source.stop()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _join_graph(self) -> None:
+        self._target_publisher = self.create_publisher(PoseStamped, "arm/target_pose", 1)
+        self._axis_publisher = self.create_publisher(RotationCommand, "rotation/command", 1)
+        self._hands_publisher = self.create_publisher(ControllerState, "teleop/controllers", 10)
+        self._status_publisher = self.create_publisher(TeleopStatus, "teleop/status", 10)
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        newest = control_subscriber()
+        self.create_subscription(PoseStamped, "arm/measured_pose", self._on_measured, newest)
+        self.create_subscription(PoseStamped, "arm/commanded_pose", self._on_commanded, newest)
+        self.create_subscription(String, "arm/fault", self._on_fault, LATCHED)
+        self.create_service(Trigger, "teleop/set_forward", self._on_forward)
+        self.create_timer(_DIAGNOSTICS_PERIOD_S, self._report)
+
+    # --- callbacks: they only store ---------------------------------------------------------------
+
+    def _on_measured(self, message: PoseStamped) -> None:
+        self._measured = self._seen(message)
+
+    def _on_commanded(self, message: PoseStamped) -> None:
+        self._commanded = self._seen(message)
+
+    def _seen(self, message: PoseStamped) -> _Seen | None:
+        """A pose of the arm and when it came; None where it is no pose, or of another frame."""
+        frame, wanted = message.header.frame_id, self._settings.base_frame
+        try:
+            pose = output.pose_told(message)
+        except ValueError as error:
+            self._events.append(f"a pose of the arm is refused: {error}")
+            return None
+        if frame != wanted:
+            self._events.append(
+                f"a pose of the arm is in frame {frame!r}, not in {wanted!r}: see base_frame"
+            )
+            return None
+        return pose, time.monotonic()
+
+    def _on_fault(self, message: String) -> None:
+        self._arm_fault = message.data
+
+    def _on_forward(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._decision.state in (State.READY, State.FAULT_HOLD)
+        if response.success:
+            self._forward = True
+            response.message = "where the right controller points is forward from now on"
+        else:
+            response.message = (
+                "not while the arm follows, nor without a headset: release the right grip"
+            )
+        return response
+
+    # --- the loop's thread ----------------------------------------------------------------------
+
+    def _tick(self, tick: Tick) -> None:
+        assert self._source is not None
+        sample = self._source.latest()
+        now_s = time.monotonic()
+        if self._forward:
+            self._forward = False
+            self._set_forward(sample)
+        before, decision = self._decision, self._bridge.tick(now_s, sample, self._arm(now_s))
+        self._decision = decision
+        now = self.get_clock().now()
+        stamp = now.to_msg()
+        if decision.target is not None:
+            frame = self._settings.base_frame
+            self._target_publisher.publish(output.pose_stamped(decision.target, frame, stamp))
+        turned = not np.array_equal(decision.axis, before.axis)
+        told = turned or decision.state is not before.state or decision.reason != before.reason
+        if turned or tick.number % _STATUS_EVERY == 0:
+            self._axis_publisher.publish(output.rotation(decision.axis, stamp))
+        if sample is not None and decision.fresh:
+            self._tell_hands(sample, now.nanoseconds)
+        if decision.pulse is not None:
+            self._source.pulse(decision.pulse.hand, decision.pulse.strength, decision.pulse.ms)
+        if told or tick.number % _STATUS_EVERY == 0:
+            self._late_ms = ages_ms = self._ages_ms.at(50.0, 95.0)
+            self._status_publisher.publish(
+                output.status(decision, ages_ms, self._rejected(), stamp)
+            )
+        if decision.reason != before.reason:
+            self._events.append(decision.reason or "the arm follows")
+
+    def _set_forward(self, sample: Sample | None) -> None:
+        if not self._bridge.set_forward(sample):
+            self._events.append(
+                "forward is not set: hold the right controller level, in view, its grip released"
+            )
+
+    def _tell_hands(self, sample: Sample, now_ns: int) -> None:
+        age_s = max(0.0, self._bridge.gates.age_s(time.monotonic()))
+        self._ages_ms.add(age_s * 1e3)
+        captured = Time(nanoseconds=now_ns - round(age_s * 1e9)).to_msg()
+        self._hands_publisher.publish(output.controllers(sample, age_s, captured))
+        if self._writer is not None:
+            self._writer.write(sample)
+
+    def _arm(self, now_s: float) -> ArmSeen:
+        def fresh(seen: _Seen | None) -> Pose | None:
+            return seen[0] if seen and now_s - seen[1] <= self._settings.arm_stale_s else None
+
+        return ArmSeen(fresh(self._measured), fresh(self._commanded), self._arm_fault)
+
+    def _rejected(self) -> int:
+        assert self._source is not None
+        refused = sum(count for name, count in self._source.counts().items() if name != "accepted")
+        return refused + sum(self._bridge.gates.counts.values())
+
+    # --- other threads ----------------------------------------------------------------------------
+
+    def _status(self) -> Status:
+        """What the page shows; asked in the server's thread."""
+        decision, ages_ms = self._decision, self._late_ms
+        axis = ", ".join(f"{part:g}" for part in decision.axis) if decision.axis.any() else "stop"
+        figures = {"age p50 / p95": f"{ages_ms[0]:.0f} / {ages_ms[1]:.0f} ms", "axis": axis}
+        return status_of(decision.state, decision.reason, figures)
+
+    def _report(self) -> None:
+        """Log and diagnostics, in the executor's thread."""
+        while self._events:
+            self.get_logger().info(self._events.popleft())
+        if self._source is not None:
+            counts = {
+                **self._source.counts(),
+                **{str(key): n for key, n in dict(self._bridge.gates.counts).items()},
+            }
+            stamp = self.get_clock().now().to_msg()
+            self._diagnostics_publisher.publish(output.diagnostics(self._decision, counts, stamp))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the node until a signal."""
+    return run_node(QuestBridge, arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

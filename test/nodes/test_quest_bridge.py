@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node in its own process, driven by a recorded operator."""
+
+from __future__ import annotations
+
+import math
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("dexndm_msgs")
+
+from dexndm_msgs.msg import ControllerState, RotationCommand, TeleopStatus
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from dexndm_ros.nodes._qos import LATCHED
+from dexndm_ros.teleop.recording import SampleWriter, read_samples
+from support.operator import Operator, controller
+from support.ros import Graph, NodeProcess, node_spec
+
+pytestmark = pytest.mark.ros
+
+ARM = (0.5, 0.1, 0.4)
+
+
+@pytest.fixture
+def graph():
+    with Graph() as made:
+        yield made
+
+
+@pytest.fixture
+def session(tmp_path):
+    """Released, pressed, 10 cm forward in a second, then held still for a minute; X pressed all along."""
+    operator, path = Operator(left=controller()), tmp_path / "session.jsonl"
+    writer = SampleWriter(path)
+
+    def frames(count: int, step_m: float = 0.0) -> None:
+        for _ in range(count):
+            operator.move((step_m, 0.0, 0.0))
+            writer.write(operator.frame())
+
+    frames(180)  # while the arm is found
+    operator.left = replace(operator.left, buttons=frozenset({"X"}))
+    operator.squeeze(1.0)
+    frames(45)
+    frames(90, 0.1 / 90)
+    frames(90 * 60)
+    writer.close()
+    return path
+
+
+class Arm:
+    """Says where it is, 50 times a second, until it is told not to."""
+
+    def __init__(self, graph, frame="base") -> None:
+        self.message = PoseStamped()
+        self.message.header.frame_id = frame
+        p = self.message.pose.position
+        p.x, p.y, p.z = ARM
+        publisher = graph.publisher(PoseStamped, "arm/measured_pose")
+        self.timer = graph.node.create_timer(0.02, lambda: publisher.publish(self.message))
+
+
+def test_a_recorded_operator_drives_the_arm_until_the_arm_has_a_fault(
+    graph, session, tmp_path
+) -> None:
+    arm = Arm(graph)
+    targets = graph.listen(PoseStamped, "arm/target_pose")
+    axes = graph.listen(RotationCommand, "rotation/command")
+    hands = graph.listen(ControllerState, "teleop/controllers")
+    states = graph.listen(TeleopStatus, "teleop/status")
+    diagnostics = graph.listen(DiagnosticArray, "/diagnostics")
+    fault = graph.publisher(String, "arm/fault", LATCHED)
+    copy = tmp_path / "copy.jsonl"
+    spec = node_spec("quest_bridge", source="recording", recording=str(session), record=str(copy))
+    with NodeProcess(spec, tmp_path) as node:
+        graph.until(
+            lambda: len(targets) and targets.last.pose.position.x > ARM[0] + 0.095, "the motion"
+        )
+        first, last = targets.messages[0], targets.last
+        assert first.header.frame_id == "base"
+        assert (first.pose.position.x, first.pose.position.y, first.pose.position.z) == ARM
+        assert last.pose.position.y == pytest.approx(ARM[1], abs=1e-6)
+        steps = np.diff([message.pose.position.x for message in targets.messages])
+        assert (np.abs(steps) < 0.02).all()
+        assert states.last.engaged
+        assert states.last.reason == ""
+        assert 0.0 <= states.last.latency_ms_p50 <= states.last.latency_ms_p95
+        assert (axes.last.axis.x, axes.last.axis.y, axes.last.axis.z) == (0.0, 0.0, 1.0)
+        assert axes.last.header.frame_id == "palm"
+        assert hands.last.right_valid
+        assert hands.last.right_grip == 1.0
+        assert hands.last.button_x
+        seqs = [message.seq for message in hands.messages]
+        assert seqs == sorted(set(seqs))
+        assert not graph.call(Trigger, "teleop/set_forward").success
+
+        fault.publish(String(data="the robot is in REFLEX: recover it"))
+        graph.until(lambda: not states.last.engaged, "the hold")
+        assert states.last.reason == "the robot is in REFLEX: recover it"
+        held = len(targets)
+        fault.publish(String(data=""))
+        graph.until(lambda: "release the right grip" in states.last.reason, "the cure")
+        count = len(states)
+        graph.until(lambda: len(states) > count + 5, "more words")
+        assert len(targets) <= held + 1  # the grip is held all along: nothing follows
+        graph.until(
+            lambda: any("REFLEX" in part.message for part in diagnostics.last.status), "diagnostics"
+        )
+        assert arm.message
+        assert node.stop(signal.SIGINT) == 0
+    recorded = list(read_samples(copy))
+    assert len(recorded) > 90
+    assert {sample.source for sample in recorded} == {"recording"}
+
+
+def test_without_an_arm_it_says_so_and_tells_no_target(graph, session, tmp_path) -> None:
+    targets = graph.listen(PoseStamped, "arm/target_pose")
+    states = graph.listen(TeleopStatus, "teleop/status")
+    Arm(graph, frame="world")  # of another frame: as good as none
+    spec = node_spec("quest_bridge", source="recording", recording=str(session))
+    with NodeProcess(spec, tmp_path) as node:
+        graph.until(
+            lambda: len(states) and "arm's pose is not known" in states.last.reason, "the reason"
+        )
+        graph.until(lambda: "see base_frame" in node.log, "a word about the frame")
+        assert not len(targets)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"source": "psychic"}, "allowed: webxr, oculus_reader, recording"),
+        ({"source": "recording", "recording": "/nowhere.jsonl"}, "cannot be read"),
+        ({"source": "oculus_reader", "adb": "/no/adb"}, "install it"),
+        ({"source": "recording", "scale": math.nan}, "scale"),
+        ({"source": "recording", "axis.mode": "both"}, "axis mode"),
+        ({"source": "webxr", "tls": True}, "directory"),
+    ],
+)
+def test_what_cannot_work_ends_with_one_sentence(tmp_path, parameters, words) -> None:
+    with NodeProcess(node_spec("quest_bridge", **parameters), tmp_path) as node:
+        assert node.wait() != 0
+        assert words in node.log
+        assert "Traceback" not in node.log
