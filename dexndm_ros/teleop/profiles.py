@@ -137,6 +137,7 @@ class ArmProfile:
         command_topic: where; resolved in the node's namespace.
         base_frame: ``header.frame_id`` of what is published and of what is measured.
         rate_hz: messages a second.
+        target_stale_s: a target older than this is not followed.
         lead_s: for joints: how far ahead the trajectory's first point is.
         controller: the controller.
         state: the arm's topics.
@@ -149,6 +150,7 @@ class ArmProfile:
     command_topic: str
     base_frame: str = BASE_FRAME
     rate_hz: float = 100.0
+    target_stale_s: float = 0.15
     lead_s: float = 0.05
     controller: ControllerConfig = field(default_factory=ControllerConfig)
     state: StateConfig = field(default_factory=StateConfig)
@@ -165,8 +167,11 @@ class ArmProfile:
         for name, period_s in (("limits", self.limits.period_s), ("ik", self.ik.period_s)):
             if abs(period_s * self.rate_hz - 1.0) > 1e-6:
                 raise ValueError(f"{name}.period_s {period_s} is not 1 / rate_hz {self.rate_hz}")
-        if not 0.0 < self.lead_s <= 0.5:
-            raise ValueError(f"lead_s must be above 0 and at most 0.5, got {self.lead_s}")
+        for name in ("lead_s", "target_stale_s"):
+            if not 0.0 < getattr(self, name) <= 0.5:
+                raise ValueError(
+                    f"{name} must be above 0 and at most 0.5, got {getattr(self, name)}"
+                )
         clip_m = self.controller.error_clip_m
         if clip_m and self.limits.leash_m > clip_m:
             raise ValueError(

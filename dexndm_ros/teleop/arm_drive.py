@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arm's side of teleoperation, one period at a time: from targets and measurements to what a controller is told.
+
+Pure: no ROS, no clock. Nothing moves until the arm's pose is known and sound and a target comes; after anything that
+was wrong with the arm a target must first have stopped coming. At rest nothing is published, so Servo times out and an
+impedance controller holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dexndm_ros.teleop.chain import ArmChain
+from dexndm_ros.teleop.franka import robot_fault
+from dexndm_ros.teleop.ik import ArmIk
+from dexndm_ros.teleop.limiter import PoseLimiter
+from dexndm_ros.teleop.mapping import MappingConfig, anchor_pose
+from dexndm_ros.teleop.pose import Pose
+from dexndm_ros.teleop.profiles import ArmProfile, CommandKind
+from dexndm_ros.teleop.trajectory import JointPoint, joint_trajectory
+
+__all__ = ["ArmDrive", "ArmOutput"]
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ArmOutput:
+    """What is to be published in this period.
+
+    Attributes:
+        pose: for pose controllers; None = nothing.
+        points: for joint controllers, a trajectory; empty = nothing.
+        commanded: where the arm was last told to be; None = never.
+        measured: where it is; None = not known.
+        fault: why it may not be moved, in words; empty = it may.
+        limits: what keeps it from the target: the limiter's words, and joints at their limits.
+    """
+
+    pose: Pose | None
+    points: tuple[JointPoint, ...]
+    commanded: Pose | None
+    measured: Pose | None
+    fault: str
+    limits: frozenset[str]
+
+
+class ArmDrive:
+    """Follows targets with one arm.
+
+    Args:
+        profile: the arm's controller and limits.
+    """
+
+    def __init__(self, profile: ArmProfile) -> None:
+        self.profile = profile
+        self.chain = ArmChain(profile.tool.pose())
+        self._limiter: PoseLimiter | None = None
+        self._ik: ArmIk | None = None
+        self._pose: tuple[Pose, float] | None = None
+        self._joints: tuple[Vector, float] | None = None
+        self._target: tuple[Pose, float] | None = None
+        self._robot_fault = ""
+        self._blocked = False
+        self._moving = False
+
+    def saw_pose(self, pose: Pose, at_s: float) -> None:
+        """The arm tells its tool's pose; our monotonic time."""
+        self._pose = (pose, at_s)
+
+    def saw_joints(self, q_rad: Vector, at_s: float) -> None:
+        """The arm tells its joint angles, shape (7,) in ``ARM_JOINT_NAMES``' order."""
+        self._joints = (np.array(q_rad, dtype=np.float64), at_s)
+
+    def saw_robot(self, mode: int, errors: Sequence[str]) -> None:
+        """The arm tells its mode and errors, see ``franka``."""
+        self._robot_fault = robot_fault(mode, errors)
+
+    def target(self, pose: Pose, at_s: float) -> None:
+        """The operator wants the tool here."""
+        self._target = (pose, at_s)
+
+    def tick(self, now_s: float) -> ArmOutput:
+        """Go on by one period of the profile."""
+        measured, fault = self._measured(now_s), self._robot_fault
+        if not fault and measured is None:
+            fault = "the arm's pose is not known: is its driver running?"
+        target = self._fresh_target(now_s)
+        if fault:
+            self._blocked = True
+        elif target is None:
+            self._blocked = False
+        if self._blocked:
+            target = None
+        if target is not None and measured is not None and not self._moving:
+            self._begin(measured)
+        if not self._moving or self._limiter is None:
+            return self._output(None, (), measured, fault, frozenset())
+        told = self._limiter.step(target, measured)
+        self._moving = target is not None or not self._limiter.at_rest
+        if self.profile.command is CommandKind.POSE or self._ik is None:
+            return self._output(told.pose, (), measured, fault, told.limits)
+        step = self._ik.step(told)
+        points = joint_trajectory(
+            step.q_rad, step.v_rad_s, self.profile.lead_s, self.profile.ik.acceleration_rad_s2
+        )
+        return self._output(None, points, measured, fault, told.limits | set(step.at_limit))
+
+    def _begin(self, measured: Pose) -> None:
+        """Start from the pose told last while the arm keeps to it, else from where it is."""
+        commanded = self._limiter.pose if self._limiter is not None else None
+        start = anchor_pose(commanded, measured, MappingConfig())
+        if self._limiter is None:
+            self._limiter = PoseLimiter(self.profile.limits, start)
+        elif start is not commanded:
+            self._limiter.reset(start)
+        if self.profile.command is CommandKind.JOINTS and self._joints is not None:
+            if self._ik is None:
+                self._ik = ArmIk(self.profile.ik, self.chain, self._joints[0])
+            else:
+                self._ik.reset(self._ik.q_rad if start is commanded else self._joints[0])
+        self._moving = True
+
+    def _measured(self, now_s: float) -> Pose | None:
+        """The tool's pose: told by the arm, or computed from joints where those are what is commanded."""
+        told, joints = self._pose, self._joints
+        oldest_s = now_s - self.profile.state.stale_s
+        if joints is not None and joints[1] < oldest_s:
+            joints = None
+        if told is not None and told[1] >= oldest_s and self.profile.command is CommandKind.POSE:
+            return told[0]
+        return self.chain.pose(joints[0]) if joints is not None else None
+
+    def _fresh_target(self, now_s: float) -> Pose | None:
+        if self._target is None or now_s - self._target[1] > self.profile.target_stale_s:
+            return None
+        return self._target[0]
+
+    def _output(
+        self,
+        pose: Pose | None,
+        points: tuple[JointPoint, ...],
+        measured: Pose | None,
+        fault: str,
+        limits: frozenset[str],
+    ) -> ArmOutput:
+        commanded = self._limiter.pose if self._limiter is not None else None
+        return ArmOutput(pose, points, commanded, measured, fault, limits)
