@@ -146,6 +146,11 @@ class TeleopServer:
         self._hosted.soon(self._pulse, hand, strength, ms)
 
     @property
+    def driven(self) -> bool:
+        """A page drives."""
+        return self._operator is not None
+
+    @property
     def delay_s(self) -> float:
         """Half the operator's round trip; NaN when nobody drives."""
         operator = self._operator
@@ -343,7 +348,7 @@ class TeleopServer:
         try:
             while not sending.done():
                 now_s = time.monotonic()
-                news = {"status": as_json(self._status()), "driven": self._operator is not None}
+                news = {"status": as_json(self._status()), "driven": self.driven}
                 if client.known and (news != said or now_s - said_s > _SAY_S):
                     client.show(**news)
                     client.ping(number, now_s)

@@ -246,7 +246,8 @@ def test_a_second_operator_is_refused_and_the_first_goes_on(source, drive, visit
     wait_until(source.latest, "a frame of the first")
     assert source.latest().right.position_m == (0.3, -0.1, 1.2)
     page.close()
-    wait_until(lambda: other.claim(), "the second may drive when the first is gone")
+    wait_until(lambda: not source.server.driven, "the first is gone")
+    assert other.claim()
 
 
 def test_a_page_that_connects_again_takes_over_from_its_own_dead_connection(source, visit):
