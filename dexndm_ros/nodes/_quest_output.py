@@ -88,13 +88,16 @@ def status(
     return message
 
 
-def diagnostics(decision: Decision, counts: Mapping[str, int], stamp: Any) -> DiagnosticArray:
-    """State, reason and counts."""
+def diagnostics(
+    decision: Decision, counts: Mapping[str, int], usb: str, stamp: Any
+) -> DiagnosticArray:
+    """State, reason and counts; ``usb`` is what is wrong on the way through USB, empty = nothing."""
+    values = [KeyValue(key=name, value=str(count)) for name, count in counts.items()]
     told = DiagnosticStatus(
         level=_LEVELS.get(decision.state, DiagnosticStatus.WARN),
         name="quest_bridge: operator",
         message=decision.reason or "the arm follows",
-        values=[KeyValue(key=name, value=str(count)) for name, count in counts.items()],
+        values=[*values, KeyValue(key="usb", value=usb)],
     )
     message = DiagnosticArray(status=[told])
     message.header.stamp = stamp

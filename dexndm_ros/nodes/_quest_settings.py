@@ -52,6 +52,7 @@ PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("port", 8766, "port of the page; 0 = any that is free"),
     ("tls", False, "serve the page with a certificate, made at the first start"),
     ("directory", "", "folder of token and certificate; empty = a new token each time, and no tls"),
+    ("usb", True, "keep localhost of a headset on USB leading to the page (adb reverse)"),
     ("adb", "adb", "the adb program"),
     ("serial", "", "the headset's serial number, where adb knows more than one device"),
     ("scale", _MAP.scale, "metres of the arm for a metre of the hand"),
@@ -67,9 +68,9 @@ PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("beta_per_rad", _EURO.beta_per_rad, "one-euro filter: more cutoff with turning, Hz per rad/s"),
     ("axis.mode", _AXIS.mode, "buttons (X, Y, LG) or orientation (hold the left trigger and turn)"),
     ("axis.latch", _AXIS.latch, "the axis stays when button or trigger is let go"),
-    ("axis.x", list(_AXIS.buttons["X"]), "axis of button X, palm frame"),
-    ("axis.y", list(_AXIS.buttons["Y"]), "axis of button Y, palm frame"),
-    ("axis.lg", list(_AXIS.buttons["LG"]), "axis of the left grip, palm frame"),
+    ("axis.button_x", list(_AXIS.buttons["X"]), "axis of button X, palm frame"),
+    ("axis.button_y", list(_AXIS.buttons["Y"]), "axis of button Y, palm frame"),
+    ("axis.button_lg", list(_AXIS.buttons["LG"]), "axis of the left grip, palm frame"),
     ("axis.short_axis", list(_AXIS.short_axis), "the controller's short axis in its own frame"),
     ("axis.short_weight", _AXIS.short_weight, "weight of a turn about the short axis, 0..1"),
 )  # fmt: skip
@@ -90,6 +91,7 @@ class QuestSettings:
     port: int
     tls: bool
     directory: str
+    usb: bool
     adb: str
     serial: str
 
@@ -122,7 +124,7 @@ def read_settings(node: Node) -> QuestSettings:
 
 
 def _bridge(value: dict[str, Any]) -> BridgeConfig:
-    buttons = {name: tuple(value[f"axis.{name.lower()}"]) for name in ("X", "Y", "LG")}
+    buttons = {name: tuple(value[f"axis.button_{name.lower()}"]) for name in ("X", "Y", "LG")}
     return BridgeConfig(
         gates=GateConfig(
             stale_s=value["stale_s"],

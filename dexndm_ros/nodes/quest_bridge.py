@@ -31,9 +31,11 @@ from dexndm_ros.teleop.bridge import ArmSeen, Bridge, Decision
 from dexndm_ros.teleop.clutch import State
 from dexndm_ros.teleop.errors import TeleopError
 from dexndm_ros.teleop.latency import Percentiles
+from dexndm_ros.teleop.oculus_reader import AdbConfig
 from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.recording import SampleWriter
 from dexndm_ros.teleop.sample import Sample, Source
+from dexndm_ros.teleop.web.adb_reverse import AdbReverse
 from dexndm_ros.teleop.web.status import Status, status_of
 
 __all__ = ["QuestBridge", "main"]
@@ -50,6 +52,7 @@ class QuestBridge(Node):
         super().__init__("quest_bridge")
         declare_parameters(self)
         self._source: Source | None = None
+        self._usb: AdbReverse | None = None
         self._writer: SampleWriter | None = None
         self._loop: DeadlineLoop | None = None
         self._measured: _Seen | None = None
@@ -81,10 +84,15 @@ class QuestBridge(Node):
             LoopConfig(rate_hz=self._settings.rate_hz, name="quest_bridge"), self._tick
         )
         self._loop.start()
-        url = getattr(getattr(self._source, "server", None), "url_with_token", "")
-        self.get_logger().info(
-            f"teleoperation: {url}" if url else f"source: {self._settings.source}"
-        )
+        server = getattr(self._source, "server", None)  # of the page, if that is the source
+        if server is None:
+            self.get_logger().info(f"source: {self._settings.source}")
+            return
+        self.get_logger().info(f"teleoperation: {server.url_with_token}")
+        if self._settings.usb:
+            config = AdbConfig(self._settings.adb, self._settings.serial)
+            self._usb = AdbReverse(server.port, config)
+            self._usb.start()
 
     def failure(self) -> str:
         """Why the process must end; empty while it need not."""
@@ -97,6 +105,8 @@ class QuestBridge(Node):
             self._loop.stop()
         if self._source is not None:
             self._source.stop()
+        if self._usb is not None:
+            self._usb.stop()
         if self._writer is not None:
             self._writer.close()
 
@@ -226,7 +236,10 @@ class QuestBridge(Node):
                 **{str(key): n for key, n in dict(self._bridge.gates.counts).items()},
             }
             stamp = self.get_clock().now().to_msg()
-            self._diagnostics_publisher.publish(output.diagnostics(self._decision, counts, stamp))
+            usb = self._usb.words if self._usb is not None else ""
+            self._diagnostics_publisher.publish(
+                output.diagnostics(self._decision, counts, usb, stamp)
+            )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,7 +8,9 @@ pytest.importorskip("rclpy")
 pytest.importorskip("dexndm_msgs")
 
 from dexndm_ros.nodes import (
+    arm_bridge,
     _driver_settings,
+    _quest_settings,
     _replay_io,
     _rotation_policy_io,
     bag_replay,
@@ -19,11 +21,13 @@ from dexndm_ros.nodes import (
 from dexndm_ros.paths import share_dir
 
 DECLARED = {
+    "arm_bridge": arm_bridge.PARAMETERS,
     "bag_replay": bag_replay.PARAMETERS,
     "chaos_box_replay": _replay_io.PARAMETERS,
     "dashboard": dashboard.PARAMETERS,
     "episode_recorder": episode_recorder.PARAMETERS,
     "leap_hand_driver": _driver_settings.PARAMETERS,
+    "quest_bridge": _quest_settings.PARAMETERS,
     "rotation_policy": _rotation_policy_io.PARAMETERS,
     "virtual_leap_hand": virtual_leap_hand.PARAMETERS,
 }

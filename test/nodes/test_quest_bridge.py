@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import math
+import re
 import signal
+import urllib.request
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +23,7 @@ from std_srvs.srv import Trigger
 
 from dexndm_ros.nodes._qos import LATCHED
 from dexndm_ros.teleop.recording import SampleWriter, read_samples
+from support.oculus_app import make_adb
 from support.operator import Operator, controller
 from support.ros import Graph, NodeProcess, node_spec
 
@@ -150,3 +153,23 @@ def test_what_cannot_work_ends_with_one_sentence(tmp_path, parameters, words) ->
         assert node.wait() != 0
         assert words in node.log
         assert "Traceback" not in node.log
+
+
+def test_the_page_is_served_and_says_why_nothing_moves(graph, tmp_path) -> None:
+    pytest.importorskip("cryptography")
+    states = graph.listen(TeleopStatus, "teleop/status")
+    diagnostics = graph.listen(DiagnosticArray, "/diagnostics")
+    adb = make_adb(tmp_path, [])
+    spec = node_spec("quest_bridge", port=0, directory=str(tmp_path / "kept"), adb=str(adb))
+    with NodeProcess(spec, tmp_path) as node:
+        graph.until(lambda: len(states), "words")
+        assert states.last.reason == "no headset is connected"
+        told = re.compile(r"teleoperation: (http://localhost:\d+/)#token=\S+\n")
+        address = graph.until(lambda: told.search(node.log), "the address")
+        with urllib.request.urlopen(address[1], timeout=30) as page:
+            assert b"<html" in page.read()
+        graph.until(lambda: len(diagnostics), "diagnostics")
+        usb = {part.key: part.value for part in diagnostics.last.status[0].values}["usb"]
+        assert "headset" in usb
+        assert (tmp_path / "kept" / "teleop.token").stat().st_mode & 0o077 == 0
+        assert node.stop(signal.SIGINT) == 0
