@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.resources
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,10 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import WSCloseCode, WSMsgType, web
-from aiohttp.typedefs import Handler, Middleware
 
 from dexndm_ros.teleop.sample import Side
-from dexndm_ros.teleop.web.access import Pairing, WebError, check_bind, proof_fits, refusal
+from dexndm_ros.teleop.web.access import Pairing, WebError, check_bind, proof_fits
 from dexndm_ros.teleop.web.certificate import (
     Certificate,
     keep_certificate,
@@ -28,6 +26,7 @@ from dexndm_ros.teleop.web.certificate import (
     server_context,
 )
 from dexndm_ros.teleop.web.client import Client, Close
+from dexndm_ros.teleop.web.files import Files, guard
 from dexndm_ros.teleop.web.hosting import Hosted
 from dexndm_ros.teleop.web.intake import Intake, Limits
 from dexndm_ros.teleop.web.messages import Answer, Claim, Frame, Message, Pair, Pong, Release
@@ -35,19 +34,7 @@ from dexndm_ros.teleop.web.status import Status, as_json
 
 __all__ = ["TeleopServer", "WebConfig"]
 
-_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}  # fmt: skip
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Permissions-Policy": "xr-spatial-tracking=(self), camera=(), microphone=(), geolocation=()",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
+_SOCKET = "/socket"
 _SAY_S = 0.5  # an unchanged status is said again after this long
 
 
@@ -108,7 +95,7 @@ class TeleopServer:
         self._operator: Client | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._names: frozenset[str] = frozenset()
-        self._assets = load_assets()
+        self._files = Files()
         host, tls = check_bind(config.host, config.certificate is not None), None
         if config.certificate is not None:
             self._names = own_names()
@@ -181,42 +168,15 @@ class TeleopServer:
     # --- handlers, all in the server's thread -------------------------------------------------------
 
     def _application(self) -> web.Application:
-        app = web.Application(middlewares=[self._guarded()], client_max_size=1024)
-        app.router.add_get("/", self._page)
-        app.router.add_get("/static/{name}", self._asset)
-        app.router.add_get("/socket", self._socket, allow_head=False)
+        app = web.Application(
+            middlewares=[guard(self._scheme, self._names, _SOCKET, self._counts)],
+            client_max_size=1024,
+        )
+        app.router.add_get("/", self._files.page)
+        app.router.add_get("/static/{name}", self._files.asset)
+        app.router.add_get(_SOCKET, self._socket, allow_head=False)
         app.on_shutdown.append(self._end)
         return app
-
-    def _guarded(self) -> Middleware:
-        @web.middleware
-        async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-            socket = request.path == "/socket"
-            try:
-                if reason := refusal(request.headers, self._scheme, self._names, socket):
-                    self._counts["foreign"] += 1
-                    response: web.StreamResponse = web.Response(status=403, text=reason)
-                else:
-                    response = await handler(request)
-            except web.HTTPException as error:
-                response = web.Response(status=error.status, text=error.text or error.reason)
-            if not response.prepared:
-                response.headers.update(_HEADERS)
-            return response
-
-        return guarded
-
-    async def _page(self, request: web.Request) -> web.Response:
-        return self._file("index.html")
-
-    async def _asset(self, request: web.Request) -> web.Response:
-        return self._file(request.match_info["name"])
-
-    def _file(self, name: str) -> web.Response:
-        if name not in self._assets:  # all was read at the start; no path comes from a request
-            raise web.HTTPNotFound(text=f"there is no {name[:100]!r} here")
-        kind, content = self._assets[name]
-        return web.Response(body=content, content_type=kind, charset="utf-8")
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         limits = self.config.limits
@@ -366,16 +326,3 @@ class TeleopServer:
         for client in self._clients:
             self._send_away(client, Close.SERVER_ENDS, "the server ends")
         await asyncio.gather(*self._closing, return_exceptions=True)
-
-
-def load_assets() -> dict[str, tuple[str, bytes]]:
-    """The files of the page by name: content type and bytes."""
-    folder = importlib.resources.files("dexndm_ros.teleop.web") / "static"
-    found = {}
-    for file in folder.iterdir():
-        suffix = "." + file.name.rpartition(".")[2]
-        if suffix in _KINDS:
-            found[file.name] = (_KINDS[suffix], file.read_bytes())
-    if "index.html" not in found:
-        raise WebError("the page is not installed; install dexndm_ros again")
-    return found
