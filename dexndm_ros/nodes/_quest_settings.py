@@ -46,7 +46,7 @@ PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("recording", "", "file that is played back, of source recording"),
     ("record", "", "file that samples are written to; must not exist; empty = none"),
     ("rate_hz", 100.0, "targets a second, 50..200"),
-    ("base_frame", "base", "frame of the arm's poses"),
+    ("base_frame", "", "frame that the arm's poses must be in; empty = the one that they come in"),
     ("arm_stale_s", 0.2, "an arm's pose older than this is not known, s"),
     ("host", "127.0.0.1", "address of the page: loopback for a headset on USB, 0.0.0.0 with tls for the network"),
     ("port", 8766, "port of the page; 0 = any that is free"),

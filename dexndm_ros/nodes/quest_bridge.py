@@ -57,6 +57,7 @@ class QuestBridge(Node):
         self._loop: DeadlineLoop | None = None
         self._measured: _Seen | None = None
         self._commanded: _Seen | None = None
+        self._frame = ""  # of the arm's poses, and so of the target
         self._arm_fault = ""
         self._forward = False
         self._events: deque[str] = deque(maxlen=50)
@@ -126,14 +127,16 @@ class QuestBridge(Node):
     # --- callbacks: they only store ---------------------------------------------------------------
 
     def _on_measured(self, message: PoseStamped) -> None:
-        self._measured = self._seen(message)
+        wanted = self._settings.base_frame or message.header.frame_id
+        self._measured = self._seen(message, wanted)
+        self._frame = wanted
 
     def _on_commanded(self, message: PoseStamped) -> None:
-        self._commanded = self._seen(message)
+        self._commanded = self._seen(message, self._frame) if self._frame else None
 
-    def _seen(self, message: PoseStamped) -> _Seen | None:
+    def _seen(self, message: PoseStamped, wanted: str) -> _Seen | None:
         """A pose of the arm and when it came; None where it is no pose, or of another frame."""
-        frame, wanted = message.header.frame_id, self._settings.base_frame
+        frame = message.header.frame_id
         try:
             pose = output.pose_told(message)
         except ValueError as error:
@@ -174,17 +177,17 @@ class QuestBridge(Node):
         now = self.get_clock().now()
         stamp = now.to_msg()
         if decision.target is not None:
-            frame = self._settings.base_frame
-            self._target_publisher.publish(output.pose_stamped(decision.target, frame, stamp))
+            told = output.pose_stamped(decision.target, self._frame, stamp)
+            self._target_publisher.publish(told)
         turned = not np.array_equal(decision.axis, before.axis)
-        told = turned or decision.state is not before.state or decision.reason != before.reason
+        changed = turned or decision.state is not before.state or decision.reason != before.reason
         if turned or tick.number % _STATUS_EVERY == 0:
             self._axis_publisher.publish(output.rotation(decision.axis, stamp))
         if sample is not None and decision.fresh:
             self._tell_hands(sample, now.nanoseconds)
         if decision.pulse is not None:
             self._source.pulse(decision.pulse.hand, decision.pulse.strength, decision.pulse.ms)
-        if told or tick.number % _STATUS_EVERY == 0:
+        if changed or tick.number % _STATUS_EVERY == 0:
             self._late_ms = ages_ms = self._ages_ms.at(50.0, 95.0)
             self._status_publisher.publish(
                 output.status(decision, ages_ms, self._rejected(), stamp)

@@ -9,7 +9,6 @@ import signal
 import urllib.request
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
@@ -19,7 +18,6 @@ from dexndm_msgs.msg import ControllerState, RotationCommand, TeleopStatus
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from std_msgs.msg import String
-from std_srvs.srv import Trigger
 
 from dexndm_ros.nodes._qos import LATCHED
 from dexndm_ros.teleop.recording import SampleWriter, read_samples
@@ -40,7 +38,10 @@ def graph():
 
 @pytest.fixture
 def session(tmp_path):
-    """Released, pressed, 10 cm forward in a second, then held still for a minute; X pressed all along."""
+    """Again and again for a minute: grip and X are pressed, 10 cm forward in a second, both released.
+
+    Where a machine is too busy to be on time, the gates stop one of these motions; the next begins anew.
+    """
     operator, path = Operator(left=controller()), tmp_path / "session.jsonl"
     writer = SampleWriter(path)
 
@@ -49,12 +50,15 @@ def session(tmp_path):
             operator.move((step_m, 0.0, 0.0))
             writer.write(operator.frame())
 
-    frames(180)  # while the arm is found
-    operator.left = replace(operator.left, buttons=frozenset({"X"}))
-    operator.squeeze(1.0)
-    frames(45)
-    frames(90, 0.1 / 90)
-    frames(90 * 60)
+    for _ in range(24):
+        operator.left = replace(operator.left, buttons=frozenset())
+        operator.squeeze(0.0)
+        frames(45)
+        operator.left = replace(operator.left, buttons=frozenset({"X"}))
+        operator.squeeze(1.0)
+        frames(45)
+        frames(90, 0.1 / 90)
+        frames(45)
     writer.close()
     return path
 
@@ -62,7 +66,7 @@ def session(tmp_path):
 class Arm:
     """Says where it is, 50 times a second, until it is told not to."""
 
-    def __init__(self, graph, frame="base") -> None:
+    def __init__(self, graph, frame) -> None:
         self.message = PoseStamped()
         self.message.header.frame_id = frame
         p = self.message.pose.position
@@ -74,7 +78,7 @@ class Arm:
 def test_a_recorded_operator_drives_the_arm_until_the_arm_has_a_fault(
     graph, session, tmp_path
 ) -> None:
-    arm = Arm(graph)
+    arm = Arm(graph, frame="fr3_link0")
     targets = graph.listen(PoseStamped, "arm/target_pose")
     axes = graph.listen(RotationCommand, "rotation/command")
     hands = graph.listen(ControllerState, "teleop/controllers")
@@ -84,43 +88,37 @@ def test_a_recorded_operator_drives_the_arm_until_the_arm_has_a_fault(
     copy = tmp_path / "copy.jsonl"
     spec = node_spec("quest_bridge", source="recording", recording=str(session), record=str(copy))
     with NodeProcess(spec, tmp_path) as node:
-        graph.until(
-            lambda: len(targets) and targets.last.pose.position.x > ARM[0] + 0.095, "the motion"
-        )
+        at_end = ARM[0] + 0.095
+        graph.until(lambda: len(targets) and targets.last.pose.position.x > at_end, "the motion")
         first, last = targets.messages[0], targets.last
-        assert first.header.frame_id == "base"
+        assert first.header.frame_id == "fr3_link0"
         assert (first.pose.position.x, first.pose.position.y, first.pose.position.z) == ARM
         assert last.pose.position.y == pytest.approx(ARM[1], abs=1e-6)
-        steps = np.diff([message.pose.position.x for message in targets.messages])
-        assert (np.abs(steps) < 0.02).all()
-        assert states.last.engaged
-        assert states.last.reason == ""
+        graph.until(lambda: any(state.engaged for state in states.messages), "words of it")
+        assert all(state.engaged != bool(state.reason) for state in states.messages)
         assert 0.0 <= states.last.latency_ms_p50 <= states.last.latency_ms_p95
-        assert (axes.last.axis.x, axes.last.axis.y, axes.last.axis.z) == (0.0, 0.0, 1.0)
-        assert axes.last.header.frame_id == "palm"
-        assert hands.last.right_valid
-        assert hands.last.right_grip == 1.0
-        assert hands.last.button_x
-        seqs = [message.seq for message in hands.messages]
+        pressed = [hand for hand in hands.messages if hand.right_grip == 1.0]
+        assert pressed
+        assert all(hand.right_valid and hand.button_x for hand in pressed)
+        seqs = [hand.seq for hand in hands.messages]
         assert seqs == sorted(set(seqs))
-        assert not graph.call(Trigger, "teleop/set_forward").success
+        graph.until(lambda: len(axes) and axes.last.axis.z == 1.0, "the axis of X")
+        assert axes.last.header.frame_id == "palm"
+        graph.until(lambda: axes.last.axis.z == 0.0, "its end")
 
         fault.publish(String(data="the robot is in REFLEX: recover it"))
-        graph.until(lambda: not states.last.engaged, "the hold")
+        graph.until(lambda: "REFLEX" in states.last.reason, "the hold")
+        held, count = len(targets), len(states)
+        graph.until(lambda: len(states) > count + 30, "three seconds, with a press in them")
+        assert len(targets) <= held + 1  # one may have been under way
         assert states.last.reason == "the robot is in REFLEX: recover it"
-        held = len(targets)
-        fault.publish(String(data=""))
-        graph.until(lambda: "release the right grip" in states.last.reason, "the cure")
-        count = len(states)
-        graph.until(lambda: len(states) > count + 5, "more words")
-        assert len(targets) <= held + 1  # the grip is held all along: nothing follows
         graph.until(
             lambda: any("REFLEX" in part.message for part in diagnostics.last.status), "diagnostics"
         )
-        assert arm.message
+        assert arm.timer
         assert node.stop(signal.SIGINT) == 0
     recorded = list(read_samples(copy))
-    assert len(recorded) > 90
+    assert len(recorded) > 45
     assert {sample.source for sample in recorded} == {"recording"}
 
 
@@ -128,7 +126,9 @@ def test_without_an_arm_it_says_so_and_tells_no_target(graph, session, tmp_path)
     targets = graph.listen(PoseStamped, "arm/target_pose")
     states = graph.listen(TeleopStatus, "teleop/status")
     Arm(graph, frame="world")  # of another frame: as good as none
-    spec = node_spec("quest_bridge", source="recording", recording=str(session))
+    spec = node_spec(
+        "quest_bridge", source="recording", recording=str(session), base_frame="fr3_link0"
+    )
     with NodeProcess(spec, tmp_path) as node:
         graph.until(
             lambda: len(states) and "arm's pose is not known" in states.last.reason, "the reason"
