@@ -11,6 +11,7 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "dexndm_ros"
 NODES = (
+    "arm_bridge",
     "bag_replay",
     "chaos_box_replay",
     "dashboard",

@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROS = {
     "rclpy", "launch", "launch_ros", "ament_index_python", "builtin_interfaces", "dexndm_msgs",
     "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs", "rcl_interfaces", "rosgraph_msgs",
-    "sensor_msgs", "std_msgs", "std_srvs",
+    "sensor_msgs", "std_msgs", "std_srvs", "trajectory_msgs",
 }  # fmt: skip
 TORCH = {"torch", "tensordict", "rsl_rl", "tensorboard", "onnxscript"}
 MUJOCO = {"mujoco"}
