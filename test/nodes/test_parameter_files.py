@@ -8,11 +8,11 @@ pytest.importorskip("rclpy")
 pytest.importorskip("dexndm_msgs")
 
 from dexndm_ros.nodes import (
-    arm_bridge,
     _driver_settings,
     _quest_settings,
     _replay_io,
     _rotation_policy_io,
+    arm_bridge,
     bag_replay,
     dashboard,
     episode_recorder,
