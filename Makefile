@@ -26,8 +26,8 @@ ARGS ?=
 
 enter := . scripts/env.sh
 
-# A ROS on the machine brings pytest plugins that no released pytest fits; the tests use these two.
-pytest := env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p _hypothesis_pytestplugin -p pytest_rerunfailures
+# A ROS on the machine brings pytest plugins that no released pytest fits; the tests use these three.
+pytest := env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p _hypothesis_pytestplugin -p pytest_rerunfailures -p pytest_timeout
 
 .PHONY: help setup setup-dev setup-lerobot demo collect close-the-gap test lint format bench soak policy clean
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from dexndm_ros.middleware import settle
 from dexndm_ros.process_spec import ProcessSpec
 from dexndm_ros.respawn import RespawnBudget, RespawnRule
 
@@ -78,7 +79,7 @@ class Ended:
 def node_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     """Environment for nodes: unbuffered logs, and no talk to other machines unless asked to."""
     environment = dict(os.environ if base is None else base)
-    environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    settle(environment)
     environment.setdefault("RCUTILS_COLORIZED_OUTPUT", "0")
     environment["PYTHONUNBUFFERED"] = "1"
     return environment

@@ -41,7 +41,7 @@ _dexndm_env() {
         export CMAKE_PREFIX_PATH="${CMAKE_PREFIX_PATH:+$CMAKE_PREFIX_PATH:}$root/.venv"
     fi
     # Nothing here talks to another machine unless asked to.
-    export ROS_AUTOMATIC_DISCOVERY_RANGE="${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}"
+    eval "$(python -m dexndm_ros.middleware)"
 }
 
 # Activate and colcon's scripts read variables that may be unset.

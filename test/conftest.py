@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dexndm_ros.middleware import PROFILES, settle
 from support.domain import free_domain
 
 os.environ["ROS_DOMAIN_ID"] = str(free_domain())
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path.cwd() / ".hypothesis"))
 
 # A run in the background (`make test &`, nohup, some CI runners) inherits an ignored SIGINT, and every program that the
@@ -27,6 +27,10 @@ settings.register_profile(
 )
 settings.register_profile("house", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("house")
+
+for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_STATIC_PEERS", "ROS_LOCALHOST_ONLY", PROFILES):
+    os.environ.pop(name, None)  # a test's graph is this machine's, whatever the shell has
+settle(os.environ)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

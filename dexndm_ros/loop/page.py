@@ -13,6 +13,7 @@ from dexndm_ros.loop.results import KINDS, Cell, Results, sentences, stage_rows
 from dexndm_ros.loop.running import clock
 from dexndm_ros.loop.stages import STAGES
 from dexndm_ros.training.page import page, picture, table
+from dexndm_ros.training.residual_card import CANDIDATES
 
 __all__ = ["draw", "write_page"]
 
@@ -131,11 +132,17 @@ def _losses(results: Results) -> str:
     candidates = (results.residual.get("selection") or {}).get("rows", {})
     chosen = results.residual["chosen"]
     choice = [
-        ("base alone" if name == "none" else name, f"{row['rotation_rad']:.1f}", "chosen" * (name == chosen))
+        (
+            CANDIDATES.get(name, name),
+            str(row["episodes"]),
+            f"{row['rotation_rad']:.1f}",
+            f"{100 * row['held']:.0f}",
+            "chosen" * (name == chosen),
+        )
         for name, row in candidates.items()
-    ]  # fmt: skip
+    ]
     return table(("loss", "error, mrad", "at its bound", "refused"), losses) + table(
-        ("candidate", "rotation in the choice, rad", ""), choice
+        ("candidate", "objects a wrist", "rotation in the choice, rad", "time held, %", ""), choice
     )
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -16,6 +17,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
+
+from dexndm_ros.middleware import settle
 
 __all__ = ["Observer", "Row"]
 
@@ -39,6 +42,7 @@ class Observer:
         self._stop = threading.Event()
 
     def __enter__(self) -> Self:
+        settle(os.environ)
         self._context = Context()
         # Signals belong to the program, which has processes to end.
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 
+from dexndm_ros.middleware import avoid_shared_memory
 from dexndm_ros.respawn import REFUSED
 
 __all__ = ["NodeFailedError", "NodeRefusedError", "ProcessNode", "run_node"]
@@ -54,6 +56,7 @@ def run_node(make: Callable[[], ProcessNode], arguments: Sequence[str] | None = 
     Returns:
         Exit status: 0 after SIGINT or SIGTERM, 1 after a failure, 2 after a refusal; both are logged.
     """
+    avoid_shared_memory(os.environ)
     rclpy.init(args=list(sys.argv if arguments is None else arguments))
     node: ProcessNode | None = None
     status = 0

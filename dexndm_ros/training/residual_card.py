@@ -10,10 +10,12 @@ from typing import Any
 
 from dexndm_ros.policy.spec import PolicySpec, refusal
 
-__all__ = ["MARK", "CardFacts", "residual_card"]
+__all__ = ["CANDIDATES", "MARK", "CardFacts", "residual_card"]
 
 MARK = "<!-- written by dexndm export for {name} -->"
 """Stands in a card that an export may write over."""
+CANDIDATES = {"none": "base alone"}
+"""Names in the choice that are no residual's."""
 _LOSS_COLUMNS = (
     ("rms_mrad", "predicted error, mrad", 1.0),
     ("mean_mrad", "mean size, mrad", 1.0),
@@ -54,8 +56,9 @@ class CardFacts:
 
 def residual_card(facts: CardFacts) -> str:
     """The card as Markdown, with ``MARK`` in it."""
-    parts = (_head, _use, _made, _losses, _scores, _limits)
-    return "\n\n".join("\n".join(part(facts)) for part in parts) + "\n"
+    parts = (_head, _use, _made, _losses, _choice, _scores, _limits)
+    texts = ["\n".join(part(facts)) for part in parts]
+    return "\n\n".join(text for text in texts if text) + "\n"
 
 
 def _head(facts: CardFacts) -> list[str]:
@@ -91,14 +94,14 @@ def _use(facts: CardFacts) -> list[str]:
 
 def _made(facts: CardFacts) -> list[str]:
     config, selection = facts.config, facts.metrics.get("selection") or {}
-    world, episodes = _told(selection.get("world")), selection.get("episodes", "?")
+    world = _told(selection.get("world"))
     rows = {
         "trained on": facts.spec.trained_on,
         "rollouts of the base policy": _told(config.get("data")),
         "dynamics of the hand": _told(config.get("dynamics")),
         "dynamics of the nominal world": _told(config.get("nominal")),
-        "chosen loss": facts.metrics.get("chosen"),
-        "chosen in": f"{episodes} rollouts a wrist and axis in the world {world}" if world else "",
+        "chosen": facts.metrics.get("chosen"),
+        "chosen in": f"the world {world}, by the rollouts below" if world else "",
         "bound": f"{facts.spec.residual_bound_rad:g} rad",
         "seed": config.get("seed"),
         "commit": facts.spec.commit,
@@ -109,25 +112,43 @@ def _made(facts: CardFacts) -> list[str]:
 
 def _losses(facts: CardFacts) -> list[str]:
     losses: Mapping[str, Mapping[str, Any]] = facts.metrics.get("losses") or {}
-    turned: Mapping[str, Any] = (facts.metrics.get("selection") or {}).get("rows") or {}
     columns = [
         column for column in _LOSS_COLUMNS if any(column[0] in row for row in losses.values())
     ]
-    names = ["loss", *(title for _, title, _ in columns), "rollouts, rad", "gate"]
+    names = ["loss", *(title for _, title, _ in columns), "gate"]
     rows = [
         (
             name,
             *(_number(row.get(key), scale) for key, _, scale in columns),
-            _number(turned.get(name, {}).get("rotation_rad")),
             row.get("refused") or "passed",
         )
         for name, row in losses.items()
     ]
-    if "none" in turned:
-        rows.append(
-            ("base alone", *("" for _ in columns), _number(turned["none"].get("rotation_rad")), "")
-        )
     return ["## Losses and the gate", "", *_table(names, rows)]
+
+
+def _choice(facts: CardFacts) -> list[str]:
+    """Every candidate that was rolled out: a loss, or one with a share of what varies in it."""
+    candidates = (facts.metrics.get("selection") or {}).get("rows") or {}
+    if not candidates:
+        return []
+    rows = [
+        (
+            CANDIDATES.get(name, name),
+            row.get("episodes", "-"),
+            _number(row.get("rotation_rad")),
+            _number(row.get("held"), 100.0),
+        )
+        for name, row in candidates.items()
+    ]
+    titles = ("candidate", "objects a wrist and axis", "rotation, rad in 20 s", "time held, %")
+    return [
+        "## The choice by rollouts",
+        "",
+        "Rows with the same number of objects turned the same ones.",
+        "",
+        *_table(titles, rows),
+    ]
 
 
 def _scores(facts: CardFacts) -> list[str]:
@@ -161,11 +182,18 @@ def _limits(facts: CardFacts) -> list[str]:
         "",
         "- Correct another hand than the one whose dynamics it was trained through, or that hand after its gains, its "
         "friction or its motors have changed: collect, train and measure anew.",
-        f"- Serve another policy than `{facts.base}`; no program checks that the two belong together.",
+        f"- Serve another policy than `{facts.base}`: {_belongs(facts.spec)}.",
         f"- More than the base policy can: wrists {wrists or 'as trained'}, axes {axes or 'as trained'}.",
         "- Feel the object: there is none in a dynamics model, and the residual sees no more than the policy does.",
         "- Scores are of simulation where a world is named; none of them is of a real hand.",
     ]
+
+
+def _belongs(spec: PolicySpec) -> str:
+    digest = spec.base_sha256
+    if not digest:
+        return "the file does not say which it was made for, so no program checks it"
+    return f"whatever loads it wants the base policy file with SHA-256 `{digest[:12]}...`"
 
 
 def _table(titles: Sequence[str], rows: Any) -> list[str]:

@@ -13,6 +13,7 @@ from dexndm_ros.loop.records import Records
 from dexndm_ros.loop.results import Results, read_results, refusal, stage_rows, table
 from dexndm_ros.loop.settings import Settings
 from dexndm_ros.loop.stages import WRISTS, Step, plan
+from support.choice import real_choice
 
 TURNED = {"nominal": (18.0, 14.0), "direct": (10.0, 8.0), "residual": (15.0, 10.0)}
 REASON = "in rollouts in twin the base policy alone turned 9.0 rad, and with the best residual (last) 8.0 rad"
@@ -45,7 +46,8 @@ def loop(out: Path, refused: str = "") -> Results:
         "paired": row | {"refused": ""},
         "last": row | {"refused": "<it> stands at its bound"},
     }
-    metrics = {"losses": losses, "chosen": "none" if refused else "paired", "refused": refused}
+    chosen = "none" if refused else "paired"
+    metrics = {"losses": losses, "chosen": chosen, "refused": refused, "selection": real_choice()}
     (out / "residual" / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     steps, records = plan(settings), Records(out / "done")
     for step in steps:
@@ -78,6 +80,23 @@ def test_the_page_needs_nothing_else(tmp_path: Path, refused: str) -> None:
     assert ("residual is refused" in text) == bool(refused)
     assert "&lt;it&gt; stands at its bound" in text
     assert "dexndm collect --campaign palm_up" in text and "21.20" in text
+
+
+def test_the_page_has_every_candidate_with_its_number_of_objects(tmp_path: Path) -> None:
+    results = loop(tmp_path)
+    text = write_page(tmp_path, results).read_text(encoding="utf-8")
+    numbers = set()
+    for name, row in real_choice()["rows"].items():
+        cells = (
+            "base alone" if name == "none" else name,
+            str(row["episodes"]),
+            f"{row['rotation_rad']:.1f}",
+            f"{100 * row['held']:.0f}",
+            "chosen" if name == "paired" else "",
+        )
+        assert "".join(f"<td>{cell}</td>" for cell in cells) in text
+        numbers.add(row["episodes"])
+    assert len(numbers) == 2
 
 
 def test_the_time_of_a_stage_is_that_of_its_steps(tmp_path: Path) -> None:

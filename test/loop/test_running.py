@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -128,7 +129,7 @@ from pathlib import Path
 sys.path.insert(0, {test!r})
 from test_running import replay, run
 out = Path({out!r})
-step = replay(out, "a", episodes="400", block="8")
+step = replay(out, "a", episodes="8", block="1")
 print(len(run([step], out)), flush=True)
 """
 
@@ -140,8 +141,8 @@ def test_killed_in_a_step_its_process_ends_and_the_next_run_goes_on(
     """The job keeps the blocks that were done; the record appears only when it has ended well."""
     code = CHILD.format(test=str(Path(__file__).parent), out=str(tmp_path))
     loop = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-    log = tmp_path / "logs" / "a.log"
-    wait_for(lambda: grown(log))
+    parts = tmp_path / ".a.building" / "parts"
+    wait_for(lambda: len(list(parts.glob("*.arrow"))) >= 2)
     others = others_of(loop.pid)
     assert others
     os.kill(loop.pid, number)
@@ -149,9 +150,12 @@ def test_killed_in_a_step_its_process_ends_and_the_next_run_goes_on(
     wait_for(lambda: not any(alive(pid) for pid in others))
     records = Records(tmp_path / "done")
     assert records.get("a") is None
-    step = replay(tmp_path, "a", episodes="16", block="8")
+    step = replay(tmp_path, "a", episodes="8", block="1")
     run([step], tmp_path)
     assert records.is_done(step)
+    log = (tmp_path / "logs" / "a.log").read_text(encoding="utf-8")
+    done = re.search(r"(\d+) of 8 blocks were done before", log)
+    assert done and 2 <= int(done[1]) < 8
 
 
 def test_a_terminal_sees_what_the_job_shows_and_a_file_does_not(tmp_path: Path) -> None:
@@ -216,10 +220,6 @@ def wait_for(condition, limit_s: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.05)
-
-
-def grown(log: Path) -> bool:
-    return log.exists() and log.stat().st_size > 0
 
 
 def others_of(session: int) -> list[int]:

@@ -101,7 +101,7 @@ def test_the_residual_is_added_and_the_history_keeps_the_base_action(make):
 def test_the_residual_sees_the_observation_and_then_the_base_action(make):
     weight = np.zeros((343, 16))
     weight[327:] = np.eye(16)
-    policy = make(bias=np.full(16, 0.5), residual={"weight": weight, "spec": residual_spec(9.0)})
+    policy = make(bias=np.full(16, 0.5), residual={"weight": weight, "spec": residual_spec(0.5)})
     policy.reset(Q, np.arange(16) / 100)
     action = policy.step(Q, WRIST, AXIS)
     np.testing.assert_allclose(action.residual, action.base, atol=1e-6)

@@ -118,8 +118,10 @@ class Graph:
     def call(self, service_type: Any, name: str, request: Any = None) -> Any:
         """Call a service and return the response."""
         client = self.node.create_client(service_type, name)
+        deadline_s = time.monotonic() + 2 * PATIENCE_S
         try:
             while True:
+                assert time.monotonic() < deadline_s, f"service {name} is there and does not answer"
                 self.until(client.service_is_ready, f"service {name}")
                 future = client.call_async(request or service_type.Request())
                 # The service of a killed node is seen for a while; it will never answer.

@@ -15,15 +15,10 @@ from dexndm_ros.policy.spec import read_spec
 from dexndm_ros.training.evaluate import main as evaluate
 from dexndm_ros.training.export import main as export
 from dexndm_ros.training.residual.config import ResidualConfig
+from support.choice import real_choice
 from support.tiny_policy import leap_seat, leap_spec, residual_spec, write_tiny_policy
 
 PUSH = np.linspace(-0.02, 0.02, 16)
-SELECTION = {
-    "chosen": "last",
-    "world": "gains",
-    "episodes": 48,
-    "rows": {"none": {"rotation_rad": 5.37}, "last": {"rotation_rad": 8.42}},
-}
 LOSSES = {
     "last": {"loss": 0.2, "rms_mrad": 4.56, "at_bound": 0.081, "response": 0.34, "refused": ""},
     "window": {"loss": 0.1, "rms_mrad": 3.21, "refused": "it stands at its bound", "new": [1, 2]},
@@ -40,13 +35,23 @@ def run(tmp_path):
     data, dynamics = ("/home/me/data/rollouts",), ("runs/dyn/a", "runs/dyn/b")
     config = ResidualConfig(data=data, dynamics=dynamics, seed=7)
     (folder / "config.json").write_text(json.dumps(asdict(config) | {"commit": "abc1234"}))
-    metrics = {"losses": LOSSES, "chosen": "last", "selection": SELECTION, "more": {"x": 1}}
+    metrics = {
+        "losses": LOSSES,
+        "chosen": "last x0.3",
+        "selection": real_choice(),
+        "more": {"x": 1},
+    }
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder
 
 
 def refuse(run, reason):
     write_tiny_policy(run / "residual.onnx", bias=PUSH, spec=residual_spec(0.04, refused=reason))
+
+
+def part(card, title):
+    """What stands below a heading."""
+    return card.partition(f"## {title}\n")[2].partition("\n## ")[0]
 
 
 def row(card, first):
@@ -61,13 +66,18 @@ def test_the_card_says_what_the_runs_files_say(run, tmp_path, capsys):
     card = (out.parent / "README.md").read_text()
     assert row(card, "rollouts of the base policy")[1] == "rollouts"  # no folders of a machine
     assert row(card, "dynamics of the hand")[1] == "runs/dyn/a, runs/dyn/b"
-    assert row(card, "chosen loss")[1] == "last"
+    assert row(card, "chosen")[1] == "last x0.3"
     assert row(card, "seed")[1] == "7"
     assert row(card, "bound")[1] == "0.04 rad"
-    assert row(card, "chosen in")[1] == "48 rollouts a wrist and axis in the world gains"
-    assert row(card, "last") == ["last", "4.56", "8.1", "0.34", "8.42", "passed"]
-    assert row(card, "window") == ["window", "3.21", "-", "-", "-", "it stands at its bound"]
-    assert row(card, "base alone")[-2] == "5.37"
+    assert row(card, "chosen in")[1] == "the world gains, by the rollouts below"
+    assert row(part(card, "Losses and the gate"), "last") == [
+        "last",
+        "4.56",
+        "8.1",
+        "0.34",
+        "passed",
+    ]
+    assert row(card, "window") == ["window", "3.21", "-", "-", "it stands at its bound"]
     assert "dexndm demo --policy cylinder_z --residual residual.onnx --world gains" in card
     assert "Not measured" in card
     assert "/home" not in card
@@ -75,6 +85,32 @@ def test_the_card_says_what_the_runs_files_say(run, tmp_path, capsys):
     assert spec.commit.startswith("abc1234, exported at ")
     assert spec.trained_on == "loss last"
     assert sorted(file.name for file in out.parent.iterdir()) == ["README.md", "residual.onnx"]
+
+
+def test_the_card_has_every_candidate_of_the_choice_with_its_number_of_objects(run, tmp_path):
+    out, selection = tmp_path / "mine" / "residual.onnx", real_choice()
+    assert export(["--run", str(run), "--out", str(out)]) == 0
+    choice = part((out.parent / "README.md").read_text(), "The choice by rollouts")
+    numbers = set()
+    for name, found in selection["rows"].items():
+        cells = row(choice, "base alone" if name == "none" else name)
+        assert cells[1] == str(found["episodes"])
+        assert float(cells[2]) == pytest.approx(found["rotation_rad"], rel=0.01)
+        assert float(cells[3]) == pytest.approx(100 * found["held"], rel=0.01)
+        numbers.add(cells[1])
+    assert "last x0.3" in choice and len(numbers) == 2  # not all came to the second round
+
+
+def test_the_card_names_the_file_of_its_base(run, tmp_path):
+    out = tmp_path / "mine" / "residual.onnx"
+    assert export(["--run", str(run), "--out", str(out)]) == 0
+    assert "does not say which it was made for" in (out.parent / "README.md").read_text()
+    base = fingerprint(write_tiny_policy(tmp_path / "base.onnx"))
+    spec = residual_spec(0.04, base_sha256=base)
+    write_tiny_policy(run / "residual.onnx", bias=PUSH, spec=spec)
+    assert export(["--run", str(run), "--out", str(out)]) == 0
+    assert f"with SHA-256 `{base[:12]}...`" in (out.parent / "README.md").read_text()
+    assert read_spec(out).base_sha256 == base
 
 
 def test_the_exported_file_is_the_runs_network(run, tmp_path):

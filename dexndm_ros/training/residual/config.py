@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Literal
 
+from dexndm_ros.policy.spec import LARGEST_BOUND_RAD
 from dexndm_ros.training.residual.errors import ResidualError
 
 __all__ = ["LOSSES", "GateConfig", "Loss", "ResidualConfig", "SelectConfig", "check_config"]
@@ -173,6 +174,10 @@ def check_config(config: ResidualConfig) -> None:
     for name in ("bound_rad", "learning_rate"):
         if not getattr(config, name) > 0:
             raise ResidualError(f"{name} is {getattr(config, name)}; it must be above 0")
+    if config.bound_rad > LARGEST_BOUND_RAD:
+        raise ResidualError(
+            f"bound_rad is {config.bound_rad}; no policy file may have more than {LARGEST_BOUND_RAD}"
+        )
     for name in ("width", "layers", "epochs", "segments", "select.episodes"):
         value = config.select.episodes if "." in name else getattr(config, name)
         if value < 1:

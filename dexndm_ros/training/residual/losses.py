@@ -9,6 +9,7 @@ hand's model, g the nominal world's, both giving the change until t+1:
 - paired (ours): f(q, a + r at t) against g(q, a);
 - steps (ours): both models go on for K ticks from their own predictions, f under a + r, g under a; the angles of all
   K ticks are compared. What r does late, as under a delay, is seen too;
+- window_paired, steps_window (ours): as paired and steps, with a + r in all of the first window;
 - alone (ours): both models follow all targets of a stretch by themselves, f under a + r, g under a, beginning at rest.
 """
 

@@ -51,7 +51,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("recorded")
     world = folder / "weak.yaml"
     world.write_text(WEAK, encoding="utf-8")
-    return replays(folder / "set", str(world), 16)
+    return replays(folder / "set", str(world), 9)
 
 
 def replays(out: Path, world: str, episodes: int) -> str:
@@ -189,7 +189,8 @@ def test_a_job_computes_on_as_many_threads_as_it_is_told(recorded, tmp_path):
 
 
 def test_sigterm_leaves_a_checkpoint_and_is_no_success(recorded, tmp_path):
-    words = [*ASAP, "--data", recorded, "--out", str(tmp_path), "--total-steps", "10000000"]
+    words = [*ASAP, "--data", recorded, "--out", str(tmp_path), "--save-every", "10"]
+    words += ["--total-steps", "10000000"]
     code = f"from dexndm_ros.training.cli import main; raise SystemExit(main({words!r}))"
     job = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     assert job.stderr is not None

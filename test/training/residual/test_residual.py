@@ -301,6 +301,7 @@ def test_a_run_goes_on_where_it_stopped_and_refuses_other_settings(
         ({"nominal": ()}, "nominal world's dynamics"),
         ({"losses": ("best",)}, "losses is best"),
         ({"bound_rad": 0.0}, "bound_rad is 0.0"),
+        ({"bound_rad": 0.6}, "may have more than"),
         ({"segment": 20}, "segment is 20"),
         ({"segment": 38, "losses": ("steps_window",)}, "need 39 ticks"),
         ({"select": SelectConfig(strengths=(1.5,))}, "select.strengths is"),
