@@ -2,8 +2,8 @@
 """The arm's side of teleoperation, one period at a time: from targets and measurements to what a controller is told.
 
 Pure: no ROS, no clock. Nothing moves until the arm's pose is known and sound and a target comes; after anything that
-was wrong with the arm a target must first have stopped coming. At rest nothing is published, so Servo times out and an
-impedance controller holds.
+was wrong a fresh press is needed (``press``). At rest nothing is published, so Servo times out and an impedance
+controller holds.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ from dexndm_ros.teleop.ik import ArmIk
 from dexndm_ros.teleop.limiter import PoseLimiter
 from dexndm_ros.teleop.mapping import MappingConfig, anchor_pose
 from dexndm_ros.teleop.pose import Pose
+from dexndm_ros.teleop.press import FreshPress
 from dexndm_ros.teleop.profiles import ArmProfile, CommandKind
 from dexndm_ros.teleop.trajectory import JointPoint, joint_trajectory
 
 __all__ = ["ArmDrive", "ArmOutput"]
 
 Vector = NDArray[np.float64]
+
+_UNKNOWN = "the arm's pose is not known: is its driver running?"
+_FROZEN = "arm_bridge itself stood still: close what keeps its computer busy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +67,16 @@ class ArmDrive:
         self._ik: ArmIk | None = None
         self._pose: tuple[Pose, float] | None = None
         self._joints: tuple[Vector, float] | None = None
-        self._target: tuple[Pose, float] | None = None
+        self._press = FreshPress(profile.target_stale_s)
         self._robot_fault = ""
-        self._blocked = False
+        self._forbidden = ""
+        self._ticked_s: float | None = None
         self._moving = False
+
+    @property
+    def moving(self) -> bool:
+        """The controller is being told where to go."""
+        return self._moving
 
     def saw_pose(self, pose: Pose, at_s: float) -> None:
         """The arm tells its tool's pose; our monotonic time."""
@@ -80,22 +90,28 @@ class ArmDrive:
         """The arm tells its mode and errors, see ``franka``."""
         self._robot_fault = robot_fault(mode, errors)
 
+    def forbid(self, why: str) -> None:
+        """What else is wrong, such as a second publisher of commands; empty = nothing."""
+        self._forbidden = why
+
     def target(self, pose: Pose, at_s: float) -> None:
         """The operator wants the tool here."""
-        self._target = (pose, at_s)
+        self._press.target(pose, at_s)
+
+    def operator(self, *, engaged: bool) -> None:
+        """The operator's side tells whether its clutch is engaged."""
+        self._press.operator(engaged=engaged)
 
     def tick(self, now_s: float) -> ArmOutput:
         """Go on by one period of the profile."""
-        measured, fault = self._measured(now_s), self._robot_fault
+        measured = self._measured(now_s)
+        fault = self._robot_fault or self._forbidden
         if not fault and measured is None:
-            fault = "the arm's pose is not known: is its driver running?"
-        target = self._fresh_target(now_s)
-        if fault:
-            self._blocked = True
-        elif target is None:
-            self._blocked = False
-        if self._blocked:
-            target = None
+            fault = _UNKNOWN
+        if self._stood_still(now_s):
+            fault = fault or _FROZEN
+            self._halt()
+        target, fault = self._press.check(fault, now_s)
         if target is not None and measured is not None and not self._moving:
             self._begin(measured)
         if not self._moving or self._limiter is None:
@@ -135,10 +151,16 @@ class ArmDrive:
             return told[0]
         return self.chain.pose(joints[0]) if joints is not None else None
 
-    def _fresh_target(self, now_s: float) -> Pose | None:
-        if self._target is None or now_s - self._target[1] > self.profile.target_stale_s:
-            return None
-        return self._target[0]
+    def _stood_still(self, now_s: float) -> bool:
+        """Nobody asked for so long that the arm, and what it was told, are of another time."""
+        last_s, self._ticked_s = self._ticked_s, now_s
+        return last_s is not None and now_s - last_s > self.profile.target_stale_s
+
+    def _halt(self) -> None:
+        """Say nothing more: the arm has long come to the end of what it was told."""
+        self._moving = False
+        if self._limiter is not None:
+            self._limiter.reset(self._limiter.pose)
 
     def _output(
         self,

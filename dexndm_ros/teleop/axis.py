@@ -109,8 +109,11 @@ class AxisChooser:
         self._idle = False
 
     def update(self, left: Hand | None) -> Array:
-        """Take the left hand of a new sample; the axis in force. A hand that is not there stops it."""
-        if left is None or STOP_BUTTON in left.buttons:
+        """Take the left hand of a new sample; the axis in force. A hand that is not seen stops it.
+
+        Its buttons too: a headset that has lost a controller may go on telling what was pressed last.
+        """
+        if left is None or not left.tracked or STOP_BUTTON in left.buttons:
             self.stop()
         elif self.config.mode == "buttons":
             self._by_buttons(left)
@@ -128,7 +131,7 @@ class AxisChooser:
             self.axis = check_axis(self.config.buttons[pressed[0]])
 
     def _by_orientation(self, left: Hand) -> None:
-        if not left.tracked or not is_pose(left) or not math.isfinite(left.trigger):
+        if not is_pose(left) or not math.isfinite(left.trigger):
             self.stop()
             return
         now = Rotation.from_quat(left.rotation_xyzw)

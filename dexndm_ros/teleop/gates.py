@@ -26,6 +26,7 @@ class Fault(StrEnum):
 
     NO_SAMPLE = "no headset is connected"
     STALE = "the headset's data is too old: check the cable or the network"
+    FROZEN = "the bridge itself stood still: close what keeps this computer busy"
     RESTARTED = "the headset's stream began anew"
     HIDDEN = "the page is not in view: close the headset's menu"
     RECENTRED = "the headset's view was recentred"
@@ -38,7 +39,14 @@ class Fault(StrEnum):
 
 
 STREAM_FAULTS = frozenset(
-    {Fault.NO_SAMPLE, Fault.STALE, Fault.RESTARTED, Fault.HIDDEN, Fault.RECENTRED}
+    {
+        Fault.NO_SAMPLE,
+        Fault.STALE,
+        Fault.FROZEN,
+        Fault.RESTARTED,
+        Fault.HIDDEN,
+        Fault.RECENTRED,
+    }
 )
 """Those under which nothing of a sample is worth anything, the left hand's part neither."""
 
@@ -48,7 +56,7 @@ class GateConfig:
     """What is believed.
 
     Attributes:
-        stale_s: oldest sample that is followed.
+        stale_s: oldest sample that is followed; nobody asking for longer than this is a fault too.
         grace_s: so long may a pose be missing or guessed; the arm waits meanwhile.
         refuse_emulated: a guessed position is not followed. An emulated headset guesses always, hence the choice.
         jump_m: farthest that the controller may come in one frame.
@@ -108,6 +116,7 @@ class Gates:
         self._sample: Sample | None = None
         self._late_s = 0.0
         self._fault: Fault | None = None
+        self._asked_s: float | None = None
         self._good: tuple[float, Pose] | None = None  # capture time, pose
         self._bad: tuple[float, Fault] | None = None  # since when, why: the grace runs
 
@@ -126,6 +135,11 @@ class Gates:
             fault = self._look(sample) if fresh else self._fault
         if sample is not None and self.age_s(now_s) > self.config.stale_s:
             fault = Fault.STALE
+        # What came meanwhile may be fresh again, but nobody watched what the hand did.
+        last_s, self._asked_s = self._asked_s, now_s
+        frozen = last_s is not None and now_s - last_s > self.config.stale_s
+        if frozen and fault not in STREAM_FAULTS:
+            fault = Fault.FROZEN
         if fault is None and self._bad is not None and now_s - self._bad[0] > self.config.grace_s:
             fault = self._bad[1]
         if fault is not None:

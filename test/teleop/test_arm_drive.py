@@ -94,10 +94,66 @@ def test_after_trouble_it_waits_until_the_targets_have_stopped(trouble) -> None:
     for _ in range(50):
         told = bench.tick(goal)
         assert told.pose is None, "it moved although the operator never let go"
-        assert not told.fault
+        assert told.fault.endswith("release the right grip, then press it again")
     for _ in range(20):
         bench.tick()
     assert bench.tick(goal).pose is not None
+
+
+def test_an_operators_side_that_falls_silent_engaged_must_say_that_it_let_go() -> None:
+    bench, goal = Bench(), moved_by(HOME, 0.06, 0, 0)
+    bench.drive.operator(engaged=True)
+    for _ in range(15):
+        bench.tick(goal)
+    silent = [bench.tick() for _ in range(60)]
+    assert silent[-1].pose is None
+    assert silent[-1].fault.startswith("the operator's targets stopped coming: release")
+    held = bench.arm
+    assert [bench.tick(goal).pose for _ in range(50)] == [None] * 50
+    bench.drive.operator(engaged=False)
+    assert not bench.tick().fault
+    bench.drive.operator(engaged=True)
+    told = bench.tick(held)
+    np.testing.assert_allclose(told.pose.position_m, held.position_m, atol=1e-3)
+
+
+def test_letting_go_stops_at_once_and_is_no_fault() -> None:
+    bench, goal = Bench(), moved_by(HOME, 0.2, 0, 0)
+    bench.drive.operator(engaged=True)
+    for _ in range(100):
+        bench.tick(goal)
+    bench.drive.operator(engaged=False)
+    limits = bench.drive.profile.limits
+    brake = int(np.ceil(limits.speed_m_s / limits.stop_m_s2 / PERIOD_S)) + 1
+    told = [bench.tick() for _ in range(brake + 1)]
+    assert told[-1].pose is None
+    assert not any(each.fault for each in told)
+
+
+@pytest.mark.parametrize("pushed_m", [0.0, 0.05])
+def test_a_drive_that_stood_still_says_nothing_until_a_fresh_press(pushed_m) -> None:
+    bench, goal = Bench(), moved_by(HOME, 0.2, 0, 0)
+    bench.drive.operator(engaged=True)
+    for _ in range(30):
+        bench.tick(goal)
+    bench.now_s += 0.5
+    bench.arm = moved_by(bench.arm, 0, pushed_m, 0)
+    for _ in range(30):
+        told = bench.tick(goal)
+        assert told.pose is None
+        assert "stood still" in told.fault
+    bench.drive.operator(engaged=False)
+    bench.tick()
+    here = bench.arm
+    told = bench.tick(goal)
+    assert np.linalg.norm(told.pose.position_m - here.position_m) < 1e-3
+
+
+def test_what_is_forbidden_does_not_move() -> None:
+    bench, goal = Bench(), moved_by(HOME, 0.06, 0, 0)
+    bench.drive.forbid("there are two of us: stop one")
+    assert {bench.tick(goal).pose for _ in range(20)} == {None}
+    assert bench.tick(goal).fault == "there are two of us: stop one"
 
 
 class AnyEvents(RuleBasedStateMachine):

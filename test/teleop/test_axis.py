@@ -70,6 +70,16 @@ class TestButtons:
         chooser.update(press())
         assert chooser.update(press("X")).tolist() == UP
 
+    @pytest.mark.parametrize("latch", [False, True])
+    def test_the_buttons_of_a_controller_that_is_not_seen_stop(self, latch) -> None:
+        chooser = AxisChooser(AxisConfig(latch=latch))
+        chooser.update(press())
+        chooser.update(press("X"))
+        assert chooser.update(replace(press("X"), tracked=False)).tolist() == STOP
+        assert chooser.update(press("X")).tolist() == STOP
+        chooser.update(press())
+        assert chooser.update(press("X")).tolist() == UP
+
     def test_a_button_that_is_held_from_the_start_does_nothing(self) -> None:
         assert AxisChooser().update(press("X")).tolist() == STOP
 

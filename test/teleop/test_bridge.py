@@ -242,6 +242,18 @@ class TestAxis:
         self.left(session)
         assert self.left(session, "Y") == [0, 0, -1]
 
+    @pytest.mark.parametrize("right", [True, False])
+    def test_it_stops_when_the_bridge_itself_stood_still(self, session, right) -> None:
+        if not right:
+            session.operator.right = None
+        self.left(session)
+        self.left(session, "Y")
+        session.operator.now_s += 0.5
+        assert self.left(session, "Y") == [0, 0, 0]
+        assert self.left(session, "Y") == [0, 0, 0]
+        self.left(session)
+        assert self.left(session, "Y") == [0, 0, -1]
+
     def test_it_stops_in_silence(self, session) -> None:
         self.left(session)
         self.left(session, "Y")

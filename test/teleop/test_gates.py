@@ -44,6 +44,7 @@ def test_a_sample_is_followed_once(gates, operator) -> None:
 
 def test_an_old_sample_is_stale_and_the_next_one_is_good_again(gates, operator) -> None:
     sample = operator.frame()
+    assert see(gates, sample).follow
     assert gates.check(sample, operator.now_s + 0.149).fault is None
     assert gates.check(sample, operator.now_s + 0.151).fault is Fault.STALE
     assert see(gates, operator.frame(0.3)).follow
@@ -53,6 +54,13 @@ def test_what_waited_in_a_queue_is_stale_though_it_has_just_come(gates, operator
     operator.clock_offset_s -= 0.2
     late = operator.frame(0.25)
     assert see(gates, late).fault is Fault.STALE
+
+
+def test_a_bridge_that_stood_still_believes_nothing_although_samples_came(gates, operator) -> None:
+    for _ in range(20):
+        newest = operator.frame()  # nobody asks
+    assert see(gates, newest).fault is Fault.FROZEN
+    assert see(gates, operator.frame()).follow
 
 
 @pytest.mark.parametrize(
