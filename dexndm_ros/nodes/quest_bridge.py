@@ -40,7 +40,8 @@ from dexndm_ros.teleop.web.status import Status, status_of
 
 __all__ = ["QuestBridge", "main"]
 
-_STATUS_EVERY = 10
+_REPEAT_S = 0.1
+"""Status and axis are told anew so often, changed or not: rotation_policy's command_lease_s must be a few of these."""
 _DIAGNOSTICS_PERIOD_S = 1.0
 _Seen = tuple[Pose, float]
 
@@ -60,6 +61,7 @@ class QuestBridge(Node):
         self._frame = ""  # of the arm's poses, and so of the target
         self._arm_fault = ""
         self._forward = False
+        self._repeat_ticks = 1
         self._events: deque[str] = deque(maxlen=50)
         self._ages_ms = Percentiles()
         self._late_ms = self._ages_ms.at(50.0, 95.0)
@@ -81,6 +83,7 @@ class QuestBridge(Node):
         except (TeleopError, DashboardError, OSError) as error:
             raise NodeFailedError(str(error)) from error
         self._join_graph()
+        self._repeat_ticks = round(_REPEAT_S * self._settings.rate_hz)
         self._loop = DeadlineLoop(
             LoopConfig(rate_hz=self._settings.rate_hz, name="quest_bridge"), self._tick
         )
@@ -181,13 +184,14 @@ class QuestBridge(Node):
             self._target_publisher.publish(told)
         turned = not np.array_equal(decision.axis, before.axis)
         changed = turned or decision.state is not before.state or decision.reason != before.reason
-        if turned or tick.number % _STATUS_EVERY == 0:
+        repeats = tick.number % self._repeat_ticks == 0
+        if turned or repeats:
             self._axis_publisher.publish(output.rotation(decision.axis, stamp))
         if sample is not None and decision.fresh:
             self._tell_hands(sample, now.nanoseconds)
         if decision.pulse is not None:
             self._source.pulse(decision.pulse.hand, decision.pulse.strength, decision.pulse.ms)
-        if changed or tick.number % _STATUS_EVERY == 0:
+        if changed or repeats:
             self._late_ms = ages_ms = self._ages_ms.at(50.0, 95.0)
             self._status_publisher.publish(
                 output.status(decision, ages_ms, self._rejected(), stamp)

@@ -30,6 +30,7 @@ from dexndm_ros.nodes._rotation_policy_io import (
     read_settings,
 )
 from dexndm_ros.nodes._run import run_node
+from dexndm_ros.policy.asked_axis import AskedAxis
 from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick, alignment_ns
 from dexndm_ros.policy.controller import Policy, PolicyLoader, PolicyStepError, load_policy
 from dexndm_ros.policy.observation import canonical_quaternion
@@ -81,7 +82,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
         settings = read_settings(self)
         self._policy = self._open_policy(settings)
         self._settings = settings
-        self._asked: tuple[Vector, str] = (settings.axis, "")
+        self._asked = AskedAxis(settings.axis, settings.lease_s)
         self._wrist: tuple[Vector, str] = (settings.wrist, "")
         self._command = HandCommand(source=self.get_name())
         self._step = PolicyStep()
@@ -186,10 +187,11 @@ class RotationPolicyNode(SteadyLifecycleNode):
         self._arrival.set()
 
     def _on_rotation(self, message: RotationCommand) -> None:
+        now_ns, axis = time.monotonic_ns(), message.axis
         try:
-            self._asked = (check_axis([message.axis.x, message.axis.y, message.axis.z]), "")
+            self._asked.told(check_axis([axis.x, axis.y, axis.z]), now_ns)
         except AxisError as error:
-            self._asked = (np.zeros(3), f"rotation/command refused: {error}")
+            self._asked.refused(f"rotation/command refused: {error}", now_ns)
 
     def _on_wrist(self, message: QuaternionStamped) -> None:
         q = message.quaternion
@@ -215,7 +217,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
             self._restart = False
             self._session.restart()
         sample = self._newest()
-        axis, axis_refusal = self._asked
+        axis, axis_refusal = self._asked.at(time.monotonic_ns())
         wrist, wrist_refusal = self._wrist
         result = self._session.tick(
             tick.start_ns, sample, wrist, axis, axis_refusal or wrist_refusal

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which targets the arm follows: after whatever was wrong, and after a silence, only those of a fresh press.
 
-Pure. A stream of targets that ends says nothing of why: the grip was let go, or whoever told them died, froze or cannot
-be heard. So the operator's side also tells whether its clutch is engaged, and what ends without its word needs its word.
+Pure. A stream of targets that ends says nothing of why: the grip was let go, or whoever told them died, froze or is
+not heard. So the operator's side also tells whether its clutch is engaged; a stream that ends without its word waits
+for its word.
 """
 
 from __future__ import annotations
