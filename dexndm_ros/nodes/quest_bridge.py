@@ -77,7 +77,8 @@ class QuestBridge(Node):
             self._source = open_source(self._settings, self._status)
             if self._settings.record:
                 self._writer = SampleWriter(Path(self._settings.record).expanduser())
-            self._source.start()
+            if not self._settings.wait:
+                self._source.start()
         except ValueError as error:
             raise NodeRefusedError(str(error)) from error
         except (TeleopError, DashboardError, OSError) as error:
@@ -125,6 +126,8 @@ class QuestBridge(Node):
         self.create_subscription(PoseStamped, "arm/commanded_pose", self._on_commanded, newest)
         self.create_subscription(String, "arm/fault", self._on_fault, LATCHED)
         self.create_service(Trigger, "teleop/set_forward", self._on_forward)
+        if self._settings.source == "recording":
+            self.create_service(Trigger, "teleop/play", self._on_play)
         self.create_timer(_DIAGNOSTICS_PERIOD_S, self._report)
 
     # --- callbacks: they only store ---------------------------------------------------------------
@@ -164,6 +167,13 @@ class QuestBridge(Node):
             response.message = (
                 "not while the arm follows, nor without a headset: release the right grip"
             )
+        return response
+
+    def _on_play(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._source is not None
+        if self._source is not None:
+            self._source.start()
+        response.message = "the recording plays from its beginning"
         return response
 
     # --- the loop's thread ----------------------------------------------------------------------

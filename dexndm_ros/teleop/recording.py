@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A session written to a file, a sample a line (JSON), and played back as a source."""
+"""A session written to a file, a sample a line (JSON), and played back as a source; also one that was gzipped."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -58,7 +60,7 @@ def read_samples(path: Path) -> Iterator[Sample]:
         RecordingError: the file is not there, not of this format, or a line is broken.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with _opened(path) as file:
             _check_format(path, file.readline())
             for number, line in enumerate(file, 2):
                 if not line.endswith("\n"):
@@ -69,8 +71,14 @@ def read_samples(path: Path) -> Iterator[Sample]:
                     raise RecordingError(
                         f"{path}, line {number} is not a sample: {error}"
                     ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise RecordingError(f"{path} cannot be read: {error}") from error
+
+
+def _opened(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8")
+    return path.open(encoding="utf-8")
 
 
 class RecordingSource:
