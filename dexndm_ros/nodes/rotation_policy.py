@@ -36,6 +36,7 @@ from dexndm_ros.policy.controller import Policy, PolicyLoader, PolicyStepError, 
 from dexndm_ros.policy.observation import canonical_quaternion
 from dexndm_ros.policy.session import HandSample, Phase, RotationSession, SessionTick
 from dexndm_ros.policy.spec import Seat, refusal
+from dexndm_ros.policy.trained_wrist import wrist_as_trained
 from dexndm_ros.policy.wrist import AxisError, WristError, check_axis, check_wrist
 
 __all__ = ["RotationPolicyNode", "main"]
@@ -83,7 +84,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
         self._policy = self._open_policy(settings)
         self._settings = settings
         self._asked = AskedAxis(settings.axis, settings.lease_s)
-        self._wrist: tuple[Vector, str] = (settings.wrist, "")
+        self._wrist: tuple[Vector, str] = (self._as_trained(settings.wrist), "")
         self._command = HandCommand(source=self.get_name())
         self._step = PolicyStep()
         self._step.header.frame_id = "palm"
@@ -196,9 +197,13 @@ class RotationPolicyNode(SteadyLifecycleNode):
     def _on_wrist(self, message: QuaternionStamped) -> None:
         q = message.quaternion
         try:
-            self._wrist = (check_wrist([q.x, q.y, q.z, q.w]), "")
+            self._wrist = (self._as_trained(check_wrist([q.x, q.y, q.z, q.w])), "")
         except WristError as error:
             self._wrist = (self._wrist[0], f"wrist/orientation refused: {error}")
+
+    def _as_trained(self, wrist: Vector) -> Vector:
+        """What the policy is told of it."""
+        return wrist_as_trained(wrist, self._policy.spec.wrists)
 
     def _on_restart(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._loop is not None and self._loop.running
