@@ -19,6 +19,7 @@ NODES = (
     "leap_hand_driver",
     "quest_bridge",
     "rotation_policy",
+    "virtual_arm",
     "virtual_leap_hand",
 )
 SHARED_FOLDERS = ("launch", "config", "policies")

@@ -25,11 +25,22 @@ from dexndm_ros.teleop.franka import RobotMode
 from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.trajectory import JointPoint
 
-__all__ = ["VirtualArm"]
+__all__ = ["VirtualArm", "check_trajectory"]
 
 Vector = NDArray[np.float64]
 _DAMPING_S = np.array([kd / kp for kp, kd in GAINS])
 _MAX_RAD_S = np.array([joint.velocity_rad_s for joint in ARM_JOINTS])
+
+
+def check_trajectory(points: Sequence[JointPoint]) -> None:
+    """Refuse what a real controller refuses.
+
+    Raises:
+        ValueError: it ends in motion, or its times do not grow.
+    """
+    times = [0.0, *(point.at_s for point in points)]
+    if len(times) < 2 or points[-1].v_rad_s.any() or (np.diff(times) <= 0).any():
+        raise ValueError("a trajectory needs growing times and an end at rest")
 
 
 class VirtualArm:
@@ -87,13 +98,13 @@ class VirtualArm:
         """
         if self.mode is RobotMode.REFLEX:
             return
-        times = [0.0, *(point.at_s for point in points)]
-        if len(times) < 2 or points[-1].v_rad_s.any() or (np.diff(times) <= 0).any():
-            raise ValueError("a trajectory needs growing times and an end at rest")
+        check_trajectory(points)
         self.mode = RobotMode.MOVE
         q, v = self._desired()
         self._path = CubicHermiteSpline(
-            times, [q, *(p.q_rad for p in points)], [v, *(p.v_rad_s for p in points)]
+            [0.0, *(p.at_s for p in points)],
+            [q, *(p.q_rad for p in points)],
+            [v, *(p.v_rad_s for p in points)],
         )
         self._since_s = 0.0
 
@@ -104,13 +115,16 @@ class VirtualArm:
 
     def step(self) -> None:
         """Advance by one step of the physics."""
-        dt_s = self.model.opt.timestep
-        self._since_s += dt_s
+        self.drive()
+        mujoco.mj_step(self.model, self.data)
+        self.watch()
+
+    def drive(self) -> None:
+        """Before a step of the physics, whoever makes it: what the controller does in it."""
+        self._since_s += self.model.opt.timestep
         q, v = self._desired()
         self.data.ctrl[self._motors] = q + _DAMPING_S * v
         self.data.qfrc_applied[self._dofs] = self.data.qfrc_bias[self._dofs]
-        mujoco.mj_step(self.model, self.data)
-        self._watch()
 
     def _desired(self) -> tuple[Vector, Vector]:
         """Where the trajectory is now, and how fast."""
@@ -122,8 +136,9 @@ class VirtualArm:
         self._path = CubicHermiteSpline([0.0, 1.0], [self.q_rad] * 2, [still] * 2)
         self._since_s = 0.0
 
-    def _watch(self) -> None:
-        """Stop as the robot does where a joint is too fast or too far."""
+    def watch(self) -> None:
+        """After the step: bodies are where the joints are, and the robot stops if one is too fast or too far."""
+        mujoco.mj_kinematics(self.model, self.data)
         q, found = self.q_rad, []
         if (np.abs(self.v_rad_s) > _MAX_RAD_S).any():
             found.append("joint_velocity_violation")

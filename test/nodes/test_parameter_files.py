@@ -16,6 +16,7 @@ from dexndm_ros.nodes import (
     bag_replay,
     dashboard,
     episode_recorder,
+    virtual_arm,
     virtual_leap_hand,
 )
 from dexndm_ros.paths import share_dir
@@ -29,6 +30,7 @@ DECLARED = {
     "leap_hand_driver": _driver_settings.PARAMETERS,
     "quest_bridge": _quest_settings.PARAMETERS,
     "rotation_policy": _rotation_policy_io.PARAMETERS,
+    "virtual_arm": virtual_arm.PARAMETERS,
     "virtual_leap_hand": virtual_leap_hand.PARAMETERS,
 }
 
