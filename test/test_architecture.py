@@ -54,7 +54,7 @@ MAY_IMPORT_ROOMS = {
         "playback",
         "teleop",
     },
-    "demo": {"hand", "policy", "sim", "nodes"},
+    "demo": {"hand", "policy", "sim", "nodes", "teleop"},
     "collect": {"hand", "policy", "sim", "nodes", "replay", "recording", "dashboard"},
     "loop": {
         "sim",
@@ -181,7 +181,7 @@ def test_a_node_loads_only_what_it_runs_with(node: str) -> None:
         "dexndm_ros.training",
         "dexndm_ros.demo",
     }
-    if node != "virtual_leap_hand":
+    if node not in ("virtual_arm", "virtual_leap_hand"):
         heavy |= MUJOCO | {"dexndm_ros.sim"}
     report(loaded(f"dexndm_ros.nodes.{node}") & heavy)
 

@@ -44,6 +44,7 @@ _GATES, _CLUTCH, _MAP, _EURO, _AXIS = (
 PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("source", "webxr", "webxr = a page in the headset's browser; oculus_reader = its app; recording = a file"),
     ("recording", "", "file that is played back, of source recording"),
+    ("wait", False, "a recording begins with the service teleop/play, not at the start"),
     ("record", "", "file that samples are written to; must not exist; empty = none"),
     ("rate_hz", 100.0, "targets a second, 50..200"),
     ("base_frame", "", "frame that the arm's poses must be in; empty = the one that they come in"),
@@ -83,6 +84,7 @@ class QuestSettings:
     bridge: BridgeConfig
     source: str
     recording: str
+    wait: bool
     record: str
     rate_hz: float
     base_frame: str
@@ -111,6 +113,8 @@ def read_settings(node: Node) -> QuestSettings:
     value = {name: node.get_parameter(name).value for name, _, _ in PARAMETERS}
     if value["source"] not in SOURCES:
         raise ValueError(f"parameter source is {value['source']!r}; allowed: {', '.join(SOURCES)}")
+    if value["wait"] and value["source"] != "recording":
+        raise ValueError("parameter wait is true, but only source recording can wait")
     if not 50.0 <= value["rate_hz"] <= 200.0:
         raise ValueError(f"parameter rate_hz is {value['rate_hz']:g}; allowed: 50 to 200 Hz")
     if not 0.0 < value["arm_stale_s"] <= 1.0:
