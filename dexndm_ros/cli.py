@@ -75,8 +75,8 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "doctor",
-        "dexndm_ros.hand.doctor_cli:main",
-        "check installation, port, motors and registers",
+        "dexndm_ros.doctor_cli:main",
+        "check installation, port, motors and registers; adb, page and arm for teleoperation",
     ),
     Command(
         "evaluate",

@@ -36,7 +36,14 @@ MAY_IMPORT_ROOMS = {
     "sim": {"hand", "policy", "teleop"},  # the arm's joint table
     "recording": {"hand"},
     "bags": {"recording"},
-    "datasets": {"hand", "policy", "bags", "recording", "replay"},
+    "datasets": {
+        "hand",
+        "policy",
+        "bags",
+        "recording",
+        "replay",
+        "teleop",
+    },  # the arm's joint table
     # findings as `dexndm doctor` tells them; axes as the policy reads them; files that only their owner reads
     "teleop": {"hand", "policy", "dashboard"},
     "playback": {"hand", "policy", "bags", "recording", "replay", "datasets"},
@@ -69,7 +76,7 @@ LIBRARIES = {
     "policy": {"numpy", "onnxruntime", "onnx"},  # onnx writes the spec that onnxruntime reads
 }
 # Files that show what is installed, and so must name things they do not depend on.
-LOOKS_AROUND = {"hand/doctor.py", "hand/doctor_cli.py"}
+LOOKS_AROUND = {"hand/doctor.py"}
 # launch/ is ROS's own, and imported inside the functions that only a launch file calls.
 LAUNCH_ONLY = {"launching.py"}
 

@@ -23,6 +23,7 @@ from dexndm_ros.teleop.oculus_reader import AdbConfig, OculusReader
 from dexndm_ros.teleop.one_euro import OneEuroConfig
 from dexndm_ros.teleop.recording import RecordingSource
 from dexndm_ros.teleop.sample import Source
+from dexndm_ros.teleop.web import CERTIFICATE_FILE, TOKEN_FILE
 
 if TYPE_CHECKING:
     from dexndm_ros.teleop.web.source import WebXrSource
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PARAMETERS", "QuestSettings", "declare_parameters", "open_source", "read_settings"]
 
-TOKEN_FILE = "teleop.token"
-CERTIFICATE_FILE = "teleop.pem"
 SOURCES = ("webxr", "oculus_reader", "recording")
 _GATES, _CLUTCH, _MAP, _EURO, _AXIS = (
     GateConfig(),

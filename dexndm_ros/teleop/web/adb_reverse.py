@@ -58,11 +58,8 @@ class AdbReverse:
 
     def tend(self) -> str:
         """One look: set the rule where it is missing. What is wrong, with its cure; empty = nothing."""
-        serial, self.words = self._device()
-        if not serial:
-            return self.words
-        done, rules = self._adb("-s", serial, "reverse", "--list")
-        if done and [self._rule, self._rule] in (line.split()[-2:] for line in rules.splitlines()):
+        serial, there, self.words = self.look()
+        if not serial or there:
             return self.words
         done, said = self._adb("-s", serial, "reverse", self._rule, self._rule)
         if done:
@@ -70,6 +67,15 @@ class AdbReverse:
         else:
             self.words = f"adb cannot lead {self._rule} here ({said}): plug the cable in again"
         return self.words
+
+    def look(self) -> tuple[str, bool, str]:
+        """Changes nothing: the headset's serial ("" = none to be used), whether the rule is there, what is wrong."""
+        serial, words = self._device()
+        if not serial:
+            return "", False, words
+        done, rules = self._adb("-s", serial, "reverse", "--list")
+        pairs = [line.split()[-2:] for line in rules.splitlines()] if done else []
+        return serial, [self._rule, self._rule] in pairs, words
 
     def open_page(self, url: str) -> str:
         """Open an address in the headset's browser. What is wrong; empty = nothing.

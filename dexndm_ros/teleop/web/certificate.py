@@ -26,7 +26,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from dexndm_ros.dashboard.access import DashboardError, write_private
 from dexndm_ros.teleop.web.access import WebError
 
-__all__ = ["Certificate", "keep_certificate", "own_names", "server_context"]
+__all__ = ["Certificate", "describe", "keep_certificate", "own_names", "server_context", "unfit"]
 
 _LASTS = datetime.timedelta(days=397)
 _RENEW = datetime.timedelta(days=7)
@@ -42,12 +42,14 @@ class Certificate:
         names: names and addresses that it is good for.
         fingerprint: SHA-256, as browsers show it.
         made: why a new one was made; empty = it was there and is good.
+        ends: the last moment that it is good for.
     """
 
     path: Path
     names: frozenset[str]
     fingerprint: str
     made: str
+    ends: datetime.datetime
 
 
 def own_names() -> frozenset[str]:
@@ -78,14 +80,26 @@ def keep_certificate(
     """
     now = now or datetime.datetime.now(datetime.UTC)
     wanted = frozenset(names)
-    if not (why := _unfit(path, wanted, now)):
-        return _described(path, "")
+    if not (why := unfit(path, wanted, now)):
+        return describe(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(path, _new(wanted, now))
     except (OSError, DashboardError) as error:
         raise WebError(f"no certificate can be kept: {error}") from error
-    return _described(path, why)
+    return describe(path, why)
+
+
+def describe(path: Path, made: str = "") -> Certificate:
+    """What the certificate of a file says; see ``Certificate`` for ``made``.
+
+    Raises:
+        OSError, ValueError: the file cannot be read, or holds none.
+    """
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    digest = certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+    ends = certificate.not_valid_after_utc
+    return Certificate(path, _names_of(certificate), digest, made, ends)
 
 
 def server_context(path: Path) -> ssl.SSLContext:
@@ -103,8 +117,15 @@ def server_context(path: Path) -> ssl.SSLContext:
     return context
 
 
-def _unfit(path: Path, wanted: frozenset[str], now: datetime.datetime) -> str:
-    """Why a new certificate is needed; empty = it is not."""
+def unfit(path: Path, names: Iterable[str], now: datetime.datetime | None = None) -> str:
+    """Why the next start would make a new certificate; empty = the one that is there is good.
+
+    Args:
+        path: file of key and certificate.
+        names: names and addresses that it must be good for.
+        now: the time, with a time zone; None = the machine's clock.
+    """
+    now = now or datetime.datetime.now(datetime.UTC)
     try:
         mode, content = stat.S_IMODE(path.stat().st_mode), path.read_bytes()
         certificate = x509.load_pem_x509_certificate(content)
@@ -117,7 +138,7 @@ def _unfit(path: Path, wanted: frozenset[str], now: datetime.datetime) -> str:
         return f"others could read its key (mode {mode:o})"
     if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _RENEW:
         return f"it ends on {certificate.not_valid_after_utc:%Y-%m-%d}"
-    if missing := wanted - _names_of(certificate):
+    if missing := frozenset(names) - _names_of(certificate):
         return f"it did not name {', '.join(sorted(missing))}"
     return ""
 
@@ -143,12 +164,6 @@ def _new(names: frozenset[str], now: datetime.datetime) -> str:
         pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return (private + certificate.public_bytes(pem)).decode()
-
-
-def _described(path: Path, made: str) -> Certificate:
-    certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    digest = certificate.fingerprint(hashes.SHA256()).hex(":").upper()
-    return Certificate(path, _names_of(certificate), digest, made)
 
 
 def _general(name: str) -> x509.GeneralName:
