@@ -3,7 +3,8 @@
 
 ``arm/target_pose`` goes through an ``ArmDrive`` to the profile's own topic; ``arm/measured_pose``,
 ``arm/commanded_pose`` and ``arm/fault`` tell the operator's side how the arm stands, ``wrist/orientation`` the policy.
-The loop is a thread of its own; callbacks only store. Nothing here recovers an arm.
+What is wrong in the graph around the arm is looked for twice a second and keeps it from moving. The loop is a thread
+of its own; callbacks only store. Nothing here recovers an arm.
 """
 
 from __future__ import annotations
@@ -11,40 +12,43 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from dexndm_msgs.msg import TeleopStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, QuaternionStamped
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
-from sensor_msgs.msg import JointState
+from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
-from dexndm_ros.nodes._arm_io import (
-    arm_joints,
-    optional_type,
-    robot_errors,
-    trajectory,
-    wrist,
-)
+from dexndm_ros.hand.doctor import Finding, Level
+from dexndm_ros.nodes import _arm_io as io
+from dexndm_ros.nodes._arm_graph import ArmGraph
+from dexndm_ros.nodes._arm_settings import PARAMETERS, declare_parameters, read_settings
+from dexndm_ros.nodes._polled import NewestOf
 from dexndm_ros.nodes._qos import LATCHED, control_subscriber
 from dexndm_ros.nodes._quest_output import pose_stamped, pose_told
 from dexndm_ros.nodes._run import NodeRefusedError, run_node
 from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
+from dexndm_ros.policy.wrist import WristError
+from dexndm_ros.teleop.arm_checks import check_tool, refusal
 from dexndm_ros.teleop.arm_drive import ArmDrive
 from dexndm_ros.teleop.errors import SettingsError
-from dexndm_ros.teleop.profiles import ArmProfile, CommandKind, load_profile
+from dexndm_ros.teleop.pose import Pose
+from dexndm_ros.teleop.profiles import ArmProfile, CommandKind
+from dexndm_ros.teleop.wrist import Wrist, WristSource
 
 __all__ = ["PARAMETERS", "ArmBridge", "main"]
 
-PARAMETERS: tuple[tuple[str, Any, str], ...] = (
-    ("profile", "crisp", "controller of the arm: a name in config/teleop, or a YAML file"),
-    (
-        "publish_wrist",
-        True,
-        "tell the palm's orientation on wrist/orientation; false where an IMU does",
-    ),
-)
 _SERVO_PERIOD_S = 1.0
+_LOOK_PERIOD_S = 0.5
+_LOOKS_PER_DIAGNOSTIC = 2
+_TICKS_PER_ROBOT_STATE = (
+    5  # it comes a thousand times a second, and costs as much to read as a tick
+)
 _QUIET_S = 2.0
+_TARGET = "arm/target_pose"
+_UNSEEN = "the graph around the arm is not looked at yet: wait a moment"
 
 
 class ArmBridge(Node):
@@ -52,24 +56,38 @@ class ArmBridge(Node):
 
     def __init__(self) -> None:
         super().__init__("arm_bridge")
-        for name, default, text in PARAMETERS:
-            self.declare_parameter(name, default, ParameterDescriptor(description=text))
+        declare_parameters(self)
         self._loop: DeadlineLoop | None = None
         self._fault: str | None = None
         self._servo: Any = None
+        self._servo_set = False
+        self._robot: NewestOf | None = None
+        self._measured: Pose | None = None
+        self._frames: dict[str, str] = {}
+        self._tool: Finding | None = None
+        self._findings: list[Finding] = []
+        self._logged: list[Finding] = []
+        self._looks = 0
 
     # --- what run_node asks of a node -----------------------------------------------------------
 
     def begin(self) -> None:
         """Read the profile, join the graph, start the loop."""
         try:
-            self._profile = load_profile(str(self.get_parameter("profile").value))
-        except SettingsError as error:
+            settings = read_settings(self)
+        except (SettingsError, ValueError) as error:
             raise NodeRefusedError(str(error)) from error
+        self._profile = settings.profile
         self._drive = ArmDrive(self._profile)
-        self._tell_wrist = bool(self.get_parameter("publish_wrist").value)
+        self._drive.forbid(_UNSEEN)
+        self._wrist = Wrist(settings.wrist)
         self._tell(self._profile)
         self._listen(self._profile)
+        if settings.wrist.source is WristSource.IMU:
+            newest = control_subscriber()
+            self.create_subscription(Imu, settings.imu_topic, self._on_imu, newest)
+        self._graph = ArmGraph(self, self._profile, _TARGET)
+        self.create_timer(_LOOK_PERIOD_S, self._look)
         self._loop = DeadlineLoop(
             LoopConfig(rate_hz=self._profile.rate_hz, name="arm_bridge"), self._tick
         )
@@ -92,18 +110,21 @@ class ArmBridge(Node):
         self._commanded_publisher = self.create_publisher(PoseStamped, "arm/commanded_pose", 1)
         self._fault_publisher = self.create_publisher(String, "arm/fault", LATCHED)
         self._wrist_publisher = self.create_publisher(QuaternionStamped, "wrist/orientation", 1)
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
     def _listen(self, profile: ArmProfile) -> None:
         newest = control_subscriber()  # best effort: franka_ros2 offers no more for its poses
         state, controller = profile.state, profile.controller
-        self.create_subscription(PoseStamped, "arm/target_pose", self._on_target, newest)
+        self.create_subscription(PoseStamped, _TARGET, self._on_target, newest)
+        self.create_subscription(TeleopStatus, "teleop/status", self._on_operator, 10)
         self.create_subscription(PoseStamped, state.pose_topic, self._on_pose, newest)
         self.create_subscription(JointState, state.joints_topic, self._on_joints, newest)
         if state.robot_topic:
-            kind = optional_type("franka_msgs.msg", "FrankaRobotState", "state.robot_topic")
-            self.create_subscription(kind, state.robot_topic, self._on_robot, newest)
+            needed = f'{state.robot_topic} of the profile (robot_topic: "" for an arm without)'
+            kind = io.optional_type("franka_msgs.msg", "FrankaRobotState", needed)
+            self._robot = NewestOf(self, kind, state.robot_topic)
         if controller.command_type_service:
-            kind = optional_type("moveit_msgs.srv", "ServoCommandType", "MoveIt Servo")
+            kind = io.optional_type("moveit_msgs.srv", "ServoCommandType", "MoveIt Servo")
             self._servo_request = kind.Request(command_type=controller.command_type)
             self._servo = self.create_client(kind, controller.command_type_service)
             self._servo_timer = self.create_timer(_SERVO_PERIOD_S, self._set_command_type)
@@ -122,8 +143,12 @@ class ArmBridge(Node):
         except ValueError as error:
             self._complain(f"arm/target_pose: {error}")
 
+    def _on_operator(self, message: TeleopStatus) -> None:
+        self._drive.operator(engaged=message.engaged)
+
     def _on_pose(self, message: PoseStamped) -> None:
         topic, frame = self._profile.state.pose_topic, message.header.frame_id
+        self._frames[topic] = frame
         if frame != self._profile.base_frame:
             self._complain(
                 f"{topic} is in {frame!r}, not in {self._profile.base_frame!r}: not used"
@@ -135,13 +160,16 @@ class ArmBridge(Node):
             self._complain(f"{topic}: {error}")
 
     def _on_joints(self, message: JointState) -> None:
-        q_rad = arm_joints(message)
+        q_rad = io.arm_joints(message)
         if q_rad is not None:
             self._drive.saw_joints(q_rad, time.monotonic())
 
-    def _on_robot(self, message: Any) -> None:
-        errors = robot_errors(message.current_errors)
-        self._drive.saw_robot(int(message.robot_mode), errors)
+    def _on_imu(self, message: Imu) -> None:
+        q, known = message.orientation, message.orientation_covariance[0] != -1.0
+        try:
+            self._wrist.saw_imu([q.x, q.y, q.z, q.w], time.monotonic(), known=known)
+        except WristError as error:
+            self._complain(f"{error}: not used")
 
     def _complain(self, text: str) -> None:
         self.get_logger().error(text, throttle_duration_sec=_QUIET_S)
@@ -154,28 +182,84 @@ class ArmBridge(Node):
     def _on_servo(self, answer: Any) -> None:
         if answer.exception() is None and answer.result().success:
             self._servo_timer.cancel()
+            self._servo_set = True
             self.get_logger().info("MoveIt Servo takes poses")
+
+    # --- looking around, in the executor's thread -------------------------------------------------
+
+    def _look(self) -> None:
+        """What is wrong around the arm keeps it from moving until it is mended."""
+        now_s = time.monotonic()
+        found = self._graph.look(self._frames, self._servo_set, now_s)
+        if self._profile.command is CommandKind.POSE and not self._drive.moving:
+            self._tool = self._compare_tool(now_s)
+        if self._tool is not None:
+            found.append(self._tool)
+        self._drive.forbid(refusal(found))
+        self._log(found)
+        self._looks += 1
+        if self._looks % _LOOKS_PER_DIAGNOSTIC == 0:
+            values = {"wrist": "known" if self._palm(now_s) is not None else "not known"}
+            if self._robot is not None and self._robot.message is not None:
+                values |= io.robot_values(self._robot.message)
+            stamp = self.get_clock().now().to_msg()
+            told = io.diagnostics(self._fault or "", found, values, stamp)
+            self._diagnostics_publisher.publish(told)
+
+    def _compare_tool(self, now_s: float) -> Finding | None:
+        pose, q_rad = self._drive.told(now_s)
+        if pose is None or q_rad is None:
+            return None
+        return check_tool(pose, self._drive.chain, q_rad)
+
+    def _log(self, found: list[Finding]) -> None:
+        """Say what is new and stays; others are discovered one after another."""
+        steady = [each for each in found if each in self._findings]
+        self._findings = found
+        for each in steady:
+            if each not in self._logged and each.level in (Level.WARNING, Level.ERROR):
+                text = f"{each.what}: {each.found}; {each.cure}"
+                if each.level is Level.ERROR:  # rclpy allows one severity for each line of code
+                    self.get_logger().error(text)
+                else:
+                    self.get_logger().warning(text)
+        self._logged = [each for each in self._logged if each in found]
+        self._logged += [each for each in steady if each not in self._logged]
 
     # --- the loop ---------------------------------------------------------------------------------
 
-    def _tick(self, _: Tick) -> None:
-        told = self._drive.tick(time.monotonic())
+    def _tick(self, tick: Tick) -> None:
+        now_s = time.monotonic()
+        if self._robot is not None and tick.number % _TICKS_PER_ROBOT_STATE == 0:
+            self._see_robot(self._robot, now_s)
+        told = self._drive.tick(now_s)
+        self._measured = told.measured
         stamp, frame = self.get_clock().now().to_msg(), self._profile.base_frame
         if told.pose is not None:
             self._command_publisher.publish(pose_stamped(told.pose, frame, stamp))
         if told.points:
-            self._command_publisher.publish(trajectory(told.points))
+            self._command_publisher.publish(io.trajectory(told.points))
         if told.commanded is not None:
             self._commanded_publisher.publish(pose_stamped(told.commanded, frame, stamp))
         if told.measured is not None:
             self._measured_publisher.publish(pose_stamped(told.measured, frame, stamp))
-            if self._tell_wrist:
-                self._wrist_publisher.publish(wrist(told.measured, frame, stamp))
+        palm = self._palm(now_s)
+        if palm is not None:
+            self._wrist_publisher.publish(io.wrist(palm, stamp))
         if told.fault != self._fault:
             self._fault = told.fault
             self._fault_publisher.publish(String(data=told.fault))
             if told.fault:
                 self.get_logger().warning(told.fault)
+
+    def _see_robot(self, robot: NewestOf, now_s: float) -> None:
+        if robot.fetch() and robot.message is not None:
+            errors = io.robot_errors(robot.message.current_errors)
+            self._drive.saw_robot(int(robot.message.robot_mode), errors, now_s)
+
+    def _palm(self, now_s: float) -> Rotation | None:
+        measured = self._measured
+        return self._wrist.palm(measured.rotation if measured is not None else None, now_s)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rotation axis in force: one from a parameter stays; one that is told may be lent for a time only.
 
-With a lease, who tells an axis must tell it again and again, as ``quest_bridge`` does: when it dies, freezes or cannot
-be heard, the fingers stop. They then go on only after it has told to stop once, which it does when the operator lets go.
+With a lease, who tells an axis must tell it again and again, as ``quest_bridge`` does: when it dies, freezes or is not
+heard, the fingers stop. They then go on only after it has told to stop once, which it does when the operator lets go.
 """
 
 from __future__ import annotations

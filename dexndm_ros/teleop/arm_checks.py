@@ -8,7 +8,7 @@ command type. Nothing here asks the graph; a node fills ``Graph`` and shows the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +19,16 @@ from dexndm_ros.teleop.chain import ArmChain
 from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.profiles import ArmProfile, CommandKind
 
-__all__ = ["Controller", "Endpoint", "Graph", "blocking", "check_arm", "check_tool"]
+__all__ = [
+    "Controller",
+    "Endpoint",
+    "Graph",
+    "blocking",
+    "check_arm",
+    "check_targets",
+    "check_tool",
+    "refusal",
+]
 
 _OVERWRITES = "franka_example_controllers/CartesianImpedanceExampleController"
 _SAME_PLACE_M, _SAME_TURN_RAD = 0.01, 0.05
@@ -95,6 +104,33 @@ def check_arm(profile: ArmProfile, graph: Graph, me: str) -> list[Finding]:
 def blocking(findings: list[Finding]) -> list[Finding]:
     """Those with which the arm must not be moved."""
     return [finding for finding in findings if finding.level is Level.ERROR]
+
+
+def refusal(findings: list[Finding]) -> str:
+    """Why the arm must not be moved and, after a colon, what mends it; empty = it may."""
+    bad = blocking(findings)
+    if not bad:
+        return ""
+    first = bad[0]
+    cause = ", ".join(part for part in (first.what, first.found.replace(": ", ", ")) if part)
+    more = f" (and {len(bad) - 1} more on /diagnostics)" if len(bad) > 1 else ""
+    return f"the arm must not be moved, {cause}{more}: {first.cure or f'make it {first.expected}'}"
+
+
+def check_targets(topic: str, publishers: Sequence[Endpoint]) -> Finding:
+    """Whether one operator tells the arm where to go.
+
+    Args:
+        topic: of the targets, full name.
+        publishers: on it.
+    """
+    what, names = f"targets on {topic}", sorted({each.node for each in publishers})
+    if not names:
+        return Finding(Level.NOTE, what, "nobody tells any", "", "start quest_bridge")
+    if len(names) > 1:
+        found = f"{' and '.join(names)} publish"
+        return Finding(Level.ERROR, what, found, "one operator", "stop all but one of them")
+    return Finding(Level.OK, what, f"from {names[0]}")
 
 
 def check_tool(measured: Pose, chain: ArmChain, q_rad: NDArray[np.float64]) -> Finding:
@@ -182,7 +218,8 @@ def _command(profile: ArmProfile, graph: Graph, me: str) -> Iterator[Finding]:
             "stop the other node",
         )
     if sum(other.node == me for other in graph.publishers.get(topic, ())) > 1:
-        yield Finding(Level.ERROR, what, f"two nodes are named {me}", "one", "stop one of them")
+        cure = "stop one of them; one that was killed is forgotten after 20 s"
+        yield Finding(Level.ERROR, what, f"two nodes are named {me}", "one", cure)
     if listeners and not others:
         yield Finding(Level.OK, what, f"heard by {', '.join(sorted({x.node for x in listeners}))}")
 

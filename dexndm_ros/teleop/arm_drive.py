@@ -29,6 +29,8 @@ __all__ = ["ArmDrive", "ArmOutput"]
 Vector = NDArray[np.float64]
 
 _UNKNOWN = "the arm's pose is not known: is its driver running?"
+_MODELESS = "the arm tells its mode no more: is franka_robot_state_broadcaster running?"
+_MODE_STALE_S = 1.0
 _FROZEN = "arm_bridge itself stood still: close what keeps its computer busy"
 
 
@@ -68,7 +70,7 @@ class ArmDrive:
         self._pose: tuple[Pose, float] | None = None
         self._joints: tuple[Vector, float] | None = None
         self._press = FreshPress(profile.target_stale_s)
-        self._robot_fault = ""
+        self._robot: tuple[str, float] | None = None  # its fault, and when it was told
         self._forbidden = ""
         self._ticked_s: float | None = None
         self._moving = False
@@ -86,9 +88,9 @@ class ArmDrive:
         """The arm tells its joint angles, shape (7,) in ``ARM_JOINT_NAMES``' order."""
         self._joints = (np.array(q_rad, dtype=np.float64), at_s)
 
-    def saw_robot(self, mode: int, errors: Sequence[str]) -> None:
-        """The arm tells its mode and errors, see ``franka``."""
-        self._robot_fault = robot_fault(mode, errors)
+    def saw_robot(self, mode: int, errors: Sequence[str], at_s: float) -> None:
+        """The arm tells its mode and errors, see ``franka``; one that does must go on doing so."""
+        self._robot = (robot_fault(mode, errors), at_s)
 
     def forbid(self, why: str) -> None:
         """What else is wrong, such as a second publisher of commands; empty = nothing."""
@@ -105,7 +107,7 @@ class ArmDrive:
     def tick(self, now_s: float) -> ArmOutput:
         """Go on by one period of the profile."""
         measured = self._measured(now_s)
-        fault = self._robot_fault or self._forbidden
+        fault = self._robot_fault(now_s) or self._forbidden
         if not fault and measured is None:
             fault = _UNKNOWN
         if self._stood_still(now_s):
@@ -141,15 +143,26 @@ class ArmDrive:
                 self._ik.reset(self._ik.q_rad if start is commanded else self._joints[0])
         self._moving = True
 
+    def told(self, now_s: float) -> tuple[Pose | None, Vector | None]:
+        """The tool's pose and the joints (7,) as the arm tells them; each None where it does not, or not lately."""
+        pose, joints, oldest_s = self._pose, self._joints, now_s - self.profile.state.stale_s
+        return (
+            pose[0] if pose is not None and pose[1] >= oldest_s else None,
+            joints[0] if joints is not None and joints[1] >= oldest_s else None,
+        )
+
     def _measured(self, now_s: float) -> Pose | None:
         """The tool's pose: told by the arm, or computed from joints where those are what is commanded."""
-        told, joints = self._pose, self._joints
-        oldest_s = now_s - self.profile.state.stale_s
-        if joints is not None and joints[1] < oldest_s:
-            joints = None
-        if told is not None and told[1] >= oldest_s and self.profile.command is CommandKind.POSE:
-            return told[0]
-        return self.chain.pose(joints[0]) if joints is not None else None
+        pose, q_rad = self.told(now_s)
+        if pose is not None and self.profile.command is CommandKind.POSE:
+            return pose
+        return self.chain.pose(q_rad) if q_rad is not None else None
+
+    def _robot_fault(self, now_s: float) -> str:
+        if self._robot is None:
+            return ""
+        fault, at_s = self._robot
+        return fault or (_MODELESS if now_s - at_s > _MODE_STALE_S else "")
 
     def _stood_still(self, now_s: float) -> bool:
         """Nobody asked for so long that the arm, and what it was told, are of another time."""

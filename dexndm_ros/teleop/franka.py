@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 
-__all__ = ["RECOVERY", "RobotMode", "robot_fault"]
+__all__ = ["RECOVERY", "RobotMode", "mode_name", "robot_fault"]
 
 RECOVERY = (
     "send the goal {} to /action_server/error_recovery (franka_msgs/action/ErrorRecovery)",
     "set the hardware component FrankaHardwareInterface active (ros2 control set_hardware_component_state)",
     "switch the controller on again (ros2 control switch_controllers --activate)",
+    "release the right grip and press it again",
 )
-"""What brings the arm back after a reflex, in this order; then release the grip and press it again."""
+"""What brings the arm back after a reflex, in this order."""
 
 
 class RobotMode(IntEnum):
@@ -32,17 +33,18 @@ class RobotMode(IntEnum):
     AUTOMATIC_ERROR_RECOVERY = 6
 
 
+_STEPS = ", then ".join(RECOVERY)
 _WORDS = {
-    RobotMode.OTHER: "it is in no mode that moves; see its Desk",
-    RobotMode.GUIDING: "it is being guided by hand; let go of its buttons",
-    RobotMode.REFLEX: f"it stopped itself (reflex); {', then '.join(RECOVERY)}",
-    RobotMode.USER_STOPPED: "its user stop is pressed; release it",
-    RobotMode.AUTOMATIC_ERROR_RECOVERY: "it is recovering from an error; wait",
+    RobotMode.OTHER: "the arm is in no mode that moves: see its Desk",
+    RobotMode.GUIDING: "the arm is being guided by hand: let go of its buttons",
+    RobotMode.REFLEX: f"the arm stopped itself (reflex): {_STEPS}",
+    RobotMode.USER_STOPPED: "the arm's user stop is pressed: release it",
+    RobotMode.AUTOMATIC_ERROR_RECOVERY: "the arm is recovering from an error: wait",
 }
 
 
 def robot_fault(mode: int, errors: Sequence[str]) -> str:
-    """Why the arm may not be moved; empty = it may.
+    """Why the arm may not be moved and, after a colon, what a person does about it; empty = it may.
 
     Args:
         mode: ``robot_mode``.
@@ -51,8 +53,16 @@ def robot_fault(mode: int, errors: Sequence[str]) -> str:
     if mode in (RobotMode.IDLE, RobotMode.MOVE) and not errors:
         return ""
     known = mode in set(RobotMode)
-    words = _WORDS.get(RobotMode(mode), "") if known else f"its mode {mode} is not known"
+    unknown = (
+        f"the arm's mode {mode} is not known: see its Desk, and which franka_msgs is installed"
+    )
+    words = _WORDS.get(RobotMode(mode), "") if known else unknown
     if errors and (not words or mode == RobotMode.REFLEX):
         named = ", ".join(error.replace("_", " ") for error in errors)
-        words = f"it reports {named}; {', then '.join(RECOVERY)}"
-    return f"the arm may not move: {words}"
+        words = f"the arm reports {named}: {_STEPS}"
+    return words
+
+
+def mode_name(mode: int) -> str:
+    """The mode as ``franka_msgs`` names it, or its number."""
+    return RobotMode(mode).name if mode in set(RobotMode) else str(mode)

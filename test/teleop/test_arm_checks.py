@@ -16,7 +16,9 @@ from dexndm_ros.teleop.arm_checks import (
     Graph,
     blocking,
     check_arm,
+    check_targets,
     check_tool,
+    refusal,
 )
 from dexndm_ros.teleop.chain import ArmChain
 from dexndm_ros.teleop.fr3 import HOME_RAD
@@ -146,6 +148,28 @@ def test_each_trap_is_found_alone_with_a_cure(name, trap) -> None:
     (finding,) = blocking(check_arm(profile, graph, ME))
     assert words in finding.found
     assert finding.cure
+    cause, _, cure = refusal([finding]).partition(": ")
+    assert words.replace(": ", ", ") in cause
+    assert cure == finding.cure
+
+
+def test_a_graph_in_which_all_is_well_refuses_nothing_and_the_worst_says_how_many() -> None:
+    profile = with_tool("crisp")
+    graph = healthy(profile)
+    assert refusal(check_arm(profile, graph, ME)) == ""
+    deaf = changed(graph, "subscriptions", profile.command_topic, ())
+    strayed = changed(deaf, "frames", profile.state.pose_topic, "world")
+    assert "(and 1 more on /diagnostics): " in refusal(check_arm(profile, strayed, ME))
+
+
+def test_targets_come_from_one_operator() -> None:
+    one, other = Endpoint("/quest_bridge", POSE, True), Endpoint("/script", POSE, True)
+    assert check_targets("/arm/target_pose", ()).level is Level.NOTE
+    assert check_targets("/arm/target_pose", (one,)).level is Level.OK
+    assert check_targets("/arm/target_pose", (one, one)).level is Level.OK  # one that was restarted
+    finding = check_targets("/arm/target_pose", (one, other))
+    assert finding.level is Level.ERROR
+    assert "/quest_bridge and /script" in refusal([finding])
 
 
 @pytest.mark.parametrize("name", ["crisp", "jtc"])

@@ -85,12 +85,12 @@ def test_after_trouble_it_waits_until_the_targets_have_stopped(trouble) -> None:
     for _ in range(15):
         bench.tick(goal)
     if trouble == "reflex":
-        bench.drive.saw_robot(RobotMode.REFLEX, ["joint_velocity_violation"])
+        bench.drive.saw_robot(RobotMode.REFLEX, ["joint_velocity_violation"], bench.now_s)
     for _ in range(30):
         told = bench.tick(goal, tells=trouble != "silence")
     assert told.fault
     assert told.pose is None
-    bench.drive.saw_robot(RobotMode.MOVE, [])
+    bench.drive.saw_robot(RobotMode.MOVE, [], bench.now_s)
     for _ in range(50):
         told = bench.tick(goal)
         assert told.pose is None, "it moved although the operator never let go"
@@ -147,6 +147,14 @@ def test_a_drive_that_stood_still_says_nothing_until_a_fresh_press(pushed_m) -> 
     here = bench.arm
     told = bench.tick(goal)
     assert np.linalg.norm(told.pose.position_m - here.position_m) < 1e-3
+
+
+def test_a_robot_that_tells_its_mode_no_more_is_a_fault_and_one_that_never_did_is_none() -> None:
+    bench, goal = Bench(), moved_by(HOME, 0.2, 0, 0)
+    bench.drive.saw_robot(RobotMode.MOVE, [], bench.now_s)
+    faults = [bench.tick(goal).fault for _ in range(130)]
+    assert not any(faults[:90])
+    assert "tells its mode no more" in faults[-1]
 
 
 def test_what_is_forbidden_does_not_move() -> None:
@@ -212,7 +220,7 @@ class AnyEvents(RuleBasedStateMachine):
 
     @rule(mode=st.sampled_from([1, 2, 2, 2, 4, 5]))
     def robot(self, mode) -> None:
-        self.bench.drive.saw_robot(mode, [])
+        self.bench.drive.saw_robot(mode, [], self.bench.now_s)
 
     @invariant()
     def in_the_box(self) -> None:
@@ -237,7 +245,7 @@ def test_joints_follow_on_the_virtual_arm_from_grip_to_rest() -> None:
     for period in range(400):
         now_s += PERIOD_S
         drive.saw_joints(arm.q_rad, now_s)
-        drive.saw_robot(arm.mode, arm.errors)
+        drive.saw_robot(arm.mode, arm.errors, now_s)
         if 50 <= period < 250:
             drive.target(goal, now_s)
         told = drive.tick(now_s)
