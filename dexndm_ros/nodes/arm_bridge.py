@@ -28,7 +28,7 @@ from dexndm_ros.nodes._arm_settings import PARAMETERS, declare_parameters, read_
 from dexndm_ros.nodes._polled import NewestOf
 from dexndm_ros.nodes._qos import LATCHED, control_subscriber
 from dexndm_ros.nodes._quest_output import pose_stamped, pose_told
-from dexndm_ros.nodes._run import NodeRefusedError, run_node
+from dexndm_ros.nodes._run import NodeRefusedError, run_node, until_shutdown
 from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
 from dexndm_ros.policy.wrist import WristError
 from dexndm_ros.teleop.arm_checks import check_tool, refusal
@@ -89,7 +89,8 @@ class ArmBridge(Node):
         self._graph = ArmGraph(self, self._profile, _TARGET)
         self.create_timer(_LOOK_PERIOD_S, self._look)
         self._loop = DeadlineLoop(
-            LoopConfig(rate_hz=self._profile.rate_hz, name="arm_bridge"), self._tick
+            LoopConfig(rate_hz=self._profile.rate_hz, name="arm_bridge"),
+            until_shutdown(self, self._tick),
         )
         self._loop.start()
 

@@ -23,9 +23,10 @@ from std_srvs.srv import Trigger
 
 from dexndm_ros.dashboard.access import DashboardError
 from dexndm_ros.nodes import _quest_output as output
+from dexndm_ros.nodes._demonstrations import Demonstrations
 from dexndm_ros.nodes._qos import LATCHED, control_subscriber
 from dexndm_ros.nodes._quest_settings import declare_parameters, open_source, read_settings
-from dexndm_ros.nodes._run import NodeFailedError, NodeRefusedError, run_node
+from dexndm_ros.nodes._run import NodeFailedError, NodeRefusedError, run_node, until_shutdown
 from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
 from dexndm_ros.teleop.bridge import ArmSeen, Bridge, Decision
 from dexndm_ros.teleop.clutch import State
@@ -36,7 +37,7 @@ from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.recording import SampleWriter
 from dexndm_ros.teleop.sample import Sample, Source
 from dexndm_ros.teleop.web.adb_reverse import AdbReverse
-from dexndm_ros.teleop.web.status import Status, status_of
+from dexndm_ros.teleop.web.status import Status, status_of, with_recording
 
 __all__ = ["QuestBridge", "main"]
 
@@ -63,6 +64,7 @@ class QuestBridge(Node):
         self._forward = False
         self._repeat_ticks = 1
         self._events: deque[str] = deque(maxlen=50)
+        self._demonstrations: Demonstrations | None = None
         self._ages_ms = Percentiles()
         self._late_ms = self._ages_ms.at(50.0, 95.0)
         self._decision = Decision(State.DISCONNECTED, None, np.zeros(3), "no headset is connected")
@@ -86,7 +88,8 @@ class QuestBridge(Node):
         self._join_graph()
         self._repeat_ticks = round(_REPEAT_S * self._settings.rate_hz)
         self._loop = DeadlineLoop(
-            LoopConfig(rate_hz=self._settings.rate_hz, name="quest_bridge"), self._tick
+            LoopConfig(rate_hz=self._settings.rate_hz, name="quest_bridge"),
+            until_shutdown(self, self._tick),
         )
         self._loop.start()
         server = getattr(self._source, "server", None)  # of the page, if that is the source
@@ -118,6 +121,12 @@ class QuestBridge(Node):
     def _join_graph(self) -> None:
         self._target_publisher = self.create_publisher(PoseStamped, "arm/target_pose", 1)
         self._axis_publisher = self.create_publisher(RotationCommand, "rotation/command", 1)
+        about = {
+            "kind": "demonstration",
+            "task": self._settings.task,
+            "source": self._settings.source,
+        }
+        self._demonstrations = Demonstrations(self, self._settings.demonstration, about)
         self._hands_publisher = self.create_publisher(ControllerState, "teleop/controllers", 10)
         self._status_publisher = self.create_publisher(TeleopStatus, "teleop/status", 10)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -170,10 +179,15 @@ class QuestBridge(Node):
         return response
 
     def _on_play(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._source is not None
-        if self._source is not None:
+        """A recorded operator does not look before he begins: his arm must be there."""
+        arm = self._arm(time.monotonic())
+        response.message = arm.fault
+        if arm.measured is None:
+            response.message = "the arm's pose is not known: is its driver running?"
+        response.success = not response.message and self._source is not None
+        if response.success and self._source is not None:
             self._source.start()
-        response.message = "the recording plays from its beginning"
+            response.message = "the recording plays from its beginning"
         return response
 
     # --- the loop's thread ----------------------------------------------------------------------
@@ -201,6 +215,7 @@ class QuestBridge(Node):
             self._tell_hands(sample, now.nanoseconds)
         if decision.pulse is not None:
             self._source.pulse(decision.pulse.hand, decision.pulse.strength, decision.pulse.ms)
+        self._record(now_s, sample if decision.fresh else None, self._source)
         if changed or repeats:
             self._late_ms = ages_ms = self._ages_ms.at(50.0, 95.0)
             self._status_publisher.publish(
@@ -208,6 +223,13 @@ class QuestBridge(Node):
             )
         if decision.reason != before.reason:
             self._events.append(decision.reason or "the arm follows")
+
+    def _record(self, now_s: float, fresh: Sample | None, source: Source) -> None:
+        """Start, keep or discard a demonstration where the operator's buttons say so."""
+        assert self._demonstrations is not None
+        connected = self._decision.state is not State.DISCONNECTED
+        if words := self._demonstrations.tick(now_s, fresh, connected, source):
+            self._events.append(f"demonstrations: {words}")
 
     def _set_forward(self, sample: Sample | None) -> None:
         if not self._bridge.set_forward(sample):
@@ -241,7 +263,12 @@ class QuestBridge(Node):
         decision, ages_ms = self._decision, self._late_ms
         axis = ", ".join(f"{part:g}" for part in decision.axis) if decision.axis.any() else "stop"
         figures = {"age p50 / p95": f"{ages_ms[0]:.0f} / {ages_ms[1]:.0f} ms", "axis": axis}
-        return status_of(decision.state, decision.reason, figures)
+        status = status_of(decision.state, decision.reason, figures)
+        return (
+            with_recording(status, *self._demonstrations.shown())
+            if self._demonstrations
+            else status
+        )
 
     def _report(self) -> None:
         """Log and diagnostics, in the executor's thread."""
@@ -254,8 +281,9 @@ class QuestBridge(Node):
             }
             stamp = self.get_clock().now().to_msg()
             usb = self._usb.words if self._usb is not None else ""
+            demonstration = self._demonstrations.words if self._demonstrations else ""
             self._diagnostics_publisher.publish(
-                output.diagnostics(self._decision, counts, usb, stamp)
+                output.diagnostics(self._decision, counts, usb, demonstration, stamp)
             )
 
 

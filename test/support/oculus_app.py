@@ -10,14 +10,20 @@ from dexndm_ros.teleop.pose import Pose
 
 
 def app_line(
-    right: Pose, left: Pose, buttons=frozenset(), squeeze=0.0, stamp="11-21 02:45:18.123"
+    right: Pose,
+    left: Pose,
+    buttons=frozenset(),
+    squeeze=0.0,
+    stamp="11-21 02:45:18.123",
+    left_buttons=frozenset(),
 ) -> str:
     """A line as the app prints it; poses in the headset's frame, OpenXR's axes."""
     pressed = "".join(f"{name}," for name in sorted(buttons))
+    left_pressed = "".join(f"{name}," for name in sorted(left_buttons))
     return (
         f"{stamp}  4321  4345 I wE9ryARX: r:{_matrix(right)}|l:{_matrix(left)}"
         f"&R,{pressed}rightJS 0.000000 0.000000,rightTrig 0.000000,rightGrip {squeeze:f},"
-        "L,leftJS 0.000000 0.000000,leftTrig 0.000000,leftGrip 0.000000\n"
+        f"L,{left_pressed}leftJS 0.000000 0.000000,leftTrig 0.000000,leftGrip 0.000000\n"
     )
 
 

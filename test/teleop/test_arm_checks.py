@@ -167,6 +167,8 @@ def test_targets_come_from_one_operator() -> None:
     assert check_targets("/arm/target_pose", ()).level is Level.NOTE
     assert check_targets("/arm/target_pose", (one,)).level is Level.OK
     assert check_targets("/arm/target_pose", (one, one)).level is Level.OK  # one that was restarted
+    found = Endpoint("_NODE_NAMESPACE_UNKNOWN_/_NODE_NAME_UNKNOWN_", POSE, True)
+    assert check_targets("/arm/target_pose", (one, found)).level is Level.OK
     finding = check_targets("/arm/target_pose", (one, other))
     assert finding.level is Level.ERROR
     assert "/quest_bridge and /script" in refusal([finding])
