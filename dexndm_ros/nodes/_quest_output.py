@@ -89,15 +89,22 @@ def status(
 
 
 def diagnostics(
-    decision: Decision, counts: Mapping[str, int], usb: str, stamp: Any
+    decision: Decision, counts: Mapping[str, int], usb: str, demonstration: str, stamp: Any
 ) -> DiagnosticArray:
-    """State, reason and counts; ``usb`` is what is wrong on the way through USB, empty = nothing."""
+    """State, reason and counts; ``usb`` is what is wrong on the way through USB, empty = nothing.
+
+    ``demonstration`` is what happened last with recordings.
+    """
     values = [KeyValue(key=name, value=str(count)) for name, count in counts.items()]
     told = DiagnosticStatus(
         level=_LEVELS.get(decision.state, DiagnosticStatus.WARN),
         name="quest_bridge: operator",
         message=decision.reason or "the arm follows",
-        values=[*values, KeyValue(key="usb", value=usb)],
+        values=[
+            *values,
+            KeyValue(key="usb", value=usb),
+            KeyValue(key="demonstration", value=demonstration),
+        ],
     )
     message = DiagnosticArray(status=[told])
     message.header.stamp = stamp

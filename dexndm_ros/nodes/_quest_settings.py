@@ -17,6 +17,7 @@ from dexndm_ros.dashboard.access import keep_token
 from dexndm_ros.teleop.axis import AxisConfig
 from dexndm_ros.teleop.bridge import BridgeConfig
 from dexndm_ros.teleop.clutch import ClutchConfig
+from dexndm_ros.teleop.demonstration import DemonstrationConfig
 from dexndm_ros.teleop.gates import GateConfig
 from dexndm_ros.teleop.mapping import MappingConfig
 from dexndm_ros.teleop.oculus_reader import AdbConfig, OculusReader
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
 __all__ = ["PARAMETERS", "QuestSettings", "declare_parameters", "open_source", "read_settings"]
 
 SOURCES = ("webxr", "oculus_reader", "recording")
-_GATES, _CLUTCH, _MAP, _EURO, _AXIS = (
+_GATES, _CLUTCH, _MAP, _EURO, _AXIS, _DEMO = (
     GateConfig(),
     ClutchConfig(),
     MappingConfig(),
     OneEuroConfig(),
     AxisConfig(),
+    DemonstrationConfig(),
 )
 
 PARAMETERS: tuple[tuple[str, Any, str], ...] = (
@@ -73,6 +75,9 @@ PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("axis.button_lg", list(_AXIS.buttons["LG"]), "axis of the left grip, palm frame"),
     ("axis.short_axis", list(_AXIS.short_axis), "the controller's short axis in its own frame"),
     ("axis.short_weight", _AXIS.short_weight, "weight of a turn about the short axis, 0..1"),
+    ("demonstration.task", "", "what is demonstrated, in words for the dataset; empty = the converter's"),
+    ("demonstration.discard_hold_s", _DEMO.discard_hold_s, "button B is held so long to discard a demonstration, s"),
+    ("demonstration.lost_s", _DEMO.lost_s, "a demonstration is put aside when the operator is away for so long, s"),
 )  # fmt: skip
 
 
@@ -81,6 +86,8 @@ class QuestSettings:
     """The parameters, checked."""
 
     bridge: BridgeConfig
+    demonstration: DemonstrationConfig
+    task: str
     source: str
     recording: str
     wait: bool
@@ -123,7 +130,15 @@ def read_settings(node: Node) -> QuestSettings:
         for field in dataclasses.fields(QuestSettings)
         if field.name in value
     }
-    return QuestSettings(bridge=_bridge(value), **plain)
+    demonstration = DemonstrationConfig(
+        discard_hold_s=value["demonstration.discard_hold_s"], lost_s=value["demonstration.lost_s"]
+    )
+    return QuestSettings(
+        bridge=_bridge(value),
+        demonstration=demonstration,
+        task=value["demonstration.task"].strip(),
+        **plain,
+    )
 
 
 def _bridge(value: dict[str, Any]) -> BridgeConfig:

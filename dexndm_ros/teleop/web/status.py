@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from dexndm_ros.teleop.clutch import State
 
-__all__ = ["Status", "Tone", "as_json", "status_of"]
+__all__ = ["Status", "Tone", "as_json", "status_of", "with_recording"]
 
 Tone = Literal["off", "wait", "good", "warn", "bad"]
 _MOST = 200  # characters of a sentence; the panel in the headset has room for no more
@@ -65,6 +65,22 @@ def status_of(state: State, reason: str, figures: Mapping[str, str] | None = Non
     if not mark:
         why, _, cure = reason.partition("; ")
     return Status(title, tone, _sentence(why), _sentence(cure), figures or {})
+
+
+def with_recording(status: Status, title: str, words: str) -> Status:
+    """The status with what is recorded.
+
+    Args:
+        status: of the arm.
+        title: two or three words for as long as a recording lasts; empty = there is none.
+        words: what just happened with it; empty = nothing.
+    """
+    return replace(
+        status,
+        title=f"{status.title}, {title}" if title else status.title,
+        why=f"{_sentence(words)} {status.why}".strip(),
+        figures={**status.figures, **({"demonstration": words or title} if words or title else {})},
+    )
 
 
 def _sentence(text: str) -> str:
