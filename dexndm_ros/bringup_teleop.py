@@ -30,6 +30,13 @@ _PATIENCE: dict[str, ParameterValue] = {"stale_s": 0.5, "arm_stale_s": 1.0}
 """How a recorded operator waits for a virtual arm: a busy machine keeps each of the processes from running for longer
 than a headset or a robot is ever silent, and here nobody can be hurt."""
 
+_POLICY_PATIENCE: dict[str, ParameterValue] = {
+    "command_lease_s": 2 * _AXIS_LEASE_S,
+    "stale_s": 0.3,
+    "lost_s": 5.0,
+}
+"""Likewise the policy of a virtual hand."""
+
 
 def _session(name: str) -> Path:
     """A recorded operator by its name in config/teleop/sessions, or a file.
@@ -86,6 +93,7 @@ def _quest(values: Mapping[str, str], virtual: bool) -> dict[str, ParameterValue
             "scale", values["scale"], 0.05, 4.0, "metres of the arm for one of the hand"
         ),
         "axis.mode": axis_from,
+        "demonstration.task": values["task"].strip(),
     }
     if values["record"].strip():
         told["record"] = str(Path(values["record"].strip()).expanduser().absolute())
@@ -120,6 +128,26 @@ def _on_virtual_arm(processes: list[ProcessSpec]) -> list[ProcessSpec]:
     ]
 
 
+def _recorder(values: Mapping[str, str]) -> list[ProcessSpec]:
+    """The recorder of demonstrations, where a folder is named; it is started anew when it dies.
+
+    Raises:
+        BringupError: there is no hand whose policy would be the clock of the rows.
+    """
+    folder = values["demonstrations"].strip()
+    if not folder:
+        return []
+    if not flag("hand", values["hand"]):
+        raise BringupError(
+            "a demonstration is of arm and hand: leave hand out, or leave demonstrations out"
+        )
+    share = share_dir()
+    told = {"directory": str(Path(folder).expanduser().absolute())}
+    recorder = node_process("episode_recorder", told, share)
+    file = share / "config" / "demonstrations.yaml"
+    return [replace(recorder, parameter_file=file, critical=False, respawn=True)]
+
+
 def _teleop(values: Mapping[str, str]) -> list[ProcessSpec]:
     """Arm and hand, virtual or the driver of a real one, the policy, and the two bridges."""
     share, virtual = share_dir(), _check_pair(values)
@@ -130,10 +158,13 @@ def _teleop(values: Mapping[str, str]) -> list[ProcessSpec]:
         still = {**values, "axis": "stop", "wrist": ""}
         processes = hand_processes(still, enable=True)
         policy = policy_process(still)
-        lease = {"command_lease_s": _AXIS_LEASE_S * (2.0 if virtual else 1.0)}
-        processes.append(replace(policy, parameters={**policy.parameters, **lease}))
+        told: dict[str, ParameterValue] = {"command_lease_s": _AXIS_LEASE_S}
+        if virtual:
+            told |= _POLICY_PATIENCE
+        processes.append(replace(policy, parameters={**policy.parameters, **told}))
     if virtual:
         processes = _on_virtual_arm(processes)
+    processes += _recorder(values)
     arm: dict[str, ParameterValue] = {"profile": values["arm"].strip()}
     if values["wrist_from"].strip():
         arm["wrist.source"] = values["wrist_from"].strip()
@@ -157,6 +188,10 @@ _OPERATOR_ARGUMENTS = (
     Argument("recording", "", "session that is played; empty = the shipped one, light_bulb"),
     Argument("wait", "false", "true = the recording begins with the service teleop/play"),
     Argument("record", "", "file that the operator's samples are written to; must not exist"),
+    Argument(
+        "demonstrations", "", "folder of demonstrations; button A records one; empty = none are"
+    ),
+    Argument("task", "", "what is demonstrated, in words for the dataset"),
     Argument("scale", "1.0", "metres of the arm for a metre of the operator's hand"),
     Argument("axis_from", "buttons", "the left hand chooses the axis by buttons or by orientation"),
     Argument("wrist_from", "", "who tells wrist/orientation: arm, imu, fixed or none; empty = arm"),

@@ -43,6 +43,11 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("demo", "dexndm_ros.demo.cli:main", "show a hand rotating an object"),
     Command(
+        "teleop",
+        "dexndm_ros.demo.teleop_cli:main",
+        "an operator, recorded or with a headset, moves a virtual arm whose hand turns an object",
+    ),
+    Command(
         "collect",
         "dexndm_ros.collect.cli:main",
         "replay and record trajectories unattended, in a box of balls",
