@@ -18,6 +18,7 @@ from dexndm_msgs.msg import ControllerState, RotationCommand, TeleopStatus
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 from dexndm_ros.nodes._qos import LATCHED
 from dexndm_ros.teleop.recording import SampleWriter, read_samples
@@ -137,6 +138,25 @@ def test_without_an_arm_it_says_so_and_tells_no_target(graph, session, tmp_path)
         assert not len(targets)
 
 
+def test_a_recording_that_waits_begins_when_asked_and_not_without_an_arm(
+    graph, session, tmp_path
+) -> None:
+    hands = graph.listen(ControllerState, "teleop/controllers")
+    states = graph.listen(TeleopStatus, "teleop/status")
+    spec = node_spec("quest_bridge", source="recording", recording=str(session), wait=True)
+    with NodeProcess(spec, tmp_path) as node:
+        graph.until(lambda: len(states), "words")
+        refused = graph.call(Trigger, "teleop/play")
+        assert not refused.success
+        assert "arm's pose is not known" in refused.message
+        assert not len(hands)
+        arm = Arm(graph, frame="fr3_link0")
+        graph.until(lambda: graph.call(Trigger, "teleop/play").success, "the beginning")
+        graph.until(lambda: len(hands) > 20, "the operator")
+        assert arm.timer
+        assert node.stop(signal.SIGINT) == 0
+
+
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
@@ -146,6 +166,7 @@ def test_without_an_arm_it_says_so_and_tells_no_target(graph, session, tmp_path)
         ({"source": "recording", "scale": math.nan}, "scale"),
         ({"source": "recording", "axis.mode": "both"}, "axis mode"),
         ({"source": "webxr", "tls": True}, "directory"),
+        ({"source": "webxr", "wait": True}, "only source recording can wait"),
     ],
 )
 def test_what_cannot_work_ends_with_one_sentence(tmp_path, parameters, words) -> None:
