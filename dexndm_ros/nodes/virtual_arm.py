@@ -27,7 +27,7 @@ from dexndm_ros.sim.virtual_hand import VirtualHand
 from dexndm_ros.sim.worlds import World
 from dexndm_ros.teleop.bulb import READY_RAD, STAND_AWAY_M
 from dexndm_ros.teleop.fr3 import ARM_JOINT_NAMES
-from dexndm_ros.teleop.franka import RobotMode, robot_fault
+from dexndm_ros.teleop.franka import RobotMode
 
 __all__ = ["PARAMETERS", "VirtualArmNode", "main"]
 
@@ -91,8 +91,9 @@ class VirtualArmNode(VirtualLeapHand):
         fill_stamp(message.header.stamp, self._stamp_ns(self._hand))
         self._states_publisher.publish(message)
         if now.mode is not self._mode and now.mode is RobotMode.REFLEX:
+            names = ", ".join(name.replace("_", " ") for name in now.errors)
             self.get_logger().warning(
-                f"{robot_fault(now.mode, now.errors)}; then call virtual_arm/recover"
+                f"the virtual arm has stopped itself ({names}): call virtual_arm/recover"
             )
         self._mode = now.mode
 
