@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dexndm_ros.teleop.clutch import State
 from dexndm_ros.teleop.gates import Fault
-from dexndm_ros.teleop.web.status import Status, as_json, status_of
+from dexndm_ros.teleop.web.status import Status, as_json, status_of, with_recording
 
 
 @pytest.mark.parametrize("fault", Fault)
@@ -37,6 +37,17 @@ def test_while_the_arm_follows_there_is_nothing_to_explain():
     assert status_of(State.ENGAGED, "", {"Rate": "90 Hz"}) == Status(
         "Following", "good", "", "", {"Rate": "90 Hz"}
     )
+
+
+def test_a_recording_stands_beside_the_arm_s_words_and_never_hides_them():
+    arm = status_of(State.FAULT_HOLD, "the pose jumped: release the grip", {"Rate": "90 Hz"})
+    assert with_recording(arm, "", "") == arm
+    shown = with_recording(arm, "recording 0:07", "not recorded: the disk is full")
+    assert shown.title == "Holding, recording 0:07"
+    assert shown.why == "Not recorded: the disk is full. The pose jumped."
+    assert (shown.cure, shown.tone) == (arm.cure, arm.tone)
+    assert shown.figures == {"Rate": "90 Hz", "demonstration": "not recorded: the disk is full"}
+    assert with_recording(arm, "recording 0:07", "").figures["demonstration"] == "recording 0:07"
 
 
 @given(st.text(), st.text(), st.dictionaries(st.text(), st.text()))
