@@ -35,7 +35,9 @@ _POLICY_PATIENCE: dict[str, ParameterValue] = {
     "stale_s": 0.3,
     "lost_s": 5.0,
 }
-"""Likewise the policy of a virtual hand."""
+"""Likewise the policy of a virtual hand, """
+_DRIVER_PATIENCE: dict[str, ParameterValue] = {"lost_s": 2.5}
+"""and its driver: twice as many processes as without an arm share the machine."""
 
 
 def _session(name: str) -> Path:
@@ -119,12 +121,11 @@ def _quest(values: Mapping[str, str], virtual: bool) -> dict[str, ParameterValue
 
 def _on_virtual_arm(processes: list[ProcessSpec]) -> list[ProcessSpec]:
     """The virtual hand's process becomes the virtual arm's, which carries it."""
-    share = share_dir()
+    hand, driver, policy = processes
     return [
-        node_process("virtual_arm", spec.parameters, share)
-        if spec.name == "virtual_leap_hand"
-        else spec
-        for spec in processes
+        node_process("virtual_arm", hand.parameters, share_dir()),
+        replace(driver, parameters={**driver.parameters, **_DRIVER_PATIENCE}),
+        replace(policy, parameters={**policy.parameters, **_POLICY_PATIENCE}),
     ]
 
 
@@ -158,10 +159,8 @@ def _teleop(values: Mapping[str, str]) -> list[ProcessSpec]:
         still = {**values, "axis": "stop", "wrist": ""}
         processes = hand_processes(still, enable=True)
         policy = policy_process(still)
-        told: dict[str, ParameterValue] = {"command_lease_s": _AXIS_LEASE_S}
-        if virtual:
-            told |= _POLICY_PATIENCE
-        processes.append(replace(policy, parameters={**policy.parameters, **told}))
+        lease = {"command_lease_s": _AXIS_LEASE_S}
+        processes.append(replace(policy, parameters={**policy.parameters, **lease}))
     if virtual:
         processes = _on_virtual_arm(processes)
     processes += _recorder(values)
