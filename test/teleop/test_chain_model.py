@@ -7,6 +7,7 @@ other what their topics would. What is checked is what an arm and a hand get, ag
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,8 @@ PROFILE = load_profile("crisp")
 LIMITS = PROFILE.limits
 PERIOD_S = LIMITS.period_s
 HOME = ArmDrive(PROFILE).chain.pose(HOME_RAD)
+SILENCES_S = st.sampled_from([0.05, 0.17, 0.3, 0.6, 1.1])
+"""Below and beyond each of the times after which somebody gives up."""
 LEASE_S, ARM_STALE_S, REPEAT_TICKS = 0.5, 0.2, 10
 ROUNDING = 1e-9
 
@@ -80,10 +83,11 @@ class Chain(RuleBasedStateMachine):
         self.asked = AskedAxis(np.zeros(3), LEASE_S)
         self.links = Links()
         self.frozen: set[str] = set()
+        self.waiting: dict[str, Callable[[], None]] = {}  # the newest word for one who is frozen
         self.arm, self.mode = HOME, RobotMode.MOVE
+        self.last_told = HOME
         # what the observer knows
         self.velocity = np.zeros(3)
-        self.told_at_s = -1.0  # when a pose was published last
         self.grip_wanted = False  # the last sample that quest_bridge took had the grip pressed
         self.must_let_go = False
         self.target_heard_s = -1.0
@@ -121,7 +125,7 @@ class Chain(RuleBasedStateMachine):
 
     @rule(
         who=st.sampled_from(["quest", "arm", "policy", "all"]),
-        seconds=st.floats(0.02, 1.2),
+        seconds=SILENCES_S,
         velocity=vectors(0.6),
         after=vectors(0.3),
     )
@@ -132,19 +136,19 @@ class Chain(RuleBasedStateMachine):
         self.frozen = set()
         self.run(0.3, after)
 
-    @rule(seconds=st.floats(0.0, 0.8), velocity=vectors(0.6), after=vectors(0.3))
+    @rule(seconds=SILENCES_S, velocity=vectors(0.6), after=vectors(0.3))
     def quest_dies_and_is_started_again(self, seconds: float, velocity, after) -> None:
         self.work()
         self.frozen = {"quest"}
         self.run(seconds, velocity)
-        self.quest, self.frozen = QuestProgram(), set()
+        self.quest, self.frozen, self.waiting = QuestProgram(), set(), {}
         self.grip_wanted = False
         self.must_let_go = self.axis_must_stop = True
         self.run(0.4, after)
 
     @rule(
         link=st.sampled_from(["targets", "feedback", "axes"]),
-        seconds=st.floats(0.02, 1.0),
+        seconds=SILENCES_S,
         velocity=vectors(0.6),
         after=vectors(0.3),
     )
@@ -189,11 +193,11 @@ class Chain(RuleBasedStateMachine):
             self.operator.move(np.array(velocity) * PERIOD_S, np.array(turn) * PERIOD_S)
             self.sample = self.operator.frame(PERIOD_S)
             self.now_s = self.operator.now_s
-            if "quest" not in self.frozen:
+            if self.wake("quest"):
                 self.run_quest()
-            if "arm" not in self.frozen:
+            if self.wake("arm"):
                 self.run_arm()
-            if "policy" not in self.frozen:
+            if self.wake("policy"):
                 self.check_axis()
 
     def run_quest(self) -> None:
@@ -208,10 +212,25 @@ class Chain(RuleBasedStateMachine):
         if self.decision.state is State.ENGAGED:
             assert pressed
             assert not self.must_let_go
-        if self.links.targets and "arm" not in self.frozen:
-            self.tell_arm(self.decision, status)
-        if axis and self.links.axes and "policy" not in self.frozen:
-            self.tell_policy(self.decision.axis)
+        decision = self.decision
+        if self.links.targets:
+            self.tell("arm", lambda: self.tell_arm(decision, status))
+        if axis and self.links.axes:
+            self.tell("policy", lambda: self.tell_policy(decision.axis))
+
+    def tell(self, whom: str, word: Callable[[], None]) -> None:
+        """Now, or when whoever is frozen goes on: the middleware keeps the newest message."""
+        if whom in self.frozen:
+            self.waiting[whom] = word
+        else:
+            word()
+
+    def wake(self, whom: str) -> bool:
+        """Whether somebody runs; what waited is heard first, as if it were new."""
+        if whom in self.frozen:
+            return False
+        self.waiting.pop(whom, lambda: None)()
+        return True
 
     def tell_arm(self, decision: Decision, status: bool) -> None:
         if decision.target is not None:
@@ -239,14 +258,23 @@ class Chain(RuleBasedStateMachine):
         self.arm_ticked_s = self.now_s
         self.drive.saw_pose(self.arm, self.now_s)
         self.drive.saw_robot(self.mode, (), self.now_s)
-        before = self.arm
         told = self.drive.tick(self.now_s)
-        self.check_motion(told, before)
+        self.check_motion(told, self.stands())
         if told.pose is not None:
-            self.arm = told.pose
-        if self.links.feedback and "quest" not in self.frozen:
-            self.quest.measured = (self.arm, self.now_s)
-            self.quest.commanded, self.quest.fault = told.commanded, told.fault
+            self.arm = self.last_told = told.pose
+        if self.links.feedback:
+            arm = self.arm
+            self.tell("quest", lambda: self.tell_quest(arm, told))
+
+    def tell_quest(self, arm: Pose, told: ArmOutput) -> None:
+        self.quest.measured = (arm, self.now_s)
+        self.quest.commanded, self.quest.fault = told.commanded, told.fault
+
+    def stands(self) -> Pose:
+        """What a motion starts from: where the arm was told to be, unless it was moved away from there."""
+        last = self.last_told
+        sags = distance_m(last, self.arm) <= 0.02 and angle_rad(last, self.arm) < 0.08
+        return last if sags else self.arm
 
     # --- what may be -----------------------------------------------------------------------------
 
