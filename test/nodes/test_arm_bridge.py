@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,12 +16,15 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("dexndm_msgs")
 
+from dexndm_msgs.msg import ControllerState
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, QuaternionStamped
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
-from dexndm_ros.nodes._qos import LATCHED
+from dexndm_ros.nodes._arm_io import robot_errors, robot_values
+from dexndm_ros.nodes._qos import LATCHED, control_subscriber
 from dexndm_ros.nodes._quest_output import pose_stamped, pose_told
 from dexndm_ros.sim.virtual_arm import VirtualArm
 from dexndm_ros.sim.worlds import ObjectConfig, World
@@ -144,8 +149,6 @@ def test_the_virtual_arm_goes_where_the_operator_wants_it(graph, tmp_path) -> No
 
 
 def test_a_pose_controller_hears_limited_poses_from_a_best_effort_arm(graph, tmp_path) -> None:
-    from dexndm_ros.nodes._qos import control_subscriber
-
     start = Pose(np.array([0.5, 0.0, 0.4]), Pose.of([0, 0, 0], [1, 0, 0, 0]).rotation)
     profile = tmp_path / "own.yaml"
     profile.write_text(
@@ -169,6 +172,112 @@ def test_a_pose_controller_hears_limited_poses_from_a_best_effort_arm(graph, tmp
         # the arm does not move: the leash holds the target back
         assert y.max() <= 0.08 + 1e-4
         assert {message.header.frame_id for message in poses.messages} == {BASE_FRAME}
+
+
+ALONE = (
+    "command: pose\ncommand_topic: target_pose\n"
+    "state: {pose_topic: pose, joints_topic: no_joints, robot_topic: ''}\n"
+)
+
+
+def test_an_imu_screwed_on_tells_the_wrist_while_it_tells_anything(graph, tmp_path) -> None:
+    """Upside down in the palm, on a palm that looks up: the IMU stands upright."""
+    profile = tmp_path / "own.yaml"
+    profile.write_text(ALONE)
+    imu = graph.publisher(Imu, "imu/data", control_subscriber())
+    wrists = graph.listen(QuaternionStamped, "wrist/orientation")
+    told = graph.listen(DiagnosticArray, "/diagnostics")
+    message = Imu()
+    message.orientation.w = 1.0
+    timer = graph.node.create_timer(0.01, lambda: imu.publish(message))
+    parameters = {
+        "profile": str(profile),
+        "wrist.source": "imu",
+        "wrist.imu_mount": "1,0,0,0",
+        "wrist.imu_stale_s": 0.5,
+    }
+    with NodeProcess(node_spec("arm_bridge", **parameters), tmp_path) as node:
+        q = wrists.last.quaternion
+        assert (abs(q.x), q.y, q.z, abs(q.w)) == pytest.approx((1, 0, 0, 0), abs=1e-6)
+        assert wrists.last.header.frame_id == "world"
+        graph.node.destroy_timer(timer)
+        graph.until(lambda: values(told.last)["wrist"] == "not known", "its silence to be told")
+        count = len(wrists)
+        message.orientation_covariance[0] = -1.0
+        graph.node.create_timer(0.01, lambda: imu.publish(message))
+        graph.until(lambda: "tells no orientation" in node.log, "a word of it")
+        assert len(wrists) == count
+
+
+def finding(message: DiagnosticArray, what: str) -> DiagnosticStatus | None:
+    return next((each for each in message.status if each.name == f"arm_bridge: {what}"), None)
+
+
+def values(message: DiagnosticArray) -> dict[str, str]:
+    return {value.key: value.value for value in message.status[0].values}
+
+
+def test_a_hand_that_stands_still_needs_no_arm_and_findings_come_with_their_cure(
+    graph, tmp_path
+) -> None:
+    profile = tmp_path / "own.yaml"
+    profile.write_text(ALONE)
+    wrists = graph.listen(QuaternionStamped, "wrist/orientation")
+    told = graph.listen(DiagnosticArray, "/diagnostics")
+    tell = graph.publisher(PoseStamped, "pose", control_subscriber())
+    stray = PoseStamped()
+    stray.header.frame_id = "world"
+    stray.pose.orientation.w = 1.0
+    graph.node.create_timer(0.05, lambda: tell.publish(stray))
+    parameters = {"profile": str(profile), "wrist.source": "fixed", "wrist.fixed": "thumb_up"}
+    with NodeProcess(node_spec("arm_bridge", **parameters), tmp_path):
+        q = wrists.last.quaternion
+        assert (q.x, q.w) == pytest.approx((0.5**0.5, 0.5**0.5))
+        by_name = {each.name: each for each in told.last.status}
+        assert "must not be moved" in by_name["arm_bridge: arm"].message
+        graph.until(lambda: finding(told.last, "base frame"), "the frame to be found")
+        assert finding(told.last, "base frame").message == "/pose is in world"
+        deaf = by_name["arm_bridge: command topic /target_pose"]
+        assert deaf.level == DiagnosticStatus.ERROR
+        assert deaf.message == "nobody listens"
+        assert "cure" in {value.key for value in deaf.values}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"wrist.source": "compass"}, "allowed: arm, imu, fixed, none"),
+        ({"wrist.imu_mount": "1,1,0,0"}, "wrist.imu_mount"),
+        ({"wrist.fixed": "sideways"}, "palm_up"),
+        ({"wrist.source": "imu", "wrist.imu_stale_s": 0.0}, "imu_stale_s"),
+    ],
+)
+def test_a_wrist_that_cannot_be_is_refused(tmp_path, parameters, words) -> None:
+    with NodeProcess(node_spec("arm_bridge", profile="virtual", **parameters), tmp_path) as node:
+        assert node.wait() == 2
+        assert words in node.log
+
+
+@pytest.mark.skipif(importlib.util.find_spec("franka_msgs") is not None, reason="it is here")
+def test_without_the_robots_messages_it_says_what_to_install(tmp_path) -> None:
+    with NodeProcess(node_spec("arm_bridge", profile="crisp"), tmp_path) as node:
+        assert node.wait() == 2
+        assert "install ros-jazzy-franka-msgs" in node.log
+        assert 'robot_topic: ""' in node.log
+        assert "Traceback" not in node.log
+
+
+def test_a_robots_errors_are_named() -> None:
+    # any message with fields that are true or false; franka_msgs is not on every machine
+    errors = ControllerState(button_a=True, right_valid=True)
+    state = SimpleNamespace(
+        robot_mode=4, current_errors=errors, last_motion_errors=ControllerState()
+    )
+    assert sorted(robot_errors(errors)) == ["button_a", "right_valid"]
+    told = robot_values(state)
+    assert told["robot_mode"] == "REFLEX"
+    assert "button_a" in told["current_errors"]
+    assert told["last_motion_errors"] == ""
 
 
 def test_an_unknown_profile_is_refused_with_the_shipped_ones(tmp_path) -> None:
