@@ -48,7 +48,7 @@ class Page:
                 self.driving.set()
             if "ping" in message:
                 await self.say(pong=message["ping"], t=1e3 * time.monotonic())
-            if message.get("status", {}).get("title") == "Holding":
+            if message.get("status", {}).get("title", "").startswith("Stopped"):
                 self._hold()
 
     def _hold(self) -> None:

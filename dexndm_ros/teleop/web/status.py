@@ -12,14 +12,19 @@ from dexndm_ros.teleop.clutch import State
 __all__ = ["Status", "Tone", "as_json", "status_of", "with_recording"]
 
 Tone = Literal["off", "wait", "good", "warn", "bad"]
-_MOST = 200  # characters of a sentence; the panel in the headset has room for no more
+_MOST = {
+    "title": 60,
+    "why": 200,
+    "cure": 600,
+}  # characters; a cure of many steps is for the desktop
 _FIGURES = 8
 _TITLES: dict[State, tuple[str, Tone]] = {
     State.DISCONNECTED: ("Not connected", "off"),
     State.READY: ("Ready", "wait"),
     State.ENGAGED: ("Following", "good"),
-    State.FAULT_HOLD: ("Holding", "bad"),
+    State.FAULT_HOLD: ("Stopped", "bad"),
 }
+_NOBODY = "open this page in the headset and press Start"
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,8 @@ class Status:
 def as_json(status: Status) -> dict[str, Any]:
     """The status ready for JSON, its texts cut to what the page has room for."""
     shown = asdict(status)
-    for name in ("title", "why", "cure"):
-        shown[name] = str(shown[name])[:_MOST]
+    for name, most in _MOST.items():
+        shown[name] = str(shown[name])[:most]
     shown["figures"] = {
         str(name)[:40]: str(value)[:40] for name, value in list(status.figures.items())[:_FIGURES]
     }
@@ -63,7 +68,11 @@ def status_of(state: State, reason: str, figures: Mapping[str, str] | None = Non
     title, tone = _TITLES[state]
     why, mark, cure = reason.partition(": ")
     if not mark:
-        why, _, cure = reason.partition("; ")
+        why, mark, cure = reason.partition("; ")
+    if state is State.READY and not mark:
+        why, cure = "", why  # nothing is wrong: the words say what to do
+    if state is State.DISCONNECTED and not mark:
+        cure = _NOBODY
     return Status(title, tone, _sentence(why), _sentence(cure), figures or {})
 
 
@@ -84,4 +93,7 @@ def with_recording(status: Status, title: str, words: str) -> Status:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
+    if not text:
+        return ""
+    end = "" if text.endswith(("?", "!")) else "."
+    return f"{text[0].upper()}{text[1:].rstrip('.')}{end}"

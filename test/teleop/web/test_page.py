@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from dexndm_ros.teleop.bridge import ArmSeen, Bridge, BridgeConfig
 from dexndm_ros.teleop.clutch import State
+from dexndm_ros.teleop.franka import RECOVERY, robot_fault
 from dexndm_ros.teleop.gates import GateConfig
 from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.web.server import WebConfig
@@ -23,6 +24,12 @@ from support.webxr import TOKEN, RawPage, wait_until
 # Reads back what was drawn in the headset when it is asked to look.
 SPY = """
 window.pulses = [];
+window.drawn = [];
+const write = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...how) {
+  write.call(this, text, ...how);
+  window.drawn.push(text);
+};
 const draw = WebGLRenderingContext.prototype.drawArrays;
 WebGLRenderingContext.prototype.drawArrays = function (...how) {
   draw.apply(this, how);
@@ -283,7 +290,7 @@ def test_from_the_pressed_grip_to_the_arms_target_and_not_after_a_broken_connect
     decisions.clear()
     until(lambda d: sum(each.fresh for each in decisions) > 10, "frames with the grip still held")
     assert not any(d.state is State.ENGAGED or d.target is not None for d in decisions)
-    title(page, "Holding")
+    title(page, "Stopped")
     grip(0)
     until(lambda d: d.state is State.READY, "released")
     grip(1)
@@ -310,6 +317,21 @@ def test_words_are_shown_on_the_desk_and_in_the_headset(stage, visit):
     page.wait_for_function("window.look === false")
     assert "242,121,111" in page.evaluate("[...window.colours]")  # the bar of the tone "bad"
     assert desk.locator("#start").is_disabled()
+
+
+def test_a_cure_of_many_steps_is_a_list_on_the_desk_and_a_hint_in_the_headset(stage, visit):
+    page = visit()
+    begin(page)
+    stage.words = status_of(State.FAULT_HOLD, robot_fault(4, ["cartesian_reflex"]))
+    title(page, "Stopped")
+    steps = page.locator("#cure li").all_inner_texts()
+    assert len(steps) == len(RECOVERY)
+    assert (
+        "error_recovery" in steps[0] and steps[-1] == "Release the right grip and press it again."
+    )
+    drawn = page.evaluate("window.drawn")
+    assert "4 steps: read them on the desktop page." in drawn
+    assert not any("error_recovery" in line for line in drawn)
 
 
 def test_a_pulse_shakes_the_controller(stage, visit):

@@ -407,6 +407,7 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(source):
         "session.js",
         "frames.js",
         "panel.js",
+        "words.js",
         "style.css",
         "icon.svg",
     ):

@@ -3,6 +3,7 @@
 
 import { Link } from "./link.js";
 import { Session, whyNot } from "./session.js";
+import { sentence, steps } from "./words.js";
 
 const SILENT_MS = 1500;
 const $ = (id) => document.getElementById(id);
@@ -14,10 +15,23 @@ const session = new Session({ frame: (message) => link.frame(message), ended: st
 
 function show(status) {
   $("state").dataset.tone = status.tone;
-  for (const part of ["title", "why", "cure"]) $(part).textContent = status[part];
+  for (const part of ["title", "why"]) $(part).textContent = status[part];
+  const todo = steps(status.cure);
+  $("cure").replaceChildren(...(todo.length > 2 ? [list(todo)] : [status.cure]));
+  $("cure").classList.toggle("steps", todo.length > 2);
   $("cure").hidden = !status.cure;
   session.panel.show(status);
   document.title = `${status.title} · Teleoperation`;
+}
+
+function list(texts) {
+  const items = document.createElement("ol");
+  items.append(...texts.map((text) => {
+    const item = document.createElement("li");
+    item.textContent = text;
+    return item;
+  }));
+  return items;
 }
 
 function hear(status, driven) {
@@ -40,13 +54,13 @@ function showLink(state, why) {
   if (state === "lost") { link.driving = false; heardAt = 0; lost(); }
   if (state === "unpaired") show({ title: "Not paired", tone: "warn", why: link.why, cure: "Type the code that the log shows." });
   if (state === "ready") $("note").textContent = reason;
-  if (why) $("note").textContent = why;
+  if (why) $("note").textContent = sentence(why);
   $("start").disabled = state !== "ready" || !possible;
 }
 
 function showDriving(driving, why) {
   if (driving || !why) return;
-  $("note").textContent = why;
+  $("note").textContent = sentence(why);
   session.end();
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The words in the headset: a picture of text, drawn on one rectangle that stays below where the operator looks.
 
+import { steps } from "./words.js";
+
 const WIDTH = 1024, HEIGHT = 320;             // of the picture, pixels
 const HALF_M = [0.32, 0.1], PLACE_M = [0, -0.28, -0.9];
 const TONES = { off: "#8a857b", wait: "#7fb0e3", good: "#5fbf86", warn: "#e5a83f", bad: "#f2796f" };
@@ -31,9 +33,10 @@ export class Panel {
     brush.fillText(title, 50, 80, WIDTH - 70);
     brush.fillStyle = "#edeae4";
     brush.font = "40px sans-serif";
-    const end = lines(brush, why, 50, 145, 2);
+    const end = why ? lines(brush, why, 50, 145, 2) : 145;
     brush.font = "bold 40px sans-serif";
-    lines(brush, cure, 50, end, 2);
+    const todo = steps(cure);
+    lines(brush, todo.length > 2 ? `${todo.length} steps: read them on the desktop page.` : cure, 50, end, 2);
     this.stale = true;
   }
 
