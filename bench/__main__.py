@@ -37,6 +37,7 @@ BENCHES = {
     "recorder": "a campaign's messages at the real rate and at a multiple: loss, CPU, size of bags",
     "teleop_latency": "the headset's frame to the arm's target, at 90 Hz over loopback; pace of the targets",
     "teleop_tracking": "a figure-of-eight at 0.2 m/s: limiter, inverse kinematics and the virtual arm",
+    "teleop_stop": "quest_bridge killed or stopped, a silent headset: to the last arm command and the hold",
     "teleop_session": "two hours of teleoperation faster than real time: memory, straight lines through it",
 }
 QUICK = {"cycles": 60, "seconds": 1.0, "minutes": 0.1, "episodes": 1, "runs": 5, "hands": 8,
