@@ -80,12 +80,13 @@ class ArmGraph:
             self._parameters = _Question(node, GetParameters, name, request)
 
     def look(
-        self, frames: Mapping[str, str], command_type_set: bool, now_s: float
+        self, frames: Mapping[str, str], stray_frame: str, command_type_set: bool, now_s: float
     ) -> list[Finding]:
         """What is found now.
 
         Args:
             frames: ``frame_id`` last heard, by topic as the profile names it.
+            stray_frame: in which targets came lately and should not have; empty = none.
             command_type_set: Servo has accepted the command type.
             now_s: our monotonic time.
         """
@@ -103,7 +104,8 @@ class ArmGraph:
             command_type_set=command_type_set,
         )
         found = check_arm(self._profile, graph, self._node.get_fully_qualified_name())
-        found.append(check_targets(self._target, publishers.get(self._target, ())))
+        ends = publishers.get(self._target, ())
+        found.append(check_targets(self._target, ends, stray_frame, self._profile.base_frame))
         return [*found, _BLIND] if self._blind else found
 
     def _ask_controllers(self, now_s: float) -> dict[str, Controller] | None:

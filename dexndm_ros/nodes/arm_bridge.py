@@ -64,6 +64,7 @@ class ArmBridge(Node):
         self._robot: NewestOf | None = None
         self._measured: Pose | None = None
         self._frames: dict[str, str] = {}
+        self._stray = ("", 0.0)  # a frame in which targets came and are not followed, and when
         self._tool: Finding | None = None
         self._findings: list[Finding] = []
         self._logged: list[Finding] = []
@@ -135,9 +136,7 @@ class ArmBridge(Node):
     def _on_target(self, message: PoseStamped) -> None:
         frame = message.header.frame_id
         if frame != self._profile.base_frame:
-            self._complain(
-                f"arm/target_pose is in {frame!r}, not in {self._profile.base_frame!r}: not followed"
-            )
+            self._stray = (frame or "no frame", time.monotonic())
             return
         try:
             self._drive.target(pose_told(message), time.monotonic())
@@ -191,7 +190,9 @@ class ArmBridge(Node):
     def _look(self) -> None:
         """What is wrong around the arm keeps it from moving until it is mended."""
         now_s = time.monotonic()
-        found = self._graph.look(self._frames, self._servo_set, now_s)
+        frame, at_s = self._stray
+        lately = frame if now_s - at_s < _QUIET_S else ""
+        found = self._graph.look(self._frames, lately, self._servo_set, now_s)
         if self._profile.command is CommandKind.POSE and not self._drive.moving:
             self._tool = self._compare_tool(now_s)
         if self._tool is not None:

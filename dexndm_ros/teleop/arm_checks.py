@@ -118,21 +118,28 @@ def refusal(findings: list[Finding]) -> str:
     return f"the arm must not be moved, {cause}{more}: {first.cure or f'make it {first.expected}'}"
 
 
-def check_targets(topic: str, publishers: Sequence[Endpoint]) -> Finding:
-    """Whether one operator tells the arm where to go.
+def check_targets(
+    topic: str, publishers: Sequence[Endpoint], stray_frame: str = "", base_frame: str = ""
+) -> Finding:
+    """Whether one operator tells the arm where to go, in the arm's frame.
 
     Args:
         topic: of the targets, full name.
         publishers: on it.
+        stray_frame: another frame than the arm's, in which targets came lately; empty = none did.
+        base_frame: the arm's.
     """
     what = f"targets on {topic}"
     # A node that is just found has no name for a moment, and one that was started again is no second one.
     names = sorted({each.node for each in publishers if _NAMELESS not in each.node})
-    if not names:
-        return Finding(Level.NOTE, what, "nobody tells any", "", "start quest_bridge")
     if len(names) > 1:
         found = f"{' and '.join(names)} publish"
         return Finding(Level.ERROR, what, found, "one operator", "stop all but one of them")
+    if stray_frame:
+        cure = f"make {names[0] if names else 'who tells them'} tell them in {base_frame}"
+        return Finding(Level.ERROR, what, f"they come in {stray_frame}", base_frame, cure)
+    if not names:
+        return Finding(Level.NOTE, what, "nobody tells any", "", "start quest_bridge")
     return Finding(Level.OK, what, f"from {names[0]}")
 
 

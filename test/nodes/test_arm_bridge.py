@@ -123,6 +123,7 @@ def test_the_virtual_arm_goes_where_the_operator_wants_it(graph, tmp_path) -> No
         wrong = graph.node.create_timer(0.01, lambda: target.publish(stray))
         count = len(measured)
         graph.until(lambda: len(measured) > count + 30, "time to pass")
+        graph.until(lambda: "come in world" in faults.last.data, "words of it")
         graph.node.destroy_timer(wrong)
         assert arm.told == 0, "it followed a target of another frame"
 

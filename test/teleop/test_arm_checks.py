@@ -169,6 +169,10 @@ def test_targets_come_from_one_operator() -> None:
     assert check_targets("/arm/target_pose", (one, one)).level is Level.OK  # one that was restarted
     found = Endpoint("_NODE_NAMESPACE_UNKNOWN_/_NODE_NAME_UNKNOWN_", POSE, True)
     assert check_targets("/arm/target_pose", (one, found)).level is Level.OK
+    stray = check_targets("/arm/target_pose", (one,), "world", "fr3_link0")
+    assert refusal([stray]).endswith(
+        "they come in world: make /quest_bridge tell them in fr3_link0"
+    )
     finding = check_targets("/arm/target_pose", (one, other))
     assert finding.level is Level.ERROR
     assert "/quest_bridge and /script" in refusal([finding])
