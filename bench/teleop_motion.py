@@ -35,7 +35,7 @@ class FigureOfEight:
             steps[:] = steps[0]
         self._along_m = np.concatenate([[0.0], np.cumsum(steps)])
 
-    def at(self, seconds: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    def at(self, seconds: NDArray[np.floating] | float) -> NDArray[np.float64]:
         """Displacement from the start in the arm's axes, m; shape (..., 3)."""
         t = np.maximum(np.asarray(seconds, dtype=np.float64), 0.0)
         way_m = self.speed_m_s * np.where(t < 1.0, 0.5 * t**2, t - 0.5)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,8 @@ def _sample(number: int, motion: FigureOfEight) -> Sample:
 def run(options: Options) -> Result:
     """Draw each figure in a few phases of frame against tick, and compare."""
     seconds = max(options.seconds, 8.0)
-    rows, worst_mm, reasons = [], {}, set[str]()
+    rows: list[list[Any]] = []
+    worst_mm, reasons = dict[str, float](), set[str]()
     for name, motion in FIGURES.items():
         told, arm = [], []
         for phase_s in _PHASES_S:
