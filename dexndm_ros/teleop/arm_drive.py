@@ -124,7 +124,11 @@ class ArmDrive:
             return self._output(told.pose, (), measured, fault, told.limits)
         step = self._ik.step(told)
         points = joint_trajectory(
-            step.q_rad, step.v_rad_s, self.profile.lead_s, self.profile.ik.acceleration_rad_s2
+            step.q_rad,
+            step.v_rad_s,
+            self.profile.lead_s,
+            self.profile.ik.acceleration_rad_s2,
+            self._joints[0] if self._joints is not None else None,
         )
         return self._output(None, points, measured, fault, told.limits | set(step.at_limit))
 
