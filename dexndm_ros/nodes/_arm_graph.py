@@ -14,7 +14,8 @@ from rclpy.parameter import parameter_value_to_python
 from dexndm_ros.hand.doctor import Finding, Level
 from dexndm_ros.nodes._arm_io import optional_type
 from dexndm_ros.nodes._arm_look import knows_controllers, resolved, topic_ends
-from dexndm_ros.teleop.arm_checks import Controller, Graph, check_arm, check_targets
+from dexndm_ros.teleop.arm_checks import Controller, Graph, check_arm
+from dexndm_ros.teleop.arm_inputs import check_targets
 from dexndm_ros.teleop.profiles import ArmProfile
 
 __all__ = ["ArmGraph"]

@@ -31,8 +31,9 @@ from dexndm_ros.nodes._quest_output import pose_stamped, pose_told
 from dexndm_ros.nodes._run import NodeRefusedError, run_node, until_shutdown
 from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
 from dexndm_ros.policy.wrist import WristError
-from dexndm_ros.teleop.arm_checks import check_tool, refusal
+from dexndm_ros.teleop.arm_checks import refusal
 from dexndm_ros.teleop.arm_drive import ArmDrive
+from dexndm_ros.teleop.arm_inputs import check_servo, check_tool
 from dexndm_ros.teleop.errors import SettingsError
 from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.profiles import ArmProfile, CommandKind
@@ -61,6 +62,7 @@ class ArmBridge(Node):
         self._fault: str | None = None
         self._servo: Any = None
         self._servo_set = False
+        self._servo_finding: Finding | None = None
         self._robot: NewestOf | None = None
         self._measured: Pose | None = None
         self._frames: dict[str, str] = {}
@@ -130,6 +132,9 @@ class ArmBridge(Node):
             self._servo_request = kind.Request(command_type=controller.command_type)
             self._servo = self.create_client(kind, controller.command_type_service)
             self._servo_timer = self.create_timer(_SERVO_PERIOD_S, self._set_command_type)
+        if controller.status_topic:
+            kind = io.optional_type("moveit_msgs.msg", "ServoStatus", "MoveIt Servo")
+            self.create_subscription(kind, controller.status_topic, self._on_servo_status, 1)
 
     # --- callbacks: they only store ---------------------------------------------------------------
 
@@ -185,6 +190,9 @@ class ArmBridge(Node):
             self._servo_set = True
             self.get_logger().info("MoveIt Servo takes poses")
 
+    def _on_servo_status(self, message: Any) -> None:
+        self._servo_finding = check_servo(int(message.code))
+
     # --- looking around, in the executor's thread -------------------------------------------------
 
     def _look(self) -> None:
@@ -195,8 +203,7 @@ class ArmBridge(Node):
         found = self._graph.look(self._frames, lately, self._servo_set, now_s)
         if self._profile.command is CommandKind.POSE and not self._drive.moving:
             self._tool = self._compare_tool(now_s)
-        if self._tool is not None:
-            found.append(self._tool)
+        found += [each for each in (self._tool, self._servo_finding) if each is not None]
         self._drive.forbid(refusal(found))
         self._log(found)
         self._looks += 1

@@ -8,15 +8,10 @@ command type. Nothing here asks the graph; a node fills ``Graph`` and shows the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dexndm_ros.hand.doctor import Finding, Level
-from dexndm_ros.teleop.chain import ArmChain
-from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.profiles import ArmProfile, CommandKind
 
 __all__ = [
@@ -25,14 +20,10 @@ __all__ = [
     "Graph",
     "blocking",
     "check_arm",
-    "check_targets",
-    "check_tool",
     "refusal",
 ]
 
 _OVERWRITES = "franka_example_controllers/CartesianImpedanceExampleController"
-_NAMELESS = "_NODE_NAME_UNKNOWN_"
-_SAME_PLACE_M, _SAME_TURN_RAD = 0.01, 0.05
 
 
 @dataclass(frozen=True)
@@ -116,52 +107,6 @@ def refusal(findings: list[Finding]) -> str:
     cause = ", ".join(part for part in (first.what, first.found.replace(": ", ", ")) if part)
     more = f" (and {len(bad) - 1} more on /diagnostics)" if len(bad) > 1 else ""
     return f"the arm must not be moved, {cause}{more}: {first.cure or f'make it {first.expected}'}"
-
-
-def check_targets(
-    topic: str, publishers: Sequence[Endpoint], stray_frame: str = "", base_frame: str = ""
-) -> Finding:
-    """Whether one operator tells the arm where to go, in the arm's frame.
-
-    Args:
-        topic: of the targets, full name.
-        publishers: on it.
-        stray_frame: another frame than the arm's, in which targets came lately; empty = none did.
-        base_frame: the arm's.
-    """
-    what = f"targets on {topic}"
-    # A node that is just found has no name for a moment, and one that was started again is no second one.
-    names = sorted({each.node for each in publishers if _NAMELESS not in each.node})
-    if len(names) > 1:
-        found = f"{' and '.join(names)} publish"
-        return Finding(Level.ERROR, what, found, "one operator", "stop all but one of them")
-    if stray_frame:
-        cure = f"make {names[0] if names else 'who tells them'} tell them in {base_frame}"
-        return Finding(Level.ERROR, what, f"they come in {stray_frame}", base_frame, cure)
-    if not names:
-        return Finding(Level.NOTE, what, "nobody tells any", "", "start quest_bridge")
-    return Finding(Level.OK, what, f"from {names[0]}")
-
-
-def check_tool(measured: Pose, chain: ArmChain, q_rad: NDArray[np.float64]) -> Finding:
-    """Whether the pose that the arm tells is that of the tool we move.
-
-    Args:
-        measured: the pose topic's.
-        chain: the arm with the profile's tool.
-        q_rad: joint angles of the same moment, shape (7,).
-    """
-    far, turn = (float(np.linalg.norm(part)) for part in chain.pose(q_rad).offset(measured))
-    what, found = (
-        "tool frame",
-        f"{1e3 * far:.0f} mm and {np.degrees(turn):.0f}° from the joints' palm",
-    )
-    if far <= _SAME_PLACE_M and turn <= _SAME_TURN_RAD:
-        return Finding(Level.OK, what, found)
-    cure = "enter the hand in Desk or with service_server/set_tcp_frame and set_load, or mend tool: in the profile"
-    return Finding(
-        Level.ERROR, what, found, "the palm frame on the flange as the profile has it", cure
-    )
 
 
 def _controller(profile: ArmProfile, graph: Graph) -> Iterator[Finding]:

@@ -46,6 +46,7 @@ def of_real_arms():
         state, controller = profile.state, profile.controller
         publish.add(profile.command_topic)
         subscribe |= {state.pose_topic, state.joints_topic, state.robot_topic}
+        subscribe |= {controller.status_topic} - {""}
         request |= {controller.command_type_service} - {""}
         request |= {f"{controller.name}/get_parameters"} if controller.name else set()
     return {

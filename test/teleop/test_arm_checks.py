@@ -16,10 +16,9 @@ from dexndm_ros.teleop.arm_checks import (
     Graph,
     blocking,
     check_arm,
-    check_targets,
-    check_tool,
     refusal,
 )
+from dexndm_ros.teleop.arm_inputs import check_servo, check_targets, check_tool
 from dexndm_ros.teleop.chain import ArmChain
 from dexndm_ros.teleop.fr3 import HOME_RAD
 from dexndm_ros.teleop.pose import Pose
@@ -186,6 +185,16 @@ def test_mock_hardware_without_pose_and_errors_is_told_but_does_not_block(name) 
     findings = check_arm(profile, graph, ME)
     assert not blocking(findings)
     assert {finding.level for finding in findings} == {Level.OK, Level.NOTE, Level.WARNING}
+
+
+@pytest.mark.parametrize("code", range(-2, 9))
+def test_what_servo_says_of_itself_never_keeps_the_arm_from_moving_on(code) -> None:
+    finding = check_servo(code)
+    assert not blocking([finding])
+    assert finding.found
+    halted = code in (2, 5, 6)
+    assert halted is finding.found.startswith("halted")
+    assert not halted or "move" in finding.cure
 
 
 def test_an_arm_that_tells_another_tools_pose_is_found() -> None:
