@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from dexndm_ros.teleop.delay import Delay
 from dexndm_ros.teleop.frames import angle_rad, distance_m, is_pose, pose_of
-from dexndm_ros.teleop.head_guard import HeadGuard, HeadGuardConfig
+from dexndm_ros.teleop.head_guard import HeadGuard, HeadGuardConfig, is_seen
 from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.sample import Hand, Sample
 
@@ -35,6 +35,9 @@ class Fault(StrEnum):
     EMULATED = "the right controller's place is only guessed: hold it in view of the headset"
     BROKEN = "the right controller's pose is not a pose"
     JUMPED = "the right controller's pose jumped"
+    LEFT_UNSEEN = (
+        "the headset does not see the left controller, by which its own motion is told: keep it in view"
+    )
     HEAD_MOVED = "the headset itself moved: park it, and move the hands only"
 
 
@@ -63,7 +66,8 @@ class GateConfig:
         jump_rad: farthest that it may turn in one frame.
         speed_m_s: fastest that it may move.
         frame_s: speed is never counted over less time than this; capture times may be rough.
-        head_relative: sources whose poses are relative to the headset, which must not move then.
+        head_relative: sources whose poses are relative to the headset, which must not move then; it takes both hands
+            to tell whether it does.
         head: how a moving headset is told.
     """
 
@@ -175,18 +179,20 @@ class Gates:
         fault = _instant(sample)
         if fault is not None or sample.right is None:
             return fault
-        doubt = self._doubt(sample.right)
+        doubt = self._doubt(sample, sample.right)
         if doubt is not None:
             self._bad = (bad[0] if bad else sample.arrived_s, doubt)
             return None
         return self._moved(sample, sample.right)
 
-    def _doubt(self, hand: Hand) -> Fault | None:
+    def _doubt(self, sample: Sample, hand: Hand) -> Fault | None:
         """What is borne with for a moment."""
         if not hand.tracked:
             return Fault.UNTRACKED
         if hand.emulated and self.config.refuse_emulated:
             return Fault.EMULATED
+        if sample.source in self.config.head_relative and not is_seen(sample.left):
+            return Fault.LEFT_UNSEEN
         return None
 
     def _moved(self, sample: Sample, hand: Hand) -> Fault | None:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tells a moving headset from moving hands, where poses are relative to the headset.
 
-Both hands then seem to move, and as one rigid body: their pose relative to each other stays what it was.
+Both hands then seem to move as one rigid body: their pose relative to each other stays what it was, and both turn
+alike even while one of them is carried elsewhere. It takes both hands: from one alone nobody can tell. A headset that
+slides without turning while the right hand moves is not told either; that is why it is to be parked.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ from dataclasses import dataclass
 
 from dexndm_ros.teleop.frames import angle_rad, distance_m, is_pose, pose_of
 from dexndm_ros.teleop.pose import Pose
-from dexndm_ros.teleop.sample import Sample
+from dexndm_ros.teleop.sample import Hand, Sample
 
-__all__ = ["HeadGuard", "HeadGuardConfig"]
+__all__ = ["HeadGuard", "HeadGuardConfig", "is_seen"]
 
 
 @dataclass(frozen=True)
@@ -22,59 +24,85 @@ class HeadGuardConfig:
     """When a common motion is taken for the headset's.
 
     Attributes:
-        window_s: over how much time motions are compared.
+        windows_s: over how much time motions are compared, from short to long: a short one tells a quick motion
+            although the hands moved a moment before, a long one tells a slow motion.
         moved_m: both hands came at least so far, or
         moved_rad: turned at least so much;
         rigid_m: and one stands to the other as before, to within this much
         rigid_rad: and this much.
     """
 
-    window_s: float = 0.3
+    windows_s: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0)
     moved_m: float = 0.05
     moved_rad: float = math.radians(6.0)
     rigid_m: float = 0.004
     rigid_rad: float = math.radians(1.0)
 
+    def __post_init__(self) -> None:
+        """Refuse a guard that would never tell."""
+        if not self.windows_s or not all(0.0 < window < math.inf for window in self.windows_s):
+            raise ValueError(f"head windows_s must be finite and > 0, got {self.windows_s}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Hands:
+    captured_s: float
+    right: Pose
+    left: Pose
+
 
 class HeadGuard:
-    """Remembers both hands for a moment."""
+    """Remembers both hands for as long as its longest window."""
 
     def __init__(self, config: HeadGuardConfig | None = None) -> None:
         self.config = config or HeadGuardConfig()
-        self._past: deque[tuple[float, Pose, Pose]] = deque()
+        self._pasts: tuple[deque[_Hands], ...] = tuple(deque() for _ in self.config.windows_s)
 
     def reset(self) -> None:
         """Forget."""
-        self._past.clear()
+        for past in self._pasts:
+            past.clear()
 
     def moved(self, sample: Sample) -> bool:
-        """Take a sample's hands; True where the headset is likely to have moved within the window."""
-        hands = (sample.right, sample.left)
-        if any(hand is None or not hand.tracked or not is_pose(hand) for hand in hands):
-            self.reset()
+        """Take a sample's hands; True where the headset is likely to have moved within a window.
+
+        A sample without both hands is passed over: it is the caller who must not follow it.
+        """
+        if not is_seen(sample.right) or not is_seen(sample.left):
             return False
-        right, left = (pose_of(hand) for hand in hands if hand is not None)
-        now_s = sample.captured_s
-        while self._past and now_s - self._past[0][0] > self.config.window_s:
-            self._past.popleft()
-        self._past.append((now_s, right, left))
-        _, right0, left0 = self._past[0]
-        return (
-            self._far(right0, right)
-            and self._far(left0, left)
-            and self._rigid(right0, left0, right, left)
-        )
+        assert sample.right is not None and sample.left is not None
+        now = _Hands(sample.captured_s, pose_of(sample.right), pose_of(sample.left))
+        told = False
+        for window_s, past in zip(self.config.windows_s, self._pasts, strict=True):
+            while past and now.captured_s - past[0].captured_s > window_s:
+                past.popleft()
+            past.append(now)
+            told = told or self._as_one(past[0], now)
+        if told:  # once told, it is told on for as long as it moves, not for the longest window
+            for past in self._pasts[1:]:
+                past.clear()
+        return told
 
-    def _far(self, before: Pose, after: Pose) -> bool:
+    def _as_one(self, before: _Hands, after: _Hands) -> bool:
         config = self.config
-        return (
-            distance_m(before, after) > config.moved_m
-            or angle_rad(before, after) > config.moved_rad
+        turned = (
+            angle_rad(before.right, after.right) > config.moved_rad
+            and angle_rad(before.left, after.left) > config.moved_rad
+        )
+        came = (
+            distance_m(before.right, after.right) > config.moved_m
+            and distance_m(before.left, after.left) > config.moved_m
+        )
+        if not turned and not came:
+            return False
+        relative0 = before.right.inverse() * before.left
+        relative = after.right.inverse() * after.left
+        # Hands that turn alike are turned by the head, whatever else the right one does.
+        return angle_rad(relative0, relative) < config.rigid_rad and (
+            turned or distance_m(relative0, relative) < config.rigid_m
         )
 
-    def _rigid(self, right0: Pose, left0: Pose, right: Pose, left: Pose) -> bool:
-        before, after = right0.inverse() * left0, right.inverse() * left
-        return (
-            distance_m(before, after) < self.config.rigid_m
-            and angle_rad(before, after) < self.config.rigid_rad
-        )
+
+def is_seen(hand: Hand | None) -> bool:
+    """There is a pose that a motion could be told by."""
+    return hand is not None and hand.tracked and is_pose(hand)

@@ -174,6 +174,25 @@ def test_a_headset_that_turns_is_seen_where_it_matters(operator) -> None:
         assert found == {None, expected}
 
 
+@pytest.mark.parametrize("left", [None, controller(tracked=False)])
+@pytest.mark.parametrize(("source", "expected"), [("oculus_reader", Fault.LEFT_UNSEEN), ("webxr", None)])
+def test_a_headset_that_turns_is_not_followed_where_the_left_hand_cannot_tell(left, source, expected) -> None:  # fmt: skip
+    gates, operator = Gates(), Operator(source=source, left=left)
+    for k in range(30):
+        operator.right = controller(turned_about_head(0.4, -0.2, 0.5 * k * FRAME_S))
+        verdict = see(gates, operator.frame())
+        assert not (expected and verdict.follow)
+    assert verdict.fault is expected
+
+
+def test_a_left_hand_that_is_lost_for_a_moment_is_waited_for(operator) -> None:
+    gates, operator = Gates(), Operator(source="oculus_reader", left=controller())
+    assert see(gates, operator.frame()).follow
+    verdict = see(gates, operator.frame(left=None))
+    assert (verdict.fault, verdict.follow) == (None, False)
+    assert see(gates, operator.frame()).follow
+
+
 def turned_about_head(x, y, turn):
     about = Rotation.from_euler("z", turn)
     return Pose(about.apply([x, y, -0.3]), about)
