@@ -12,6 +12,7 @@ from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
+from dexndm_ros.doctor_cli import main
 from dexndm_ros.hand.doctor import Level
 from dexndm_ros.nodes._teleop_doctor import examine_graph
 from support.oculus_app import make_adb
@@ -86,3 +87,21 @@ def test_where_nothing_runs_it_says_so_and_checks_the_shipped_profiles(graph):
     assert settings is None
     assert [finding.level for finding in findings] == [Level.OK, Level.NOTE]
     assert "dexndm doctor --arm" in findings[1].cure
+
+
+def test_the_command_tells_of_page_and_arm_and_fails_for_what_is_wrong(tmp_path, capsys):
+    pytest.importorskip("cryptography")
+    from dexndm_ros.teleop.web import CERTIFICATE_FILE
+    from dexndm_ros.teleop.web.certificate import keep_certificate, own_names
+
+    file = tmp_path / CERTIFICATE_FILE
+    keep_certificate(file, own_names())
+    words = ["--page-directory", str(tmp_path), "--page-port", "0", "--arm", "virtual"]
+    assert main(words) == 1  # nothing runs that would move this arm
+    told = capsys.readouterr().out
+    assert "command topic /virtual_arm/joint_trajectory: nobody listens" in told
+    assert "port of the page: any that is free" in told
+    assert "[ ok ] certificate: good until" in told
+    file.chmod(0o640)
+    main(words)
+    assert "others could read its key (mode 640)" in capsys.readouterr().out
