@@ -35,9 +35,7 @@ class Fault(StrEnum):
     EMULATED = "the right controller's place is only guessed: hold it in view of the headset"
     BROKEN = "the right controller's pose is not a pose"
     JUMPED = "the right controller's pose jumped"
-    LEFT_UNSEEN = (
-        "the headset does not see the left controller, by which its own motion is told: keep it in view"
-    )
+    LEFT_UNSEEN = "the headset does not see the left controller, by which its own motion is told: keep it in view"
     HEAD_MOVED = "the headset itself moved: park it, and move the hands only"
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import math
@@ -51,6 +52,11 @@ class SampleWriter:
     def close(self) -> None:
         """End the file."""
         self._file.close()
+
+    def abandon(self) -> None:
+        """Let go of the file after an error, with what it has."""
+        with contextlib.suppress(OSError):  # it tries once more to write what it still holds
+            self._file.close()
 
 
 def read_samples(path: Path) -> Iterator[Sample]:

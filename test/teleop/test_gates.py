@@ -175,7 +175,9 @@ def test_a_headset_that_turns_is_seen_where_it_matters(operator) -> None:
 
 
 @pytest.mark.parametrize("left", [None, controller(tracked=False)])
-@pytest.mark.parametrize(("source", "expected"), [("oculus_reader", Fault.LEFT_UNSEEN), ("webxr", None)])
+@pytest.mark.parametrize(
+    ("source", "expected"), [("oculus_reader", Fault.LEFT_UNSEEN), ("webxr", None)]
+)
 def test_a_headset_that_turns_is_not_followed_where_the_left_hand_cannot_tell(left, source, expected) -> None:  # fmt: skip
     gates, operator = Gates(), Operator(source=source, left=left)
     for k in range(30):
