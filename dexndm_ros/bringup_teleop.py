@@ -25,7 +25,9 @@ SHIPPED_SESSION = "light_bulb"
 _SOURCES = ("webxr", "oculus_reader", "recording")
 _AXES_FROM = ("buttons", "orientation")
 _AXIS_LEASE_S = 0.5
-"""The fingers stop when the operator's side has not told the axis for so long; it does ten times a second."""
+_POLICY: dict[str, ParameterValue] = {"command_lease_s": _AXIS_LEASE_S, "place_s": 2.0}
+"""The fingers stop when the operator's side has not told the axis for so long; it does ten times a second. And an open
+hand waits for the operator's next press: he brings it to the object meanwhile."""
 _PATIENCE: dict[str, ParameterValue] = {"stale_s": 0.5, "arm_stale_s": 1.0}
 """How a recorded operator waits for a virtual arm: a busy machine keeps each of the processes from running for longer
 than a headset or a robot is ever silent, and here nobody can be hurt."""
@@ -159,8 +161,7 @@ def _teleop(values: Mapping[str, str]) -> list[ProcessSpec]:
         still = {**values, "axis": "stop", "wrist": ""}
         processes = hand_processes(still, enable=True)
         policy = policy_process(still)
-        lease = {"command_lease_s": _AXIS_LEASE_S}
-        processes.append(replace(policy, parameters={**policy.parameters, **lease}))
+        processes.append(replace(policy, parameters={**policy.parameters, **_POLICY}))
     if virtual:
         processes = _on_virtual_arm(processes)
     processes += _recorder(values)

@@ -37,11 +37,13 @@ def _back(vector: tuple[float, float, float]) -> tuple[float, float, float]:
 
 
 OPERATOR: tuple[Step, ...] = (
-    Step(0.8),
+    Step(0.6),
+    Step(2.2, button="X"),  # the hand, limp before, opens
+    Step(0.3),
     Step(0.4, grip=True),
     Step(2.2, grip=True, by_m=STAND_AWAY_M),  # to the object
     Step(0.4, grip=True),
-    Step(8.5, button="X"),  # the hand opens, closes, and the object begins to turn
+    Step(7.5, button="X"),  # it closes, and the object begins to turn
     Step(0.4),
     Step(0.4, grip=True),
     Step(1.6, grip=True, by_m=_LIFT_M),
@@ -50,9 +52,9 @@ OPERATOR: tuple[Step, ...] = (
     Step(0.4, grip=True),
     Step(3.0, grip=True, by_m=TO_SOCKET_M, by_rad=TO_SOCKET_RAD),
     Step(0.5, grip=True),
-    Step(6.0, grip=True, button="X"),  # in
+    Step(5.5, grip=True, button="X"),  # in
     Step(0.4, grip=True),
-    Step(5.5, grip=True, button="Y"),  # and out again
+    Step(5.0, grip=True, button="Y"),  # and out again
     Step(0.4, grip=True, button="LJ"),
     Step(0.4),
     Step(0.4, grip=True),

@@ -19,10 +19,12 @@ NODES = {"virtual_arm", "leap_hand_driver", "rotation_policy", "arm_bridge", "qu
 
 SHORT = (
     Step(0.6),
+    Step(2.2, button="X"),  # the hand opens
+    Step(0.3),
     Step(0.3, grip=True),
     Step(1.6, grip=True, by_m=(0.0, 0.0, -0.08)),
     Step(0.4, grip=True),
-    Step(8.5, button="X"),  # five seconds of them open and close the hand
+    Step(8.0, button="X"),  # half of it goes by while the hand closes
     Step(0.3),
     Step(0.3, grip=True),
     Step(1.5, grip=True, by_m=(0.0, 0.0, 0.08)),

@@ -49,7 +49,7 @@ def test_an_arm_that_follows_it_reaches_the_socket_and_comes_back_inside_its_lim
     speed = np.linalg.norm(np.diff(way, axis=0), axis=1) / FRAME_S
     assert np.convolve(speed, np.ones(10) / 10).max() < limits.speed_m_s
     changes = [int(z) for z, before in zip(axes, [0.0, *axes], strict=False) if z != before]
-    assert changes == [1, 0, 1, 0, -1, 0]
+    assert changes == [1, 0, 1, 0, 1, 0, -1, 0]
     assert axes[-1] == 0.0
 
 
