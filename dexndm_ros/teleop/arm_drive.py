@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dexndm_ros.teleop.arm_watch import ArmWatch
 from dexndm_ros.teleop.chain import ArmChain
 from dexndm_ros.teleop.franka import robot_fault
 from dexndm_ros.teleop.ik import ArmIk
@@ -67,6 +68,7 @@ class ArmDrive:
         self.chain = ArmChain(profile.tool.pose())
         self._limiter: PoseLimiter | None = None
         self._ik: ArmIk | None = None
+        self._watch = ArmWatch(profile.limits)
         self._pose: tuple[Pose, float] | None = None
         self._joints: tuple[Vector, float] | None = None
         self._press = FreshPress(profile.target_stale_s)
@@ -74,6 +76,7 @@ class ArmDrive:
         self._forbidden = ""
         self._ticked_s: float | None = None
         self._moving = False
+        self._follows = False  # a target, in the last period
 
     @property
     def moving(self) -> bool:
@@ -113,7 +116,12 @@ class ArmDrive:
         if self._stood_still(now_s):
             fault = fault or _FROZEN
             self._halt()
+        elif not fault and measured is not None and self._follows:
+            fault = self._watch.check(self._told(measured), measured, now_s)
         target, fault = self._press.check(fault, now_s)
+        self._follows = target is not None
+        if not self._follows:
+            self._watch.reset()
         if target is not None and measured is not None and not self._moving:
             self._begin(measured)
         if not self._moving or self._limiter is None:
@@ -146,6 +154,12 @@ class ArmDrive:
             else:
                 self._ik.reset(self._ik.q_rad if start is commanded else self._joints[0])
         self._moving = True
+
+    def _told(self, measured: Pose) -> Pose:
+        """Where the controller was told to have the tool."""
+        if self._ik is not None:  # joints that cannot follow their pose are not the arm's fault
+            return self.chain.pose(self._ik.q_rad)
+        return self._limiter.pose if self._limiter is not None else measured
 
     def told(self, now_s: float) -> tuple[Pose | None, Vector | None]:
         """The tool's pose and the joints (7,) as the arm tells them; each None where it does not, or not lately."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dexndm_ros.teleop.arm_watch import ArmWatch, ArmWatchConfig
 from dexndm_ros.teleop.axis import AxisChooser, AxisConfig
 from dexndm_ros.teleop.clutch import Clutch, ClutchConfig, State
 from dexndm_ros.teleop.frames import is_pose, pose_of
@@ -50,7 +49,6 @@ class BridgeConfig:
     mapping: MappingConfig = field(default_factory=MappingConfig)
     smoothing: OneEuroConfig = field(default_factory=OneEuroConfig)
     axis: AxisConfig = field(default_factory=AxisConfig)
-    arm: ArmWatchConfig = field(default_factory=ArmWatchConfig)
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,6 @@ class Bridge:
         self._clutch = Clutch(self.config.clutch)
         self._filter = OneEuroPose(self.config.smoothing)
         self._axis = AxisChooser(self.config.axis)
-        self._watch = ArmWatch(self.config.arm)
         self._anchor: Anchor | None = None
         self._target: Pose | None = None
         self._forward_held = False
@@ -113,14 +110,13 @@ class Bridge:
         """Look at a source's newest sample, the same as last time or not, at our monotonic time."""
         verdict = self.gates.check(sample, now_s)
         was_engaged = self._clutch.engaged
-        words = verdict.fault or arm.fault or self._arm_fault(arm, now_s)
+        words = verdict.fault or _arm_fault(arm)
         if words:
             self._clutch.fault(str(words), connected=verdict.fault not in _UNCONNECTED)
         elif sample is not None and sample.right is not None and verdict.fresh:
             self._follow(sample, sample.right, arm, may_move=verdict.follow)
         if not self._clutch.engaged:
             self._anchor = self._target = None
-            self._watch.reset()
         self._choose_axis(sample, verdict)
         engaged = self._clutch.engaged
         pulse = ENGAGED_PULSE if engaged and not was_engaged else None
@@ -146,13 +142,6 @@ class Bridge:
         self.yaw_rad = yaw_rad
         return True
 
-    def _arm_fault(self, arm: ArmSeen, now_s: float) -> str:
-        if arm.measured is None:
-            return "the arm's pose is not known: is its driver running?"
-        if not self._clutch.engaged:
-            return ""
-        return self._watch.check(arm.commanded, arm.measured, now_s)
-
     def _follow(self, sample: Sample, hand: Hand, arm: ArmSeen, *, may_move: bool) -> None:
         """Take the grip and, where it is to be believed, the pose of a new sample."""
         engages = self._clutch.grip(hand.squeeze, may_engage=may_move)
@@ -177,3 +166,7 @@ class Bridge:
             self._axis.stop()
         elif verdict.fresh:
             self._axis.update(sample.left)
+
+
+def _arm_fault(arm: ArmSeen) -> str:
+    return arm.fault or ("the arm's pose is not known: is its driver running?" if arm.measured is None else "")
