@@ -89,22 +89,15 @@ def status(
 
 
 def diagnostics(
-    decision: Decision, counts: Mapping[str, int], usb: str, demonstration: str, stamp: Any
+    decision: Decision, counts: Mapping[str, int], words: Mapping[str, str], stamp: Any
 ) -> DiagnosticArray:
-    """State, reason and counts; ``usb`` is what is wrong on the way through USB, empty = nothing.
-
-    ``demonstration`` is what happened last with recordings.
-    """
-    values = [KeyValue(key=name, value=str(count)) for name, count in counts.items()]
+    """State, reason and counts; ``words`` are what the parts beside the arm have to say, empty = nothing."""
+    values = [KeyValue(key=name, value=str(value)) for name, value in {**counts, **words}.items()]
     told = DiagnosticStatus(
         level=_LEVELS.get(decision.state, DiagnosticStatus.WARN),
         name="quest_bridge: operator",
         message=decision.reason or "the arm follows",
-        values=[
-            *values,
-            KeyValue(key="usb", value=usb),
-            KeyValue(key="demonstration", value=demonstration),
-        ],
+        values=values,
     )
     message = DiagnosticArray(status=[told])
     message.header.stamp = stamp

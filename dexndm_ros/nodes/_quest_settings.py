@@ -46,7 +46,7 @@ PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("source", "webxr", "webxr = a page in the headset's browser; oculus_reader = its app; recording = a file"),
     ("recording", "", "file that is played back, of source recording"),
     ("wait", False, "a recording begins with the service teleop/play, not at the start"),
-    ("record", "", "file that samples are written to; must not exist; empty = none"),
+    ("record", "", "file that samples are written to; one that exists is left alone, for name-2; empty = none"),
     ("rate_hz", 100.0, "targets a second, 50..200"),
     ("base_frame", "", "frame that the arm's poses must be in; empty = the one that they come in"),
     ("arm_stale_s", 0.2, "an arm's pose older than this is not known, s"),

@@ -30,12 +30,13 @@ from dexndm_ros.nodes._run import NodeFailedError, NodeRefusedError, run_node, u
 from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
 from dexndm_ros.teleop.bridge import ArmSeen, Bridge, Decision
 from dexndm_ros.teleop.clutch import State
-from dexndm_ros.teleop.errors import TeleopError
+from dexndm_ros.teleop.errors import RecordingError, TeleopError
 from dexndm_ros.teleop.latency import Percentiles
 from dexndm_ros.teleop.oculus_reader import AdbConfig
 from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.recording import SampleWriter
 from dexndm_ros.teleop.sample import Sample, Source
+from dexndm_ros.teleop.sample_log import SampleLog, free_path
 from dexndm_ros.teleop.web.adb_reverse import AdbReverse
 from dexndm_ros.teleop.web.status import Status, status_of, with_recording
 
@@ -55,7 +56,8 @@ class QuestBridge(Node):
         declare_parameters(self)
         self._source: Source | None = None
         self._usb: AdbReverse | None = None
-        self._writer: SampleWriter | None = None
+        self._log: SampleLog | None = None
+        self._log_words = ""
         self._loop: DeadlineLoop | None = None
         self._measured: _Seen | None = None
         self._commanded: _Seen | None = None
@@ -78,10 +80,10 @@ class QuestBridge(Node):
             self._bridge = Bridge(self._settings.bridge)
             self._source = open_source(self._settings, self._status)
             if self._settings.record:
-                self._writer = SampleWriter(Path(self._settings.record).expanduser())
+                self._log = self._open_log(Path(self._settings.record).expanduser())
             if not self._settings.wait:
                 self._source.start()
-        except ValueError as error:
+        except (ValueError, RecordingError) as error:
             raise NodeRefusedError(str(error)) from error
         except (TeleopError, DashboardError, OSError) as error:
             raise NodeFailedError(str(error)) from error
@@ -115,8 +117,15 @@ class QuestBridge(Node):
             self._source.stop()
         if self._usb is not None:
             self._usb.stop()
-        if self._writer is not None:
-            self._writer.close()
+        if self._log is not None:
+            self._log.close()
+
+    def _open_log(self, wanted: Path) -> SampleLog:
+        """Where the samples go; a bridge that was started anew goes on beside what it had written."""
+        path = free_path(wanted)
+        log = SampleLog(SampleWriter(path))
+        self.get_logger().info(f"samples are written to {path}")
+        return log
 
     def _join_graph(self) -> None:
         self._target_publisher = self.create_publisher(PoseStamped, "arm/target_pose", 1)
@@ -242,8 +251,8 @@ class QuestBridge(Node):
         self._ages_ms.add(age_s * 1e3)
         captured = Time(nanoseconds=now_ns - round(age_s * 1e9)).to_msg()
         self._hands_publisher.publish(output.controllers(sample, age_s, captured))
-        if self._writer is not None:
-            self._writer.write(sample)
+        if self._log is not None:
+            self._log.put(sample)
 
     def _arm(self, now_s: float) -> ArmSeen:
         def fresh(seen: _Seen | None) -> Pose | None:
@@ -274,16 +283,23 @@ class QuestBridge(Node):
         """Log and diagnostics, in the executor's thread."""
         while self._events:
             self.get_logger().info(self._events.popleft())
+        words = self._log.words if self._log is not None else ""
+        if words != self._log_words:
+            self._log_words = words
+            self.get_logger().warning(words)
         if self._source is not None:
             counts = {
                 **self._source.counts(),
                 **{str(key): n for key, n in dict(self._bridge.gates.counts).items()},
             }
             stamp = self.get_clock().now().to_msg()
-            usb = self._usb.words if self._usb is not None else ""
-            demonstration = self._demonstrations.words if self._demonstrations else ""
+            parts = {
+                "usb": self._usb.words if self._usb is not None else "",
+                "demonstration": self._demonstrations.words if self._demonstrations else "",
+                "recording": self._log_words,
+            }
             self._diagnostics_publisher.publish(
-                output.diagnostics(self._decision, counts, usb, demonstration, stamp)
+                output.diagnostics(self._decision, counts, parts, stamp)
             )
 
 

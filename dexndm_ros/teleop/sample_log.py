@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from itertools import count
@@ -57,10 +58,8 @@ class SampleLog:
         """Write what waits and end the file; a disk that stands still is not waited for. Works twice."""
         if not self._ending.is_set():
             self._ending.set()
-            try:
+            with contextlib.suppress(queue.Full):  # then the thread looks when it has caught up
                 self._waiting.put_nowait(None)
-            except queue.Full:
-                pass  # the thread looks itself when it has caught up
         self._thread.join(_CLOSE_S)
 
     def _run(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import re
+import resource
 import signal
 import urllib.request
 from dataclasses import replace
@@ -123,6 +124,36 @@ def test_a_recorded_operator_drives_the_arm_until_the_arm_has_a_fault(
     assert {sample.source for sample in recorded} == {"recording"}
 
 
+def test_a_full_disk_ends_the_recording_and_nothing_else(graph, session, tmp_path) -> None:
+    arm = Arm(graph, frame="fr3_link0")
+    targets = graph.listen(PoseStamped, "arm/target_pose")
+    states = graph.listen(TeleopStatus, "teleop/status")
+    diagnostics = graph.listen(DiagnosticArray, "/diagnostics")
+    taken = tmp_path / "mine.jsonl"
+    taken.write_text("somebody's")
+    spec = node_spec("quest_bridge", source="recording", recording=str(session), record=str(taken))
+    with NodeProcess(spec, tmp_path) as node:
+        graph.until(lambda: len(targets), "the arm to follow")
+        assert "mine-2.jsonl" in node.log
+        # A file may grow no further: the disk is full, as far as the node can tell.
+        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
+        graph.until(lambda: "the recording ended after" in node.log, "words")
+        graph.until(
+            lambda: any(
+                pair.key == "recording" and "File too large" in pair.value
+                for part in diagnostics.last.status
+                for pair in part.values
+            ),
+            "diagnostics",
+        )
+        count, told = len(states), len(targets)
+        graph.until(lambda: len(states) > count + 10 and len(targets) > told + 10, "more of it")
+        assert arm.timer
+        assert node.stop(signal.SIGINT) == 0
+    assert taken.read_text() == "somebody's"
+    assert list(read_samples(tmp_path / "mine-2.jsonl"))
+
+
 def test_without_an_arm_it_says_so_and_tells_no_target(graph, session, tmp_path) -> None:
     targets = graph.listen(PoseStamped, "arm/target_pose")
     states = graph.listen(TeleopStatus, "teleop/status")
@@ -163,6 +194,7 @@ def test_a_recording_that_waits_begins_when_asked_and_not_without_an_arm(
         ({"source": "psychic"}, "allowed: webxr, oculus_reader, recording"),
         ({"source": "recording", "recording": "/nowhere.jsonl"}, "cannot be read"),
         ({"source": "oculus_reader", "adb": "/no/adb"}, "install it"),
+        ({"record": "/no/folder/mine.jsonl"}, "cannot be written"),
         ({"source": "recording", "scale": math.nan}, "scale"),
         ({"source": "recording", "axis.mode": "both"}, "axis mode"),
         ({"source": "webxr", "tls": True}, "directory"),
