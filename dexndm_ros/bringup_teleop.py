@@ -61,6 +61,20 @@ def _session(name: str) -> Path:
     return file.absolute()
 
 
+def _new_file(name: str) -> Path:
+    """A file that samples can be written to.
+
+    Raises:
+        BringupError: it is there already, or cannot be made.
+    """
+    file = Path(name).expanduser().absolute()
+    if file.exists():
+        raise BringupError(f"record: {file} exists: remove it, or name another file")
+    if not file.parent.is_dir():
+        raise BringupError(f"record: there is no folder {file.parent}: make it first")
+    return file
+
+
 def _check_pair(values: Mapping[str, str]) -> bool:
     """Whether the arm is virtual; a real arm carries a real hand, a virtual one the virtual hand.
 
@@ -100,7 +114,7 @@ def _quest(values: Mapping[str, str], virtual: bool) -> dict[str, ParameterValue
         "demonstration.task": values["task"].strip(),
     }
     if values["record"].strip():
-        told["record"] = str(Path(values["record"].strip()).expanduser().absolute())
+        told["record"] = str(_new_file(values["record"].strip()))
     if source == "recording":
         if not virtual:
             raise BringupError(
@@ -170,8 +184,9 @@ def _teleop(values: Mapping[str, str]) -> list[ProcessSpec]:
         arm["wrist.source"] = values["wrist_from"].strip()
     return [
         *processes,
-        node_process("arm_bridge", arm, share),
-        node_process("quest_bridge", quest, share),
+        # Without them the hand holds on, and both wait for a fresh press once they are back.
+        replace(node_process("arm_bridge", arm, share), respawn=True),
+        replace(node_process("quest_bridge", quest, share), respawn=True),
     ]
 
 

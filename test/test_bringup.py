@@ -396,6 +396,26 @@ def test_a_real_arm_gets_the_driver_of_a_real_hand_or_none() -> None:
     assert [p.name for p in alone] == ["arm_bridge", "quest_bridge"]
 
 
+def test_a_bridge_that_crashes_is_started_again_and_the_hand_keeps_what_it_holds() -> None:
+    """Both hold after a new start until the grip is pressed anew; hand and driver know nothing of it."""
+    named = by_name(system("teleop", {"arm": "crisp", "port": "/dev/leap_hand"}))
+    for bridge in ("quest_bridge", "arm_bridge"):
+        assert named[bridge].respawn
+        # Settings that it refuses, and a crash without end, a person must hear of.
+        assert named[bridge].critical
+
+
+def test_a_session_is_not_written_over_a_file_that_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    named = by_name(system("teleop", {"record": file}))
+    assert named["quest_bridge"].parameters["record"] == str(file)
+    file.touch()
+    with pytest.raises(BringupError, match="exists: remove it, or name another file"):
+        system("teleop", {"record": file})
+    with pytest.raises(BringupError, match="there is no folder"):
+        system("teleop", {"record": tmp_path / "nowhere" / "mine.jsonl"})
+
+
 def test_a_recorded_operator_is_found_by_name_and_only_moves_a_virtual_arm(tmp_path: Path) -> None:
     named = by_name(system("teleop", {"source": "recording", "wait": "true"}))
     quest = named["quest_bridge"].parameters
