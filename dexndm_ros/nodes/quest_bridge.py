@@ -8,6 +8,7 @@ and tells in return where the arm is, where it was told to be, and why it may no
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from pathlib import Path
@@ -63,7 +64,7 @@ class QuestBridge(Node):
         self._commanded: _Seen | None = None
         self._frame = ""  # of the arm's poses, and so of the target
         self._arm_fault = ""
-        self._forward = False
+        self._stepping = threading.Lock()  # the loop steps the bridge, or a service looks at it
         self._repeat_ticks = 1
         self._events: deque[str] = deque(maxlen=50)
         self._demonstrations: Demonstrations | None = None
@@ -148,7 +149,7 @@ class QuestBridge(Node):
             self.create_service(Trigger, "teleop/play", self._on_play)
         self.create_timer(_DIAGNOSTICS_PERIOD_S, self._report)
 
-    # --- callbacks: they only store ---------------------------------------------------------------
+    # --- callbacks: they store, and answer --------------------------------------------------------
 
     def _on_measured(self, message: PoseStamped) -> None:
         wanted = self._settings.base_frame or message.header.frame_id
@@ -177,14 +178,10 @@ class QuestBridge(Node):
         self._arm_fault = message.data
 
     def _on_forward(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._decision.state in (State.READY, State.FAULT_HOLD)
-        if response.success:
-            self._forward = True
-            response.message = "where the right controller points is forward from now on"
-        else:
-            response.message = (
-                "not while the arm follows, nor without a headset: release the right grip"
-            )
+        with self._stepping:
+            why_not = self._bridge.set_forward()
+        response.success = not why_not
+        response.message = why_not or "where the right controller points is forward from now on"
         return response
 
     def _on_play(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -205,11 +202,9 @@ class QuestBridge(Node):
         assert self._source is not None
         sample = self._source.latest()
         now_s = time.monotonic()
-        if self._forward:
-            self._forward = False
-            self._set_forward(sample)
-        before, decision = self._decision, self._bridge.tick(now_s, sample, self._arm(now_s))
-        self._decision = decision
+        with self._stepping:
+            decision = self._bridge.tick(now_s, sample, self._arm(now_s))
+        before, self._decision = self._decision, decision
         now = self.get_clock().now()
         stamp = now.to_msg()
         if decision.target is not None:
@@ -239,12 +234,6 @@ class QuestBridge(Node):
         connected = self._decision.state is not State.DISCONNECTED
         if words := self._demonstrations.tick(now_s, fresh, connected, source):
             self._events.append(f"demonstrations: {words}")
-
-    def _set_forward(self, sample: Sample | None) -> None:
-        if not self._bridge.set_forward(sample):
-            self._events.append(
-                "forward is not set: hold the right controller level, in view, its grip released"
-            )
 
     def _tell_hands(self, sample: Sample, now_ns: int) -> None:
         age_s = max(0.0, self._bridge.gates.age_s(time.monotonic()))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dexndm_ros.teleop.axis import AxisChooser, AxisConfig
 from dexndm_ros.teleop.clutch import Clutch, ClutchConfig, State
-from dexndm_ros.teleop.frames import is_pose, pose_of
+from dexndm_ros.teleop.frames import pose_of
 from dexndm_ros.teleop.gates import STREAM_FAULTS, Fault, GateConfig, Gates, Verdict
 from dexndm_ros.teleop.mapping import Anchor, MappingConfig, anchor_pose, forward_yaw_rad
 from dexndm_ros.teleop.one_euro import OneEuroConfig, OneEuroPose
@@ -105,10 +105,15 @@ class Bridge:
         self._anchor: Anchor | None = None
         self._target: Pose | None = None
         self._forward_held = False
+        self._fault: Fault | None = Fault.NO_SAMPLE
+        self._believed: Hand | None = None  # the right hand of the newest sample
 
     def tick(self, now_s: float, sample: Sample | None, arm: ArmSeen) -> Decision:
         """Look at a source's newest sample, the same as last time or not, at our monotonic time."""
         verdict = self.gates.check(sample, now_s)
+        self._fault = verdict.fault
+        if verdict.fresh or verdict.fault:
+            self._believed = sample.right if sample and verdict.follow else None
         was_engaged = self._clutch.engaged
         words = verdict.fault or _arm_fault(arm)
         if words:
@@ -131,16 +136,21 @@ class Bridge:
             verdict.fresh,
         )
 
-    def set_forward(self, sample: Sample | None) -> bool:
-        """Make the way the right controller points the arm's forward; False while that may not be."""
-        hand = sample.right if sample is not None else None
-        if hand is None or not hand.tracked or not is_pose(hand) or self._clutch.engaged:
-            return False
-        yaw_rad = forward_yaw_rad(pose_of(hand))
+    def set_forward(self) -> str:
+        """Make the way the right controller points the arm's forward, by the last sample, if that was believed.
+
+        Returns:
+            Why that may not be, in words; empty = it is done.
+        """
+        if self._clutch.engaged:
+            return "the arm follows the hand: release the right grip first"
+        if self._believed is None:
+            return str(self._fault or "the right controller's pose is not sure: hold it in view")
+        yaw_rad = forward_yaw_rad(pose_of(self._believed))
         if yaw_rad is None:
-            return False
+            return "the right controller points up or down: hold it level"
         self.yaw_rad = yaw_rad
-        return True
+        return ""
 
     def _follow(self, sample: Sample, hand: Hand, arm: ArmSeen, *, may_move: bool) -> None:
         """Take the grip and, where it is to be believed, the pose of a new sample."""
@@ -149,7 +159,7 @@ class Bridge:
             return
         forward = FORWARD_BUTTON in hand.buttons
         if forward and not self._forward_held:
-            self.set_forward(sample)
+            self.set_forward()
         self._forward_held = forward
         if engages and arm.measured is not None:
             self._filter.reset()
@@ -169,4 +179,6 @@ class Bridge:
 
 
 def _arm_fault(arm: ArmSeen) -> str:
-    return arm.fault or ("the arm's pose is not known: is its driver running?" if arm.measured is None else "")
+    return arm.fault or (
+        "the arm's pose is not known: is its driver running?" if arm.measured is None else ""
+    )

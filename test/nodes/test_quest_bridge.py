@@ -180,10 +180,18 @@ def test_a_recording_that_waits_begins_when_asked_and_not_without_an_arm(
         refused = graph.call(Trigger, "teleop/play")
         assert not refused.success
         assert "arm's pose is not known" in refused.message
+        assert "no headset" in graph.call(Trigger, "teleop/set_forward").message
         assert not len(hands)
         arm = Arm(graph, frame="fr3_link0")
         graph.until(lambda: graph.call(Trigger, "teleop/play").success, "the beginning")
         graph.until(lambda: len(hands) > 20, "the operator")
+        forward = []
+        graph.until(
+            lambda: (
+                forward.append(graph.call(Trigger, "teleop/set_forward")) or forward[-1].success
+            ),
+            "forward, while the grip is released",
+        )
         assert arm.timer
         assert node.stop(signal.SIGINT) == 0
 

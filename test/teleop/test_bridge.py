@@ -230,10 +230,43 @@ class TestForward:
         assert session.bridge.yaw_rad == pytest.approx(-0.7)
 
     def test_as_a_service_it_says_whether_it_could(self, session) -> None:
-        assert not session.bridge.set_forward(None)
-        assert session.bridge.set_forward(session.operator.frame())
+        assert "no headset" in Bridge().set_forward()
+        session.frame()
+        assert session.bridge.set_forward() == ""
         session.engage()
-        assert not session.bridge.set_forward(session.operator.frame())
+        assert "release the right grip" in session.bridge.set_forward()
+
+    def test_a_controller_that_points_up_has_no_forward(self, session) -> None:
+        up = Rotation.from_euler("y", -math.pi / 2)
+        session.operator.right = controller(Pose(np.array([0.4, 0.0, 1.0]), up))
+        session.frame()
+        assert "level" in session.bridge.set_forward()
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"recentred": True},
+            {"visible": False},
+            {"right": None},
+            {"right": controller(tracked=False)},
+            {"right": controller(emulated=True)},
+            {"right": controller(Pose(np.array([0.4, 0.5, 1.1]), Rotation.from_euler("z", 1.0)))},
+        ],
+    )
+    def test_a_pose_that_is_not_believed_has_no_forward(self, session, other) -> None:
+        session.frame()
+        yaw_rad = session.bridge.yaw_rad
+        session.frame(**other)
+        assert session.bridge.set_forward() != ""
+        assert session.bridge.yaw_rad == yaw_rad
+
+    def test_nor_has_one_that_is_old(self, session) -> None:
+        sample = session.operator.frame()
+        session.bridge.tick(sample.arrived_s, sample, session.arm)
+        session.bridge.tick(sample.arrived_s + 0.14, sample, session.arm)
+        assert session.bridge.set_forward() == ""
+        session.bridge.tick(sample.arrived_s + 0.16, sample, session.arm)
+        assert "too old" in session.bridge.set_forward()
 
 
 class TestAxis:
