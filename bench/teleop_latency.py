@@ -157,7 +157,7 @@ def _result(heard: Heard, told: dict[str, Any], bare_ms: NDArray[np.float64]) ->
             f"holds and fresh presses in between: {told['holds']}",
             f"in motion the targets are the hand {lag_ms:.1f} ms ago, to {rest_mm:.2f} mm (rms)",
         ],
-        {"reasons": heard.reasons, "node_ages_ms": heard.ages_ms, "load": os.getloadavg()},
+        {"reasons": heard.reasons, "node_ages_ms": heard.ages_ms, "nice": os.nice(0)},
     )
 
 
