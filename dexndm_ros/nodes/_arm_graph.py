@@ -68,16 +68,16 @@ class ArmGraph:
         controller, namespace = profile.controller, node.get_namespace().rstrip("/")
         self._blind = bool(controller.name) and not knows_controllers()
         if self._blind:
-            nameless = dataclasses.replace(self._profile.controller, name="")
+            nameless = dataclasses.replace(self._profile.controller, name="", node=controller.name)
             self._profile = dataclasses.replace(self._profile, controller=nameless)
         elif controller.name:
             kind = optional_type("controller_manager_msgs.srv", "ListControllers", "the controller")
             name = f"{namespace}/controller_manager/list_controllers"
             self._controllers = _Question(node, kind, name, kind.Request())
-        self._wanted = sorted({controller.frame_parameter, controller.tool_parameter} - {""})
-        if controller.name and self._wanted:
+        self._wanted = sorted(controller.asked)
+        if controller.owner and self._wanted:
             request = GetParameters.Request(names=self._wanted)
-            name = f"{namespace}/{controller.name}/get_parameters"
+            name = f"{namespace}/{controller.owner}/get_parameters"
             self._parameters = _Question(node, GetParameters, name, request)
 
     def look(
@@ -120,7 +120,7 @@ class ArmGraph:
         if answer is None:
             return {}
         values = map(parameter_value_to_python, answer.values)
-        owner = self._profile.controller.name
+        owner = self._profile.controller.owner
         return {
             (owner, name): str(value)
             for name, value in zip(self._wanted, values, strict=False)

@@ -150,15 +150,14 @@ class Looker:
         state, controller = profile.state, profile.controller
         topics = (profile.command_topic, state.pose_topic, state.joints_topic, state.robot_topic)
         publishers, subscriptions = topic_ends(self._node, topics)
-        wanted = {controller.frame_parameter, controller.tool_parameter} - {""}
-        owner = f"{namespace}/{controller.name}"
-        told = self._parameters(owner, wanted) if controller.name and wanted else {}
+        wanted, owner = controller.asked, f"{namespace}/{controller.owner}"
+        told = self._parameters(owner, wanted) if controller.owner and wanted else {}
         return Graph(
             publishers=publishers,
             subscriptions=subscriptions,
             services=frozenset(name for name, _ in self._node.get_service_names_and_types()),
             controllers=self._controllers(namespace),
-            parameters={(controller.name, name): str(value) for name, value in told.items()},
+            parameters={(controller.owner, name): str(value) for name, value in told.items()},
             frames=self._frames(state.pose_topic) if publishers.get(state.pose_topic) else {},
             command_type_set=True,  # the bridge sets it at its start, and nobody tells whether it is
         )

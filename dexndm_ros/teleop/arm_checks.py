@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from xml.etree import ElementTree
 
 from dexndm_ros.hand.doctor import Finding, Level
-from dexndm_ros.teleop.profiles import ArmProfile, CommandKind
+from dexndm_ros.teleop.profiles import SEMANTIC, ArmProfile, CommandKind
 
 __all__ = [
     "Controller",
@@ -21,6 +22,7 @@ __all__ = [
     "blocking",
     "check_arm",
     "refusal",
+    "tip_link",
 ]
 
 _OVERWRITES = "franka_example_controllers/CartesianImpedanceExampleController"
@@ -58,7 +60,7 @@ class Graph:
         subscriptions: likewise.
         services: names of all.
         controllers: by name; None = no controller manager answered.
-        parameters: (controller's name, parameter) to value, as far as known.
+        parameters: (its owner's name, parameter) to value, as far as known.
         frames: topic to the ``frame_id`` last heard on it.
         command_type_set: Servo has accepted the command type.
     """
@@ -184,16 +186,40 @@ def _frames(profile: ArmProfile, graph: Graph) -> Iterator[Finding]:
     for parameter, ours, what in (
         (config.frame_parameter, profile.base_frame, "base frame"),
         (config.tool_parameter, profile.tool.frame, "tool frame"),
+        (config.group_parameter, profile.tool.frame, "tool frame"),
     ):
-        theirs = graph.parameters.get((config.name, parameter)) if parameter and ours else None
-        if theirs is not None and theirs != ours:
-            cure = f"make {parameter} of {config.name} and the profile agree"
-            yield Finding(Level.ERROR, what, f"{config.name} has {parameter} {theirs}", ours, cure)
+        if not parameter:
+            continue
+        theirs = graph.parameters.get((config.owner, parameter))
+        if theirs and parameter == config.group_parameter:
+            theirs = tip_link(graph.parameters.get((config.owner, SEMANTIC), ""), theirs)
+        if not theirs:
+            cure = f"start it; ros2 param get {config.owner} {parameter} must tell it"
+            yield Finding(
+                Level.ERROR, what, f"{config.owner} has not told its {parameter} yet", ours, cure
+            )
+        elif theirs != ours:
+            cure = f"make {parameter} of {config.owner} and the profile agree"
+            yield Finding(Level.ERROR, what, f"{config.owner} has {parameter} {theirs}", ours, cure)
+        else:
+            yield Finding(Level.OK, what, f"{config.owner} has {ours}")
     topic = profile.state.pose_topic
     heard = graph.frames.get(topic)
     if heard is not None and heard != profile.base_frame:
         cure = "set base_frame in the profile to the frame in which the arm tells its pose"
         yield Finding(Level.ERROR, "base frame", f"{topic} is in {heard}", profile.base_frame, cure)
+
+
+def tip_link(srdf: str, group: str) -> str:
+    """The last link of a group's chain in an SRDF, which is what MoveIt Servo moves; empty = it has none."""
+    try:
+        root = ElementTree.fromstring(srdf)
+    except ElementTree.ParseError:
+        return ""
+    chains = (each for each in root.findall("group") if each.get("name") == group)
+    return next(
+        (str(chain.get("tip_link", "")) for each in chains for chain in each.findall("chain")), ""
+    )
 
 
 def _servo(profile: ArmProfile, graph: Graph) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.settings import read_settings
 
 __all__ = [
+    "SEMANTIC",
     "ArmProfile",
     "CommandKind",
     "ControllerConfig",
@@ -42,6 +43,10 @@ def _vector3(values: NDArray[np.float64]) -> tuple[float, float, float]:
 def _vector4(values: NDArray[np.float64]) -> tuple[float, float, float, float]:
     x, y, z, w = values.tolist()
     return x, y, z, w
+
+
+SEMANTIC = "robot_description_semantic"
+"""The parameter in which MoveIt's nodes hold the SRDF."""
 
 
 class CommandKind(StrEnum):
@@ -67,7 +72,10 @@ class ControllerConfig:
         name: in the controller manager; empty = it is a node of its own (MoveIt Servo).
         types: plugin types that understand the command; empty = any.
         frame_parameter: of its node, must name ``ArmProfile.base_frame``; empty = it has none.
+        node: that moves the arm, where it is no controller of a manager; empty = see ``name``.
         tool_parameter: of its node, must name ``ToolConfig.frame``; empty = it has none.
+        group_parameter: of its node, names the group of ``robot_description_semantic`` whose tip must be
+            ``ToolConfig.frame``; empty = it has none.
         alone: it obeys nobody while two publishers are on its topic.
         error_clip_m: it cuts off targets farther away than this; 0 = it does not.
         timeout_s: it stops by itself after so long without a message; 0 = it holds the last one.
@@ -80,12 +88,26 @@ class ControllerConfig:
     types: tuple[str, ...] = ()
     frame_parameter: str = ""
     tool_parameter: str = ""
+    group_parameter: str = ""
+    node: str = ""
     alone: bool = False
     error_clip_m: float = 0.0
     timeout_s: float = 0.0
     command_type_service: str = ""
     command_type: int = 0
     status_topic: str = ""
+
+    @property
+    def owner(self) -> str:
+        """The node that has the parameters; empty = none is known."""
+        return self.name or self.node
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """Names of the parameters that are compared."""
+        semantic = SEMANTIC if self.group_parameter else ""
+        names = (self.frame_parameter, self.tool_parameter, self.group_parameter, semantic)
+        return frozenset(names) - {""}
 
 
 @dataclass(frozen=True)
@@ -110,7 +132,7 @@ class ToolConfig:
     """The frame that follows the operator: the palm, as it is screwed on.
 
     Attributes:
-        frame: its name, for controllers that ask for one; empty = not compared.
+        frame: its name in the robot's description, for controllers that move a frame they are told by name.
         position_m: in the flange's frame.
         rotation_xyzw: in the flange's frame, unit quaternion.
     """
@@ -172,6 +194,13 @@ class ArmProfile:
                 raise ValueError(
                     f"{name} must be above 0 and at most 0.5, got {getattr(self, name)}"
                 )
+        if (
+            self.controller.tool_parameter or self.controller.group_parameter
+        ) and not self.tool.frame:
+            raise ValueError(
+                "tool.frame must name the palm's link in the robot's description: "
+                "the controller moves a frame that it is told by name"
+            )
         clip_m = self.controller.error_clip_m
         if clip_m and self.limits.leash_m > clip_m:
             raise ValueError(

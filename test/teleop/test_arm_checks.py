@@ -22,7 +22,7 @@ from dexndm_ros.teleop.arm_inputs import check_servo, check_targets, check_tool
 from dexndm_ros.teleop.chain import ArmChain
 from dexndm_ros.teleop.fr3 import HOME_RAD
 from dexndm_ros.teleop.pose import Pose
-from dexndm_ros.teleop.profiles import load_profile
+from dexndm_ros.teleop.profiles import SEMANTIC, load_profile
 
 ME = "/arm_bridge"
 POSE = "geometry_msgs/msg/PoseStamped"
@@ -30,10 +30,10 @@ TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
 NAMES = ["crisp", "fzi", "servo", "jtc"]
 
 
-def with_tool(name):
-    """A shipped profile that also names its tool's frame."""
-    profile = load_profile(name)
-    return dataclasses.replace(profile, tool=dataclasses.replace(profile.tool, frame="palm"))
+SRDF = """<robot name="fr3">
+  <group name="other"><chain base_link="fr3_link0" tip_link="palm"/></group>
+  <group name="arm"><chain base_link="fr3_link0" tip_link="{tip}"/></group>
+</robot>"""
 
 
 def healthy(profile) -> Graph:
@@ -43,7 +43,10 @@ def healthy(profile) -> Graph:
     parameters = {}
     if controller.frame_parameter:
         parameters[controller.name, controller.frame_parameter] = profile.base_frame
-        parameters[controller.name, controller.tool_parameter] = profile.tool.frame
+        parameters[controller.name, controller.tool_parameter] = "palm"
+    if controller.group_parameter:
+        parameters["servo_node", controller.group_parameter] = "arm"
+        parameters["servo_node", SEMANTIC] = SRDF.format(tip="palm")
     return Graph(
         publishers={
             profile.command_topic: (Endpoint(ME, profile.command.message, True),),
@@ -67,7 +70,7 @@ def healthy(profile) -> Graph:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_healthy_graph_passes(name) -> None:
-    profile = with_tool(name)
+    profile = load_profile(name)
     findings = check_arm(profile, healthy(profile), ME)
     assert findings
     assert {finding.level for finding in findings} == {Level.OK}
@@ -122,6 +125,18 @@ def broken(profile):
         for parameter in (controller.frame_parameter, controller.tool_parameter):
             key = (controller.name, parameter)
             yield parameter, changed(graph, "parameters", key, "world"), f"{parameter} world"
+            silent = changed(graph, "parameters", key, "")
+            yield f"silent {parameter}", silent, f"has not told its {parameter}"
+    if controller.group_parameter:
+        key, semantic = ("servo_node", controller.group_parameter), ("servo_node", SEMANTIC)
+        flange = changed(graph, "parameters", semantic, SRDF.format(tip="fr3_link8"))
+        yield "tip", flange, f"{controller.group_parameter} fr3_link8"
+        for name, there in {
+            "no group": (key, ""),
+            "stranger": (key, "hand"),
+            "no xml": (semantic, "<"),
+        }.items():
+            yield name, changed(graph, "parameters", *there), "has not told its"
     if controller.command_type_service:
         yield "servo gone", dataclasses.replace(graph, services=frozenset()), "no service"
         yield (
@@ -137,12 +152,12 @@ def name_of(profile) -> str:
     return "jtc" if profile.command.message == TRAJECTORY else "pose"
 
 
-CASES = [(name, trap) for name in NAMES for trap, _, _ in broken(with_tool(name))]
+CASES = [(name, trap) for name in NAMES for trap, _, _ in broken(load_profile(name))]
 
 
 @pytest.mark.parametrize(("name", "trap"), CASES)
 def test_each_trap_is_found_alone_with_a_cure(name, trap) -> None:
-    profile = with_tool(name)
+    profile = load_profile(name)
     graph, words = next((graph, words) for found, graph, words in broken(profile) if found == trap)
     (finding,) = blocking(check_arm(profile, graph, ME))
     assert words in finding.found
@@ -153,7 +168,7 @@ def test_each_trap_is_found_alone_with_a_cure(name, trap) -> None:
 
 
 def test_a_graph_in_which_all_is_well_refuses_nothing_and_the_worst_says_how_many() -> None:
-    profile = with_tool("crisp")
+    profile = load_profile("crisp")
     graph = healthy(profile)
     assert refusal(check_arm(profile, graph, ME)) == ""
     deaf = changed(graph, "subscriptions", profile.command_topic, ())
@@ -179,7 +194,7 @@ def test_targets_come_from_one_operator() -> None:
 
 @pytest.mark.parametrize("name", ["crisp", "jtc"])
 def test_mock_hardware_without_pose_and_errors_is_told_but_does_not_block(name) -> None:
-    profile = with_tool(name)
+    profile = load_profile(name)
     graph = changed(healthy(profile), "publishers", profile.state.pose_topic, ())
     graph = changed(graph, "publishers", profile.state.robot_topic, ())
     findings = check_arm(profile, graph, ME)

@@ -54,6 +54,8 @@ GOOD = "command: pose\ncommand_topic: target_pose\n"
         (GOOD + "controller: {types: [1]}", "expected str"),
         (GOOD + "controller: {error_clip_m: 0.05}", "leash_m"),
         (GOOD + "controller: {timeout_s: 0.02}", "timeout_s"),
+        (GOOD + "controller: {tool_parameter: end_effector_frame}", "tool.frame must name"),
+        (GOOD + "controller: {group_parameter: group}", "tool.frame must name"),
         ("command: pose\ncommand_topic: ''", "command_topic"),
         (GOOD + "tool: {rotation_xyzw: [0, 0, 0, 2]}", "unit quaternion"),
         ("{", "not valid YAML"),
