@@ -54,7 +54,7 @@ class HandoverConfig:
         patience_s: pressed for so long it is let go although the goals still move.
         goal_tolerance_rad: change of a goal that counts as motion.
         gone_m: distance from its place in the hand at which a falling object is taken away.
-        away_m: where its place is, from the hand's grasp centre at the start, along the world's axes; not zero where an
+        away_m: where its place is, from the hand's grasp centre at the reset, along the world's axes; not zero where an
             arm is to bring the hand to it.
     """
 
@@ -106,7 +106,11 @@ class Handover:
         self.reset(np.random.default_rng(0))
 
     def reset(self, rng: np.random.Generator) -> None:
-        """Take the object out and choose its next place: any yaw, a few millimetres off the centre."""
+        """Take the object out and choose its next place: any yaw, a few millimetres off the centre.
+
+        It is chosen from where the palm is now: an arm need not come back to a place that somebody has measured.
+        """
+        self._start_palm = self._palm_pose()
         limit = self._config.offset_m
         position = GRASP_CENTRE_M + rng.uniform(-limit, limit, 3)
         yaw = Rotation.from_rotvec([0.0, 0.0, rng.uniform(-np.pi, np.pi)])
@@ -222,7 +226,7 @@ class Handover:
         self._data.qvel[self._qvel] = 0.0
 
     def _world_pose(self, position: Vector, rotation: Rotation) -> Vector:
-        """A pose in the palm frame at the start, as the free joint's position and quaternion (w x y z)."""
+        """A pose in the palm frame at the reset, as the free joint's position and quaternion (w x y z)."""
         palm = Rotation.from_quat(xyzw(self._start_palm[3:]))
         world = self._start_palm[:3] + palm.apply(position)
         return np.concatenate([world, wxyz((palm * rotation).as_quat())])

@@ -89,6 +89,18 @@ def test_a_hand_that_was_brought_to_it_takes_it_and_carries_it_along() -> None:
     assert np.linalg.norm(scene.handover.pose()[0] - held) < 0.02
 
 
+def test_handed_over_anew_it_stands_where_the_hand_is_then() -> None:
+    scene = Scene()
+    scene.run(1.0, by_m=(0.0, 0.05, 0.02))
+    scene.run(0.3)
+    scene.handover.reset(np.random.default_rng(3))
+    scene.run(0.2)
+    assert scene.handover.phase is ObjectPhase.HELD
+    palm = scene.arm.palm
+    wanted = palm.position_m + palm.rotation.apply(GRASP_CENTRE_M) + AWAY_M
+    np.testing.assert_allclose(scene.object_m, wanted, atol=0.008)
+
+
 def test_gravity_comes_to_the_fingers_as_the_wrist_turns() -> None:
     """The same servos sag to the other side when the arm turns the palm over."""
     scene = Scene()
