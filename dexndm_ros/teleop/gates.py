@@ -123,7 +123,10 @@ class Gates:
         self._bad: tuple[float, Fault] | None = None  # since when, why: the grace runs
 
     def age_s(self, now_s: float) -> float:
-        """Age of the newest sample seen; infinite before the first."""
+        """Age of the newest sample seen, from its capture on; infinite before the first.
+
+        Of a source whose clock was never compared with ours, a delay that every sample has is not in it.
+        """
         if self._sample is None:
             return math.inf
         return now_s - self._sample.arrived_s + self._late_s
@@ -170,7 +173,9 @@ class Gates:
         if restarted:
             self._delay.reset()
             self._head.reset()
-        self._late_s = self._delay.update(sample.captured_s, sample.arrived_s)
+        # A queue shows at once against the quickest, what every sample has only where the clocks were compared.
+        least_s = self._delay.update(sample.captured_s, sample.arrived_s)
+        self._late_s = max(least_s, sample.delay_s or 0.0)
         bad, self._bad = self._bad, None
         if restarted:
             return Fault.RESTARTED

@@ -160,6 +160,7 @@ def _check_format(path: Path, line: str) -> None:
 
 def _sample(told: dict[str, Any]) -> Sample:
     right, left, head = told["right"], told["left"], told["head"]
+    delay_s = told.get("delay_s")  # older recordings have none
     return Sample(
         seq=int(told["seq"]),
         captured_s=_finite(told["captured_s"]),
@@ -170,6 +171,7 @@ def _sample(told: dict[str, Any]) -> Sample:
         right=_hand(right, "right") if right else None,
         left=_hand(left, "left") if left else None,
         head=_head(head) if head else None,
+        delay_s=None if delay_s is None else _finite(delay_s),
     )
 
 

@@ -71,6 +71,8 @@ class Sample:
         right: right controller; None = not there, or a bare hand.
         left: left controller, likewise.
         head: the headset; None = the source does not tell.
+        delay_s: how long it was on its way, by clocks that were compared with pings, to within half their round trip;
+            None = they were not.
     """
 
     seq: int
@@ -82,6 +84,7 @@ class Sample:
     right: Hand | None = None
     left: Hand | None = None
     head: Head | None = None
+    delay_s: float | None = None
 
 
 class Source(Protocol):

@@ -56,6 +56,31 @@ def test_what_waited_in_a_queue_is_stale_though_it_has_just_come(gates, operator
     assert see(gates, late).fault is Fault.STALE
 
 
+def test_what_every_sample_has_counts_too_where_the_clocks_were_compared() -> None:
+    """From the first on, each is 40 ms on its way: against the quickest of them nothing of it would show."""
+    gates, operator = Gates(), Operator()
+    for _ in range(10):
+        sample = operator.frame(delay_s=0.04)
+        assert see(gates, sample).follow
+        assert gates.age_s(sample.arrived_s + 0.01) == pytest.approx(0.05)
+    assert gates.check(sample, sample.arrived_s + 0.10).fault is None
+    assert gates.check(sample, sample.arrived_s + 0.12).fault is Fault.STALE
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 0.1), st.floats(-0.01, 0.01)), min_size=1, max_size=30))
+def test_a_sample_is_never_younger_than_either_clock_says(told) -> None:
+    gates, operator = Gates(), Operator()
+    quickest_s = min(late_s for late_s, _ in told[:1])
+    for late_s, error_s in told:
+        quickest_s = min(quickest_s, late_s)
+        sample = operator.frame(0.2)
+        sample = replace(sample, captured_s=sample.captured_s - late_s, delay_s=late_s + error_s)
+        see(gates, sample)
+        age_s = gates.age_s(sample.arrived_s)
+        assert age_s >= max(0.0, late_s - quickest_s, late_s + error_s) - 1e-6
+        assert age_s <= max(late_s, late_s + error_s) + 1e-6
+
+
 def test_a_bridge_that_stood_still_believes_nothing_although_samples_came(gates, operator) -> None:
     for _ in range(20):
         newest = operator.frame()  # nobody asks

@@ -38,6 +38,7 @@ samples = st.builds(
     hands["right"],
     hands["left"],
     st.none() | heads,
+    st.none() | st.floats(-1.0, 1.0),
 )
 
 
@@ -66,6 +67,15 @@ def test_what_is_written_is_read(told, tmp_path_factory) -> None:
     path = tmp_path_factory.mktemp("recording") / "session.jsonl"
     write(path, told)
     assert list(read_samples(path)) == told
+
+
+def test_a_recording_of_before_delays_were_kept_is_read(path, session) -> None:
+    head, *lines = path.read_text().splitlines()
+    told = [json.loads(line) for line in lines]
+    for line in told:
+        del line["delay_s"]
+    path.write_text("".join(f"{line}\n" for line in (head, *map(json.dumps, told))))
+    assert list(read_samples(path)) == session
 
 
 def test_the_same_sample_is_written_once(path) -> None:

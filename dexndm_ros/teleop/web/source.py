@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from dexndm_ros.teleop.sample import Sample, Side
 from dexndm_ros.teleop.slot import Slot
@@ -55,7 +57,9 @@ class WebXrSource:
         self.server.pulse(hand, strength, ms)
 
     def _take(self, frame: Frame, arrived_s: float) -> None:
-        self._slot.put(_sample(frame, arrived_s, recentred=frame.origin != self._origin))
+        delay_s = arrived_s - frame.captured_s - self.server.offset_s
+        sample = _sample(frame, arrived_s, recentred=frame.origin != self._origin)
+        self._slot.put(replace(sample, delay_s=None if math.isnan(delay_s) else delay_s))
         self._origin = frame.origin
 
     def _forget(self) -> None:
