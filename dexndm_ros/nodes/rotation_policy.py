@@ -36,6 +36,7 @@ from dexndm_ros.policy.controller import Policy, PolicyLoader, PolicyStepError, 
 from dexndm_ros.policy.observation import canonical_quaternion
 from dexndm_ros.policy.session import HandSample, Phase, RotationSession, SessionTick
 from dexndm_ros.policy.spec import Seat, refusal
+from dexndm_ros.policy.told_wrist import ToldWrist
 from dexndm_ros.policy.trained_wrist import wrist_as_trained
 from dexndm_ros.policy.wrist import AxisError, WristError, check_axis, check_wrist
 
@@ -70,6 +71,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
         self._events: deque[tuple[bool, str]] = deque(maxlen=50)
         self._loop: DeadlineLoop | None = None
         self._reports = 0
+        self._operators = 0  # who tell axes
         self._restart = False
         self._sample: HandSample | None = None
         self._arrival = threading.Event()
@@ -84,7 +86,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
         self._policy = self._open_policy(settings)
         self._settings = settings
         self._asked = AskedAxis(settings.axis, settings.lease_s)
-        self._wrist: tuple[Vector, str] = (self._as_trained(settings.wrist), "")
+        self._wrist = ToldWrist(self._as_trained(settings.wrist))
         self._command = HandCommand(source=self.get_name())
         self._step = PolicyStep()
         self._step.header.frame_id = "palm"
@@ -121,7 +123,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
                 QuaternionStamped, "wrist/orientation", self._on_wrist, newest
             ),
             self.create_subscription(
-                QuaternionStamped, "wrist/orientation", self._on_wrist, LATCHED
+                QuaternionStamped, "wrist/orientation", self._on_latched_wrist, LATCHED
             ),
         ]
         self._restart_service = self.create_service(Trigger, "policy/restart", self._on_restart)
@@ -195,11 +197,18 @@ class RotationPolicyNode(SteadyLifecycleNode):
             self._asked.refused(f"rotation/command refused: {error}", now_ns)
 
     def _on_wrist(self, message: QuaternionStamped) -> None:
+        self._hear_wrist(message, latched=False)
+
+    def _on_latched_wrist(self, message: QuaternionStamped) -> None:
+        self._hear_wrist(message, latched=True)
+
+    def _hear_wrist(self, message: QuaternionStamped, *, latched: bool) -> None:
         q = message.quaternion
         try:
-            self._wrist = (self._as_trained(check_wrist([q.x, q.y, q.z, q.w])), "")
+            wrist = self._as_trained(check_wrist([q.x, q.y, q.z, q.w]))
+            self._wrist.told(wrist, time.monotonic_ns(), latched=latched)
         except WristError as error:
-            self._wrist = (self._wrist[0], f"wrist/orientation refused: {error}")
+            self._wrist.refused(f"wrist/orientation refused: {error}")
 
     def _as_trained(self, wrist: Vector) -> Vector:
         """What the policy is told of it."""
@@ -223,7 +232,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
             self._session.restart()
         sample = self._newest()
         axis, axis_refusal = self._asked.at(time.monotonic_ns())
-        wrist, wrist_refusal = self._wrist
+        wrist, wrist_refusal = self._wrist.at(time.monotonic_ns())
         result = self._session.tick(
             tick.start_ns, sample, wrist, axis, axis_refusal or wrist_refusal
         )
@@ -290,9 +299,21 @@ class RotationPolicyNode(SteadyLifecycleNode):
                 self.get_logger().info(text)
         self._reports += 1
         if self._reports % _REPORTS_PER_DIAGNOSTIC == 0:
+            self._look_for_second_operator()
             message = diagnostics(self._last, self._loop, self._settings, self._policy.refused)
             message.header.stamp = self.get_clock().now().to_msg()
             self._diagnostics_publisher.publish(message)
+
+    def _look_for_second_operator(self) -> None:
+        """Two who tell axes override each other again and again, and a stop of one is no stop."""
+        count = self.count_publishers("rotation/command")
+        if count > 1 and count != self._operators:
+            ends = self.get_publishers_info_by_topic("rotation/command")
+            names = ", ".join(sorted(f"{x.node_namespace.rstrip('/')}/{x.node_name}" for x in ends))
+            self.get_logger().warning(
+                f"{count} publish rotation/command ({names}): stop all but one of them"
+            )
+        self._operators = count
 
 
 def main(arguments: list[str] | None = None) -> int:
