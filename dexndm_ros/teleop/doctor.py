@@ -92,7 +92,7 @@ def check_secrets(page: PageSettings, names: Collection[str] | None = None) -> l
 
     Args:
         page: where they are kept.
-        names: what the certificate must be good for; None = all names and addresses of this machine.
+        names: what the certificate must be good for; None = what a headset would open this machine by.
     """
     if not page.directory:
         found = "none is kept: a new token at each start, and no TLS"
@@ -186,7 +186,8 @@ def _token(file: Path) -> Finding:
 def _certificate(file: Path, page: PageSettings, names: Collection[str] | None) -> list[Finding]:
     # Only now: a machine without the library is to get a line that mends it, not an ImportError.
     try:
-        from dexndm_ros.teleop.web.certificate import describe, own_names, unfit
+        from dexndm_ros.teleop.web.addresses import lasting_names
+        from dexndm_ros.teleop.web.certificate import describe, unfit
     except ImportError as error:
         cure = "python -m pip install -r requirements.txt"
         return [Finding(Level.WARNING, "certificate", str(error), "", cure)]
@@ -196,10 +197,10 @@ def _certificate(file: Path, page: PageSettings, names: Collection[str] | None) 
             "it is made at the first start" if page.tls else f"{_NODE} has tls off and needs none"
         )
         return [Finding(Level.NOTE, what, f"{file} is not there: {used}")]
-    if why := unfit(file, names if names is not None else own_names()):
+    if why := unfit(file, names if names is not None else lasting_names(page.host)):
         level = Level.ERROR if "others could read" in why else level
         cure = f"start {_NODE} with tls again: it makes a new one, which the headset must accept once more"
-        expected = "mode 600, not near its end, good for every address of this machine"
+        expected = "mode 600, not near its end, good for every address that a headset would open"
         return [Finding(level, what, f"{file}: {why}", expected, cure)]
     kept = describe(file)
     found = f"good until {kept.ends:%Y-%m-%d}, for {', '.join(sorted(kept.names))}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import math
 import secrets
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ __all__ = [
 
 _DIGITS = 8
 _TRIES = 5
+_REST_S = 30.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -112,6 +114,7 @@ class Pairing:
         self._lasts_s = lasts_s
         self._code = ""
         self._until_s = 0.0
+        self._renewed_s = -math.inf
         self._tries = 0
 
     def open(self, now_s: float) -> str:
@@ -119,6 +122,16 @@ class Pairing:
         self._code = f"{secrets.randbelow(10**_DIGITS):0{_DIGITS}d}"
         self._until_s, self._tries = now_s + self._lasts_s, 0
         return self._code
+
+    def renew(self, now_s: float) -> str:
+        """A new code where none is good any more; empty = there is one, or the last new one is hardly gone.
+
+        Whoever guesses is given few codes to guess at, and the terminal is not filled with them.
+        """
+        if (self._code and now_s < self._until_s) or now_s < self._renewed_s + _REST_S:
+            return ""
+        self._renewed_s = now_s
+        return self.open(now_s)
 
     def fits(self, code: str, now_s: float) -> bool:
         """Whether this is the code; it is spent when it was, and after too many that were not."""

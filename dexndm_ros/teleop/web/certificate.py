@@ -10,14 +10,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
-import socket
 import ssl
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -26,10 +24,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from dexndm_ros.dashboard.access import DashboardError, write_private
 from dexndm_ros.teleop.web.access import WebError
 
-__all__ = ["Certificate", "describe", "keep_certificate", "own_names", "server_context", "unfit"]
+__all__ = ["Certificate", "describe", "keep_certificate", "server_context", "unfit"]
 
 _LASTS = datetime.timedelta(days=397)
 _RENEW = datetime.timedelta(days=7)
+_UNNAMED = "it did not name"
 _EARLIER = datetime.timedelta(days=1)  # the headset's clock may be behind
 
 
@@ -52,19 +51,6 @@ class Certificate:
     ends: datetime.datetime
 
 
-def own_names() -> frozenset[str]:
-    """Names and addresses that this machine may be opened by."""
-    host = socket.gethostname()
-    names = {"localhost", host, f"{host.partition('.')[0]}.local"}
-    for addresses in psutil.net_if_addrs().values():
-        for each in addresses:
-            if each.family in (socket.AF_INET, socket.AF_INET6):
-                address = ipaddress.ip_address(each.address.partition("%")[0])
-                if not address.is_link_local:
-                    names.add(str(address))
-    return frozenset(names)
-
-
 def keep_certificate(
     path: Path, names: Iterable[str], now: datetime.datetime | None = None
 ) -> Certificate:
@@ -82,6 +68,9 @@ def keep_certificate(
     wanted = frozenset(names)
     if not (why := unfit(path, wanted, now)):
         return describe(path)
+    if why.startswith(_UNNAMED):
+        # A machine that goes to and fro between two networks needs a new one once, not each time.
+        wanted |= describe(path).names
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(path, _new(wanted, now))
@@ -139,7 +128,7 @@ def unfit(path: Path, names: Iterable[str], now: datetime.datetime | None = None
     if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _RENEW:
         return f"it ends on {certificate.not_valid_after_utc:%Y-%m-%d}"
     if missing := frozenset(names) - _names_of(certificate):
-        return f"it did not name {', '.join(sorted(missing))}"
+        return f"{_UNNAMED} {', '.join(sorted(missing))}"
     return ""
 
 

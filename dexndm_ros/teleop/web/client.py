@@ -17,13 +17,17 @@ __all__ = ["Client", "Close"]
 
 
 class Close:
-    """Codes that a connection is closed with; the page says them in words."""
+    """Codes that a connection is closed with; the page says them in words.
 
-    REFUSED = 4001
+    After ``WRONG_TOKEN``, and after no other, the page forgets its token.
+    """
+
+    WRONG_TOKEN = 4001
     SILENT = 4002
     FLOOD = 4003
     CROWDED = 4004
     REPLACED = 4005
+    NOT_PAIRED = 4006
     SERVER_ENDS = WSCloseCode.GOING_AWAY
 
 
@@ -46,6 +50,9 @@ class Client:
         self.pings: dict[int, float] = {}
         self._waiting: deque[str] = deque(maxlen=64)  # one that does not read loses the oldest
         self._shown = ""  # of what is shown, only the newest is worth sending
+        self._echo: bytes | None = (
+            None  # of the protocol's own pings, only the newest must be answered
+        )
         self._news = asyncio.Event()
 
     def tell(self, **message: Any) -> None:
@@ -56,6 +63,11 @@ class Client:
     def show(self, **message: Any) -> None:
         """Put a message in place of the one that is shown, sent or not."""
         self._shown = json.dumps(message, allow_nan=False)
+        self._news.set()
+
+    def echo(self, data: bytes) -> None:
+        """Answer a ping of the protocol's own; never waits."""
+        self._echo = data
         self._news.set()
 
     def ping(self, number: int, now_s: float) -> None:
@@ -76,8 +88,11 @@ class Client:
         while not self.socket.closed:
             await self._news.wait()
             self._news.clear()
-            while self._waiting or self._shown:
-                if self._waiting:
+            while self._waiting or self._shown or self._echo is not None:
+                if self._echo is not None:
+                    echo, self._echo = self._echo, None
+                    await self.socket.pong(echo)
+                elif self._waiting:
                     await self.socket.send_str(self._waiting.popleft())
                 else:
                     shown, self._shown = self._shown, ""

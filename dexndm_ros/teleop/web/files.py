@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import importlib.resources
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -50,12 +50,14 @@ class Files:
         return web.Response(body=content, content_type=kind, charset="utf-8")
 
 
-def guard(scheme: str, names: Collection[str], socket: str, counts: Counter[str]) -> Middleware:
+def guard(
+    scheme: str, names: Callable[[], Collection[str]], socket: str, counts: Counter[str]
+) -> Middleware:
     """Refuses pages of other origins, and puts the protective headers on every answer.
 
     Args:
         scheme: "http" or "https".
-        names: what this machine goes by, beside loopback's names.
+        names: tells what this machine goes by now, beside loopback's names.
         socket: path of the WebSocket.
         counts: refusals are counted here, as "foreign".
     """
@@ -63,7 +65,7 @@ def guard(scheme: str, names: Collection[str], socket: str, counts: Counter[str]
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            if reason := refusal(request.headers, scheme, names, request.path == socket):
+            if reason := refusal(request.headers, scheme, names(), request.path == socket):
                 counts["foreign"] += 1
                 response: web.StreamResponse = web.Response(status=403, text=reason)
             else:

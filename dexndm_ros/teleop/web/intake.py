@@ -73,6 +73,16 @@ class Intake:
         self._refused = 0
         return message
 
+    def take_control(self, now_s: float) -> bool:
+        """Count a ping or pong of the protocol's own, which is of no use but takes room; whether there was some."""
+        try:
+            self._within_rate(now_s)
+        except RefusedError as error:
+            self._counts[error.reason] += 1
+            self._refused += 1
+            return False
+        return True
+
     def _within_rate(self, now_s: float) -> None:
         limits = self._limits
         self._room = min(self._room + (now_s - self._filled_s) * limits.rate_hz, limits.burst)

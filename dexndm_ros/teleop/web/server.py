@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -19,12 +20,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from dexndm_ros.teleop.sample import Side
 from dexndm_ros.teleop.web.access import Pairing, WebError, check_bind, proof_fits
-from dexndm_ros.teleop.web.certificate import (
-    Certificate,
-    keep_certificate,
-    own_names,
-    server_context,
-)
+from dexndm_ros.teleop.web.addresses import OwnNames, lasting_names, page_urls
+from dexndm_ros.teleop.web.certificate import Certificate, keep_certificate, server_context
 from dexndm_ros.teleop.web.client import Client, Close
 from dexndm_ros.teleop.web.files import Files, guard
 from dexndm_ros.teleop.web.hosting import Hosted
@@ -35,6 +32,7 @@ from dexndm_ros.teleop.web.status import Status, as_json
 __all__ = ["TeleopServer", "WebConfig"]
 
 _SOCKET = "/socket"
+_End = tuple[int, str]
 _SAY_S = 0.5  # an unchanged status is said again after this long
 
 
@@ -75,6 +73,7 @@ class TeleopServer:
         taken: called with each frame of the operator and our time, s; in the server's thread, must not block.
         lost: called when the operator is gone or drives no more, likewise.
         status: the words to show; likewise.
+        codes: told each new pairing code, likewise; None = no headset is paired by a code.
     """
 
     def __init__(
@@ -83,23 +82,25 @@ class TeleopServer:
         taken: Callable[[Frame, float], None],
         lost: Callable[[], None],
         status: Callable[[], Status],
+        codes: Callable[[str], None] | None = None,
     ) -> None:
         if len(config.token) < 20:
             raise WebError("the token is too short; give 20 characters or more, at random")
         self.config = config
         self.certificate: Certificate | None = None
         self._taken, self._lost, self._status = taken, lost, status
+        self._codes = codes
         self._counts: Counter[str] = Counter()
         self._pairing = Pairing()
         self._clients: list[Client] = []
         self._operator: Client | None = None
         self._closing: set[asyncio.Task[None]] = set()
-        self._names: frozenset[str] = frozenset()
+        self._names: Callable[[], frozenset[str]] = frozenset  # only loopback's
         self._files = Files()
         host, tls = check_bind(config.host, config.certificate is not None), None
         if config.certificate is not None:
-            self._names = own_names()
-            self.certificate = keep_certificate(config.certificate, self._names)
+            self._names = OwnNames()
+            self.certificate = keep_certificate(config.certificate, lasting_names(host))
             tls = server_context(config.certificate)
         self._scheme = "https" if tls else "http"
         self._host = host
@@ -115,6 +116,8 @@ class TeleopServer:
             WebError: the port cannot be had.
         """
         self._port = self._hosted.start()
+        if self._codes is not None:
+            self._codes(self.open_pairing())
 
     def stop(self) -> None:
         """End all connections and free the port. Works twice."""
@@ -155,6 +158,11 @@ class TeleopServer:
         return self._port
 
     @property
+    def urls(self) -> tuple[str, ...]:
+        """Addresses that a headset may open the page by; on loopback that is through USB."""
+        return page_urls(self._scheme, self._host, self._port)
+
+    @property
     def url(self) -> str:
         """Address of the page for this machine, and through USB for the headset."""
         name = "localhost" if self._host in ("0.0.0.0", "::", "127.0.0.1") else self._host
@@ -180,9 +188,9 @@ class TeleopServer:
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         limits = self.config.limits
-        # No compression: a small message could unpack to a large one.
+        # No compression: a small message could unpack to a large one. Pings that are answered unseen pass every limit.
         socket = web.WebSocketResponse(
-            max_msg_size=limits.message_bytes, compress=False, timeout=1.0
+            max_msg_size=limits.message_bytes, compress=False, autoping=False, timeout=1.0
         )
         await socket.prepare(request)
         client = Client(socket, Intake(limits, self._counts), request.remote or "")
@@ -206,13 +214,17 @@ class TeleopServer:
 
     async def _listen(self, client: Client) -> None:
         """Take what comes until the connection ends, with the reason for which it is ended from here."""
-        until_s = time.monotonic() + self.config.proof_s
+        began_s = heard_s = time.monotonic()
         while not client.socket.closed:
+            silent_s = heard_s + self.config.silence_s
+            proved_s = math.inf if client.known else began_s + self.config.proof_s
+            left_s = min(silent_s, proved_s) - time.monotonic()
+            if left_s <= 0.0:
+                return await self._tired(client, silent=silent_s <= proved_s)
             try:
-                came = await client.socket.receive(self.config.silence_s)
+                came = await client.socket.receive(left_s)
             except TimeoutError:
-                self._counts["silent"] += 1
-                return await client.close(Close.SILENT, "nothing came from the page")
+                continue
             now_s = time.monotonic()
             if came.type is WSMsgType.ERROR:
                 oversized = getattr(came.data, "code", 0) == WSCloseCode.MESSAGE_TOO_BIG
@@ -220,35 +232,49 @@ class TeleopServer:
                 return None
             if came.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED):
                 return None
-            text = came.data if came.type is WSMsgType.TEXT else ""  # bytes are no JSON of ours
-            message = client.intake.take(text, now_s)
-            if message is not None and (why := self._heard(client, message, now_s)):
-                return await client.close(Close.REFUSED, why)
+            if came.type in (WSMsgType.PING, WSMsgType.PONG):  # no sign of life of the page
+                if client.intake.take_control(now_s) and came.type is WSMsgType.PING:
+                    client.echo(came.data)
+            else:
+                heard_s = now_s
+                text = came.data if came.type is WSMsgType.TEXT else ""  # bytes are no JSON of ours
+                message = client.intake.take(text, now_s)
+                if message is not None and (end := self._heard(client, message, now_s)):
+                    return await client.close(*end)
             if client.intake.hopeless:
                 return await client.close(Close.FLOOD, "too many messages that are of no use")
-            if not client.known and now_s > until_s:
-                return await client.close(Close.REFUSED, "the page did not tell the token")
         return None
 
-    def _heard(self, client: Client, message: Message, now_s: float) -> str:
-        """Act on a message; not empty = why the connection is to be closed."""
+    async def _tired(self, client: Client, silent: bool) -> None:
+        if not silent:
+            return await client.close(Close.NOT_PAIRED, "the page did not tell the token")
+        self._counts["silent"] += 1
+        return await client.close(Close.SILENT, "nothing came from the page")
+
+    def _heard(self, client: Client, message: Message, now_s: float) -> _End | None:
+        """Act on a message; code and reason when the connection is to be closed."""
         if isinstance(message, Pong):
             client.ponged(message.number, message.sent_s, now_s)
         elif isinstance(message, Answer):
             challenge, client.challenge = client.challenge, ""
             if not challenge or not proof_fits(message.proof, self.config.token, challenge):
                 self._counts["wrong token"] += 1
-                return "the token is wrong; open the address from the log, or pair again"
+                return Close.WRONG_TOKEN, "the token is wrong; pair again"
             return self._welcome(client)
         elif isinstance(message, Pair):
             if not self._pairing.fits(message.code, now_s):
                 self._counts["wrong code"] += 1
-                return "the code is wrong or used up; ask for a new one"
+                if self._codes is not None and (code := self._pairing.renew(now_s)):
+                    self._codes(code)
+                return (
+                    Close.NOT_PAIRED,
+                    "the code is wrong or used up; type the newest one of the terminal",
+                )
             client.tell(token=self.config.token)
             return self._welcome(client)
         elif not client.known:
             self._counts["not paired"] += 1
-            return "the page must tell the token first"
+            return Close.NOT_PAIRED, "the page must tell the token first"
         elif isinstance(message, Claim):
             self._claim(client, message.page)
         elif isinstance(message, Release):
@@ -259,15 +285,15 @@ class TeleopServer:
         else:
             self._counts["accepted"] += 1
             self._taken(message, now_s)
-        return ""
+        return None
 
-    def _welcome(self, client: Client) -> str:
+    def _welcome(self, client: Client) -> _End | None:
         if sum(each.known for each in self._clients) >= self.config.max_known:
             self._counts["crowded"] += 1
-            return "too many pages are open; close one"
+            return Close.CROWDED, "too many pages are open; close one"
         client.known = True
         client.tell(welcome=1)
-        return ""
+        return None
 
     def _claim(self, client: Client, page: str) -> None:
         client.page, operator = page, self._operator

@@ -25,10 +25,16 @@ class WebXrSource:
     Args:
         config: of the server.
         status: the words that the page shows; called in another thread, must not block.
+        codes: told each new pairing code, likewise; None = no headset is paired by a code.
     """
 
-    def __init__(self, config: WebConfig, status: Callable[[], Status]) -> None:
-        self.server = TeleopServer(config, self._take, self._forget, status)
+    def __init__(
+        self,
+        config: WebConfig,
+        status: Callable[[], Status],
+        codes: Callable[[str], None] | None = None,
+    ) -> None:
+        self.server = TeleopServer(config, self._take, self._forget, status, codes)
         self._slot = Slot()
         self._origin: int | None = None  # of the frame before; None = nobody drove
 

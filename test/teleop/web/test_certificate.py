@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import datetime
-import ipaddress
 import socket
 import ssl
 import stat
@@ -13,7 +12,7 @@ import threading
 import pytest
 
 from dexndm_ros.teleop.web.access import WebError
-from dexndm_ros.teleop.web.certificate import keep_certificate, own_names, server_context
+from dexndm_ros.teleop.web.certificate import keep_certificate, server_context
 
 NOW = datetime.datetime.now(datetime.UTC)
 NAMES = {"localhost", "robot", "127.0.0.1", "192.168.1.7", "fd00::7"}
@@ -88,11 +87,13 @@ def test_a_file_without_its_key_cannot_serve(tmp_path):
         server_context(tmp_path / "nothing.pem")
 
 
-def test_this_machine_knows_its_names():
-    names = own_names()
-    assert {"localhost", socket.gethostname(), "127.0.0.1"} <= names
-    addresses = [name for name in names if name.replace(".", "").isdigit()]
-    assert not any(ipaddress.ip_address(address).is_link_local for address in addresses)
+def test_who_goes_to_and_fro_between_two_networks_needs_a_new_one_once(path):
+    here, there = {"robot", "192.168.1.7"}, {"robot", "10.0.0.3"}
+    keep_certificate(path, here, NOW)
+    both = keep_certificate(path, there, NOW)
+    assert both.made == "it did not name 10.0.0.3"
+    for names in (here, there):
+        assert keep_certificate(path, names, NOW).fingerprint == both.fingerprint
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))

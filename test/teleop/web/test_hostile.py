@@ -144,7 +144,7 @@ def replayed_token(session):
 def no_token(session):
     page = visit(session)
     page.say(**lured(10**6))
-    assert page.ended()[0] == 4001
+    assert page.ended()[0] == 4006
 
 
 def second_client(session):

@@ -369,6 +369,20 @@ def test_an_old_token_leads_back_to_pairing(stage, visit):
     assert "token is wrong" in page.locator("#why").inner_text()
 
 
+def test_a_page_too_many_keeps_its_token_and_comes_in_when_another_goes(browser, emulator, visit):
+    stage = Stage(max_known=1)
+    other = RawPage(stage.source.server.port).prove()
+    try:
+        page = visit(stage.source.server.url_with_token)
+        page.locator("#note").get_by_text("too many pages are open").wait_for()
+        assert page.evaluate("localStorage.getItem('token')") == TOKEN
+        other.close()
+        title(page, "Ready")
+    finally:
+        other.close()
+        stage.source.stop()
+
+
 def test_a_second_headset_is_told_who_drives(stage, visit):
     first = RawPage(stage.source.server.port).prove()
     assert first.claim()

@@ -10,6 +10,7 @@ import socket
 import ssl
 import stat
 import threading
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -26,9 +27,10 @@ from support.webxr import TOKEN, RawPage, controller, frame, wait_until
 def serve():
     sources = []
 
-    def serve(status=None, **changes):
+    def serve(status=None, codes=None, **changes):
         values = {"token": TOKEN, "port": 0, "period_s": 0.02, **changes}
-        source = WebXrSource(WebConfig(**values), status or (lambda: Status("Ready", "good")))
+        status = status or (lambda: Status("Ready", "good"))
+        source = WebXrSource(WebConfig(**values), status, codes)
         source.start()
         sources.append(source)
         return source
@@ -174,8 +176,38 @@ def test_a_code_gives_the_token_once(source, visit):
     page.hear("welcome")
     again = visit(source)
     again.say(pair=code)
-    assert again.ended() == (4001, "the code is wrong or used up; ask for a new one")
+    assert again.ended() == (
+        4006,
+        "the code is wrong or used up; type the newest one of the terminal",
+    )
     counted(source, wrong_code=1)
+
+
+def test_a_code_is_told_at_the_start_and_anew_when_somebody_needs_another(serve, visit):
+    codes = []
+    source = serve(codes=codes.append)
+    (first,) = codes
+
+    def pair(code):
+        page = visit(source)
+        page.say(pair=code)
+        return page
+
+    assert pair(first).hear("token") == TOKEN
+    assert pair(first).ended()[0] == 4006  # whoever comes later finds a new one
+    assert len(codes) == 2
+    for _ in range(6):
+        assert pair("00000000").ended()[0] == 4006
+    assert len(codes) == 2  # codes do not follow guesses as fast as these come
+    counted(source, wrong_code=7)
+
+
+def test_a_page_too_many_is_not_told_that_its_token_is_wrong(serve, visit):
+    source = serve(max_known=1)
+    visit(source).prove()
+    page = visit(source)
+    page.say(answer=proof_of(TOKEN, page.challenge))
+    assert page.ended() == (4004, "too many pages are open; close one")
 
 
 # --- pages that do not ------------------------------------------------------------------------------
@@ -208,7 +240,7 @@ def test_an_answer_that_was_heard_before_is_worth_nothing(source, visit):
 def test_without_the_token_nothing_is_heard(source, visit, message):
     page = visit(source)
     page.say(**message)
-    assert page.ended() == (4001, "the page must tell the token first")
+    assert page.ended() == (4006, "the page must tell the token first")
     counted(source, not_paired=1)
     assert source.latest() is None
 
@@ -357,6 +389,55 @@ def test_a_page_that_is_silent_is_gone_and_another_may_drive(serve, visit, drive
     drive(source)
 
 
+@contextlib.contextmanager
+def pinging(page):
+    """Pings of the protocol's own, which no page can send, for as long as the connection lasts."""
+    ending = threading.Event()
+
+    def ping():
+        with contextlib.suppress(ConnectionClosed):
+            while not ending.wait(0.02):
+                page.socket.ping()
+
+    thread = threading.Thread(target=ping)
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join()
+
+
+def test_pings_are_answered(source, visit):
+    assert visit(source).socket.ping(b"there?").wait(20)
+
+
+def test_a_dead_page_behind_something_that_pings_drives_no_more(serve, drive):
+    source = serve(silence_s=0.5)
+    page = drive(source)
+    page.say(**frame(1))
+    wait_until(source.latest, "a sample")
+    with pinging(page):
+        wait_until(lambda: source.latest() is None, "the silent one is gone")
+    counted(source, silent=1)
+
+
+def test_pings_do_not_hold_a_connection_that_never_proves_itself(serve, visit):
+    page = visit(serve(silence_s=5.0, proof_s=0.5))
+    with pinging(page):
+        assert page.ended() == (4006, "the page did not tell the token")
+
+
+def test_a_flood_of_pings_is_cut_off(serve, visit):
+    source = serve(limits=Limits(rate_hz=100.0, burst=20, refused_in_a_row=50))
+    page = visit(source)
+    with pytest.raises(ConnectionClosed):
+        for _ in range(100_000):
+            page.socket.ping()
+    assert page.ended()[0] == 4003
+    counted(source, too_many=50)
+
+
 def test_connections_that_only_wait_make_room_for_the_next(serve, visit, drive):
     source = serve(max_unknown=3)
     waiting = [visit(source) for _ in range(3)]
@@ -436,7 +517,11 @@ def test_on_the_network_the_page_speaks_tls_and_nothing_else(serve, tmp_path):
     path = tmp_path / "teleop.pem"
     source = serve(host="0.0.0.0", certificate=path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert source.server.url == f"https://localhost:{source.server.port}/"
+    told = source.server.urls
+    assert all(not urlsplit(url).hostname.startswith("127.") for url in told)
+    assert f"https://{socket.gethostname().partition('.')[0]}.local:{source.server.port}/" in told
+    names = source.server.certificate.names
+    assert {urlsplit(url).hostname for url in told} <= names  # else the browser would warn twice
     secure = http.client.HTTPSConnection(
         "localhost", source.server.port, timeout=30, context=ssl.create_default_context(cafile=path)
     )

@@ -52,7 +52,7 @@ function hear(status, driven) {
 function showLink(state, why) {
   $("pairing").hidden = state !== "unpaired";
   if (state === "lost") { link.driving = false; heardAt = 0; lost(); }
-  if (state === "unpaired") show({ title: "Not paired", tone: "warn", why: link.why, cure: "Type the code that the log shows." });
+  if (state === "unpaired") show({ title: "Not paired", tone: "warn", why: link.why, cure: "Type the code that the terminal shows." });
   if (state === "ready") $("note").textContent = reason;
   if (why) $("note").textContent = sentence(why);
   $("start").disabled = state !== "ready" || !possible;

@@ -4,7 +4,7 @@
 const VERSION = 1;
 const AGAIN_MS = 1000;
 const BACKLOG_BYTES = 1400; // about two frames; what has not left by then is old before it arrives
-const REFUSED = 4001;
+const WRONG_TOKEN = 4001; // no other end says anything about the token
 
 export class Link {
   // on: {state(name, why), status(status, driven), driving(yes, why), pulse(hand, strength, ms)}
@@ -35,7 +35,7 @@ export class Link {
     socket.onmessage = (event) => this.#hear(JSON.parse(event.data));
     socket.onclose = (event) => {
       this.ready = false;
-      if (event.code === REFUSED && this.token) {
+      if (event.code === WRONG_TOKEN && this.token) {
         localStorage.removeItem("token"); // it is wrong: ask the person
         this.why = event.reason;
       }
