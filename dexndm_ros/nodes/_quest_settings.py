@@ -42,6 +42,11 @@ _GATES, _CLUTCH, _MAP, _EURO, _AXIS, _DEMO = (
     DemonstrationConfig(),
 )
 
+
+def _deg(angle_rad: float) -> float:
+    return round(math.degrees(angle_rad), 9)  # 25, not 24.999999999999996
+
+
 PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("source", "webxr", "webxr = a page in the headset's browser; oculus_reader = its app; recording = a file"),
     ("recording", "", "file that is played back, of source recording"),
@@ -65,6 +70,9 @@ PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("stale_s", _GATES.stale_s, "oldest sample that is followed, s"),
     ("grace_s", _GATES.grace_s, "so long may a pose be missing or guessed, s"),
     ("refuse_emulated", _GATES.refuse_emulated, "do not follow a guessed position; false for an emulated headset"),
+    ("jump_m", _GATES.jump_m, "farthest that the right hand may come in one frame, m"),
+    ("jump_deg", _deg(_GATES.jump_rad), "farthest that it may turn in one frame, degrees"),
+    ("speed_m_s", _GATES.speed_m_s, "fastest that it may move, m/s"),
     ("min_cutoff_hz", _EURO.min_cutoff_hz, "one-euro filter: cutoff of a hand that rests, Hz"),
     ("beta_per_m", _EURO.beta_per_m, "one-euro filter: more cutoff with speed, Hz per m/s"),
     ("beta_per_rad", _EURO.beta_per_rad, "one-euro filter: more cutoff with turning, Hz per rad/s"),
@@ -75,6 +83,10 @@ PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("axis.button_lg", list(_AXIS.buttons["LG"]), "axis of the left grip, palm frame"),
     ("axis.short_axis", list(_AXIS.short_axis), "the controller's short axis in its own frame"),
     ("axis.short_weight", _AXIS.short_weight, "weight of a turn about the short axis, 0..1"),
+    ("axis.start_deg", _deg(_AXIS.start_rad), "a turn, so weighted, from which an axis is chosen, degrees"),
+    ("axis.stop_deg", _deg(_AXIS.stop_rad), "and the one below which it is given up, degrees"),
+    ("axis.far_deg", _deg(_AXIS.far_rad), "turned farther than this the axis stays as it is, degrees"),
+    ("axis.palm_xyzw", list(_AXIS.palm_xyzw), "the left controller's frame in the palm's, quaternion xyzw"),
     ("demonstration.task", "", "what is demonstrated, in words for the dataset; empty = the converter's"),
     ("demonstration.discard_hold_s", _DEMO.discard_hold_s, "button B is held so long to discard a demonstration, s"),
     ("demonstration.lost_s", _DEMO.lost_s, "a demonstration is put aside when the operator is away for so long, s"),
@@ -148,6 +160,9 @@ def _bridge(value: dict[str, Any]) -> BridgeConfig:
             stale_s=value["stale_s"],
             grace_s=value["grace_s"],
             refuse_emulated=value["refuse_emulated"],
+            jump_m=value["jump_m"],
+            jump_rad=math.radians(value["jump_deg"]),
+            speed_m_s=value["speed_m_s"],
         ),
         clutch=ClutchConfig(value["engage_at"], value["release_at"]),
         mapping=MappingConfig(value["scale"], math.radians(value["yaw_deg"]), value["turn"]),
@@ -162,6 +177,10 @@ def _bridge(value: dict[str, Any]) -> BridgeConfig:
             buttons=buttons,
             short_axis=tuple(value["axis.short_axis"]),
             short_weight=value["axis.short_weight"],
+            start_rad=math.radians(value["axis.start_deg"]),
+            stop_rad=math.radians(value["axis.stop_deg"]),
+            far_rad=math.radians(value["axis.far_deg"]),
+            palm_xyzw=tuple(value["axis.palm_xyzw"]),
         ),
     )
 

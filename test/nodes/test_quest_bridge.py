@@ -10,6 +10,7 @@ import signal
 import urllib.request
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
@@ -18,10 +19,12 @@ pytest.importorskip("dexndm_msgs")
 from dexndm_msgs.msg import ControllerState, RotationCommand, TeleopStatus
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
+from scipy.spatial.transform import Rotation
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from dexndm_ros.nodes._qos import LATCHED
+from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.recording import SampleWriter, read_samples
 from support.oculus_app import make_adb
 from support.operator import Operator, controller
@@ -154,6 +157,38 @@ def test_a_full_disk_ends_the_recording_and_nothing_else(graph, session, tmp_pat
     assert list(read_samples(tmp_path / "mine-2.jsonl"))
 
 
+def test_an_axis_by_orientation_is_turned_into_the_palms_frame(graph, tmp_path) -> None:
+    """A turn about the controller's x, of more than start_deg, in a palm that stands a quarter turn about z to it."""
+    path, operator = tmp_path / "session.jsonl", Operator()
+    writer = SampleWriter(path)
+    for k in range(1800):
+        turn = Rotation.from_euler("x", min(k % 180, 90) * 0.5, degrees=True)
+        held = Pose(np.array([0.4, 0.2, 1.0]), turn)
+        operator.left = controller(held, trigger=float(k % 180 > 0))
+        writer.write(operator.frame())
+    writer.close()
+    axes = graph.listen(RotationCommand, "rotation/command")
+    spec = node_spec(
+        "quest_bridge",
+        source="recording",
+        recording=str(path),
+        **{
+            "axis.mode": "orientation",
+            "axis.start_deg": 20.0,
+            "axis.stop_deg": 10.0,
+            "axis.palm_xyzw": [0.0, 0.0, math.sqrt(0.5), math.sqrt(0.5)],
+        },
+    )
+    with NodeProcess(spec, tmp_path) as node:
+
+        def chosen() -> list[float]:
+            axis = axes.last.axis
+            return [round(part, 3) for part in (axis.x, axis.y, axis.z)]
+
+        graph.until(lambda: len(axes) and chosen() == [0.0, 1.0, 0.0], "the axis")
+        assert node.stop(signal.SIGINT) == 0
+
+
 def test_without_an_arm_it_says_so_and_tells_no_target(graph, session, tmp_path) -> None:
     targets = graph.listen(PoseStamped, "arm/target_pose")
     states = graph.listen(TeleopStatus, "teleop/status")
@@ -205,6 +240,9 @@ def test_a_recording_that_waits_begins_when_asked_and_not_without_an_arm(
         ({"record": "/no/folder/mine.jsonl"}, "cannot be written"),
         ({"source": "recording", "scale": math.nan}, "scale"),
         ({"source": "recording", "axis.mode": "both"}, "axis mode"),
+        ({"source": "recording", "axis.start_deg": 5.0}, "stop_rad < start_rad"),
+        ({"source": "recording", "axis.palm_xyzw": [1.0, 1.0, 0.0, 0.0]}, "unit quaternion"),
+        ({"source": "recording", "jump_deg": -1.0}, "jump_rad"),
         ({"source": "webxr", "tls": True}, "directory"),
         ({"source": "webxr", "wait": True}, "only source recording can wait"),
     ],

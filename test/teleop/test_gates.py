@@ -203,7 +203,7 @@ def test_a_headset_that_turns_is_seen_where_it_matters(operator) -> None:
 @pytest.mark.parametrize(
     ("source", "expected"), [("oculus_reader", Fault.LEFT_UNSEEN), ("webxr", None)]
 )
-def test_a_headset_that_turns_is_not_followed_where_the_left_hand_cannot_tell(left, source, expected) -> None:  # fmt: skip
+def test_a_turning_headset_needs_the_left_hand_to_be_followed(left, source, expected) -> None:
     gates, operator = Gates(), Operator(source=source, left=left)
     for k in range(30):
         operator.right = controller(turned_about_head(0.4, -0.2, 0.5 * k * FRAME_S))
