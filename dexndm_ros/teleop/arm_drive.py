@@ -18,7 +18,7 @@ from dexndm_ros.teleop.arm_watch import ArmWatch
 from dexndm_ros.teleop.chain import ArmChain
 from dexndm_ros.teleop.franka import robot_fault
 from dexndm_ros.teleop.ik import ArmIk
-from dexndm_ros.teleop.limiter import PoseLimiter
+from dexndm_ros.teleop.limiter import Limited, PoseLimiter
 from dexndm_ros.teleop.mapping import MappingConfig, anchor_pose
 from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.press import FreshPress
@@ -32,6 +32,11 @@ Vector = NDArray[np.float64]
 _UNKNOWN = "the arm's pose is not known: is its driver running?"
 _MODELESS = "the arm tells its mode no more: is franka_robot_state_broadcaster running?"
 _MODE_STALE_S = 1.0
+_SAME_JOINTS_RAD = 0.004
+"""Joints farther than this from what they were told begin anew from where they are: to make up for it within the lead
+of 50 ms takes 6 d / t^2 = 10 rad/s^2, all that the robot has."""
+_SETTLE_S = 0.5
+"""Until then an arm that was told to rest may still be on its way there."""
 _FROZEN = "arm_bridge itself stood still: close what keeps its computer busy"
 
 
@@ -42,7 +47,8 @@ class ArmOutput:
     Attributes:
         pose: for pose controllers; None = nothing.
         points: for joint controllers, a trajectory; empty = nothing.
-        commanded: where the arm was last told to be; None = never.
+        commanded: where the arm was last told to be; None = never. At rest, joints that were moved away from
+            what they were told make it where they are: the next motion begins there.
         measured: where it is; None = not known.
         fault: why it may not be moved, in words; empty = it may.
         limits: what keeps it from the target: the limiter's words, and joints at their limits.
@@ -76,6 +82,7 @@ class ArmDrive:
         self._forbidden = ""
         self._ticked_s: float | None = None
         self._moving = False
+        self._spoke_s = 0.0  # to joints
         self._follows = False  # a target, in the last period
 
     @property
@@ -123,37 +130,64 @@ class ArmDrive:
         if not self._follows:
             self._watch.reset()
         if target is not None and measured is not None and not self._moving:
-            self._begin(measured)
+            self._begin(measured, now_s)
         if not self._moving or self._limiter is None:
             return self._output(None, (), measured, fault, frozenset())
         told = self._limiter.step(target, measured)
-        self._moving = target is not None or not self._limiter.at_rest
-        if self.profile.command is CommandKind.POSE or self._ik is None:
+        rests = target is None and self._limiter.at_rest
+        if self._ik is None:
+            self._moving = not rests
             return self._output(told.pose, (), measured, fault, told.limits)
-        step = self._ik.step(told)
+        points, stuck = self._joint_points(self._ik, self._limiter, told, rests)
+        self._spoke_s = now_s
+        return self._output(None, points, measured, fault, told.limits | stuck)
+
+    def _joint_points(
+        self, ik: ArmIk, limiter: PoseLimiter, told: Limited, rests: bool
+    ) -> tuple[tuple[JointPoint, ...], frozenset[str]]:
+        """What joints are told, and which are at their limits; a motion ends when they rest, not the pose."""
+        stuck = frozenset[str]()
+        if rests:
+            v_rad_s = ik.brake()
+        else:
+            step = ik.step(told)
+            v_rad_s, stuck = step.v_rad_s, frozenset(step.at_limit)
+        self._moving = not (rests and ik.at_rest)
+        if not self._moving:  # what they lagged behind is not to be made up for at the next press
+            limiter.reset(self.chain.pose(ik.q_rad))
+        config = self.profile
         points = joint_trajectory(
-            step.q_rad,
-            step.v_rad_s,
-            self.profile.lead_s,
-            self.profile.ik.acceleration_rad_s2,
+            ik.q_rad,
+            v_rad_s,
+            config.lead_s,
+            config.ik.acceleration_rad_s2,
             self._joints[0] if self._joints is not None else None,
         )
-        return self._output(None, points, measured, fault, told.limits | set(step.at_limit))
+        self._end_rad = points[-1].q_rad
+        return points, stuck
 
-    def _begin(self, measured: Pose) -> None:
-        """Start from the pose told last while the arm keeps to it, else from where it is."""
-        commanded = self._limiter.pose if self._limiter is not None else None
-        start = anchor_pose(commanded, measured, MappingConfig())
+    def _begin(self, measured: Pose, now_s: float) -> None:
+        """Start from what was told last while the arm keeps to it, else from where it is."""
+        start = self._start(measured, now_s)
         if self._limiter is None:
             self._limiter = PoseLimiter(self.profile.limits, start)
-        elif start is not commanded:
+        elif start is not self._limiter.pose:
             self._limiter.reset(start)
         if self.profile.command is CommandKind.JOINTS and self._joints is not None:
             if self._ik is None:
                 self._ik = ArmIk(self.profile.ik, self.chain, self._joints[0])
-            else:
-                self._ik.reset(self._ik.q_rad if start is commanded else self._joints[0])
+            elif start is measured:
+                self._ik.reset(self._joints[0])
         self._moving = True
+
+    def _start(self, measured: Pose, now_s: float) -> Pose:
+        """Where a motion would begin; joints too must be where they were told, or the first message is a jump."""
+        commanded = self._limiter.pose if self._limiter is not None else None
+        start = anchor_pose(commanded, measured, MappingConfig())
+        if self._ik is None or self._joints is None or now_s - self._spoke_s < _SETTLE_S:
+            return start
+        away_rad = np.abs(self._ik.q_rad - self._joints[0]).max()
+        return measured if away_rad > _SAME_JOINTS_RAD else start
 
     def _told(self, measured: Pose) -> Pose:
         """Where the controller was told to have the tool."""
@@ -191,7 +225,10 @@ class ArmDrive:
         """Say nothing more: the arm has long come to the end of what it was told."""
         self._moving = False
         if self._limiter is not None:
-            self._limiter.reset(self._limiter.pose)
+            if self._ik is not None:
+                self._ik.reset(self._end_rad)
+            rest = self._limiter.pose if self._ik is None else self.chain.pose(self._ik.q_rad)
+            self._limiter.reset(rest)
 
     def _output(
         self,
@@ -202,4 +239,6 @@ class ArmDrive:
         limits: frozenset[str],
     ) -> ArmOutput:
         commanded = self._limiter.pose if self._limiter is not None else None
+        if self._ik is not None and measured is not None and not self._moving:
+            commanded = self._start(measured, self._ticked_s or 0.0)
         return ArmOutput(pose, points, commanded, measured, fault, limits)

@@ -141,6 +141,18 @@ class ArmIk:
         """The last angles told, shape (7,)."""
         return self._q
 
+    @property
+    def at_rest(self) -> bool:
+        """No joint moves."""
+        return not self._v.any()
+
+    def brake(self) -> Vector:
+        """Come to rest by one period, wherever the palm was to be; returns the joint velocities, shape (7,)."""
+        change = self.config.acceleration_rad_s2 * self.config.period_s
+        self._v = self._v - np.clip(self._v, -change, change)
+        self._q = self._q + self._v * self.config.period_s
+        return self._v
+
     def step(self, told: Limited) -> IkStep:
         """Follow the palm by one period."""
         pose, jacobian = self.chain.pose_and_jacobian(self._q)
