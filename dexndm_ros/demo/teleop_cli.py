@@ -35,7 +35,7 @@ _START_LIMIT_S = 180.0
 _PLAY_LIMIT_S = 60.0
 _LOOK_S = 0.1
 _PAUSE_S = 0.5
-_PAGE = re.compile(r"teleoperation: (\S+)")
+_PAGE = re.compile(r"teleoperation: (.+)|pairing code of the page: (\d+)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,18 +110,38 @@ def _get_ready(run: TeleopRun, processes: Processes, line: LiveLine) -> None:
     Raises:
         DemoError: a process died, or it takes too long.
     """
-    started_s, page = time.monotonic(), ""
+    started_s = time.monotonic()
     while not run.ready:
         _refuse_ended(run, processes)
         now_s = time.monotonic()
         if now_s - started_s > _START_LIMIT_S:
             raise DemoError(f"not ready within {_START_LIMIT_S:.0f} s; {run.missing()}")
-        found = _PAGE.search(processes.logs["quest_bridge"].read_text(errors="replace"))
-        if found and not page:
-            page = found[1]
-            line.say(f"open this in the headset's browser: {page}")
+        page.tell(line)
         line.show(run.line(), now_s)
         time.sleep(_LOOK_S)
+
+
+class _Page:
+    """Passes on what the operator's side says to whoever opens the page.
+
+    Args:
+        log: what it prints.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._told = 0
+
+    def tell(self, line: LiveLine) -> None:
+        """Say what is new: where the page is, and each code that a headset is paired with."""
+        found = _PAGE.findall(self._log.read_text(errors="replace"))
+        for address, code in found[self._told :]:
+            line.say(
+                f"open this in the headset's browser: {address}"
+                if address
+                else f"its pairing code, where it asks for one: {code}"
+            )
+        self._told = len(found)
 
 
 def _operate(
@@ -151,8 +171,8 @@ def _operate(
         if ends_s is not None and now_s >= ends_s:
             return
         if again_s is not None and lasts_s is not None and now_s >= again_s:
-            # The object on its stand first, then a hand that opens for it.
-            _call(trigger, "sim/reset", "policy/restart", "teleop/play")
+            # An arm that stopped itself listens again; the object on its stand, then a hand that opens for it.
+            _call(trigger, "virtual_arm/recover", "sim/reset", "policy/restart", "teleop/play")
             again_s = time.monotonic() + lasts_s + _PAUSE_S
         line.show(run.line(), now_s)
         time.sleep(_LOOK_S)
