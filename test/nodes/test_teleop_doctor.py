@@ -92,10 +92,11 @@ def test_where_nothing_runs_it_says_so_and_checks_the_shipped_profiles(graph):
 def test_the_command_tells_of_page_and_arm_and_fails_for_what_is_wrong(tmp_path, capsys):
     pytest.importorskip("cryptography")
     from dexndm_ros.teleop.web import CERTIFICATE_FILE
-    from dexndm_ros.teleop.web.certificate import keep_certificate, own_names
+    from dexndm_ros.teleop.web.addresses import lasting_names
+    from dexndm_ros.teleop.web.certificate import keep_certificate
 
     file = tmp_path / CERTIFICATE_FILE
-    keep_certificate(file, own_names())
+    keep_certificate(file, lasting_names())
     words = ["--page-directory", str(tmp_path), "--page-port", "0", "--arm", "virtual"]
     assert main(words) == 1  # nothing runs that would move this arm
     told = capsys.readouterr().out
