@@ -73,8 +73,9 @@ def _teleop(options: TeleopOptions, logs: Path, line: LiveLine) -> int:
     with system_of(specs, logs, line) as processes, TeleopObserver(run) as observer:
         with shown(make, line, headless=options.headless, open_it=options.view):
             try:
-                _get_ready(run, processes, line)
-                _operate(options, run, processes, observer.trigger, lasts_s, line)
+                page = _Page(processes.logs["quest_bridge"])
+                _get_ready(run, processes, page, line)
+                _operate(options, run, processes, observer.trigger, lasts_s, page, line)
             except KeyboardInterrupt:
                 interrupted = True
         line.close()
@@ -104,7 +105,7 @@ def _length_s(recording: Path) -> float:
     return arrivals[-1] - arrivals[0]
 
 
-def _get_ready(run: TeleopRun, processes: Processes, line: LiveLine) -> None:
+def _get_ready(run: TeleopRun, processes: Processes, page: _Page, line: LiveLine) -> None:
     """Wait until arm, hand, policy and the operator's side are there.
 
     Raises:
@@ -130,18 +131,20 @@ class _Page:
 
     def __init__(self, log: Path) -> None:
         self._log = log
-        self._told = 0
+        self._read = 0  # bytes
 
     def tell(self, line: LiveLine) -> None:
         """Say what is new: where the page is, and each code that a headset is paired with."""
-        found = _PAGE.findall(self._log.read_text(errors="replace"))
-        for address, code in found[self._told :]:
+        with self._log.open("rb") as log:
+            log.seek(self._read)
+            new, mark, _ = log.read().rpartition(b"\n")
+        self._read += len(new + mark)
+        for address, code in _PAGE.findall(new.decode(errors="replace")):
             line.say(
                 f"open this in the headset's browser: {address}"
                 if address
                 else f"its pairing code, where it asks for one: {code}"
             )
-        self._told = len(found)
 
 
 def _operate(
@@ -150,6 +153,7 @@ def _operate(
     processes: Processes,
     trigger: Trigger,
     lasts_s: float | None,
+    page: _Page,
     line: LiveLine,
 ) -> None:
     """Let the operator work until the time is over; a recorded one again and again.
@@ -174,6 +178,7 @@ def _operate(
             # An arm that stopped itself listens again; the object on its stand, then a hand that opens for it.
             _call(trigger, "virtual_arm/recover", "sim/reset", "policy/restart", "teleop/play")
             again_s = time.monotonic() + lasts_s + _PAUSE_S
+        page.tell(line)
         line.show(run.line(), now_s)
         time.sleep(_LOOK_S)
 
