@@ -26,15 +26,17 @@ from numpy.typing import NDArray
 from bench.result import Check, Options, Result, quantiles
 from bench.teleop_listen import ARM_M, Heard, listening
 from bench.teleop_motion import SPEED_M_S, FigureOfEight
+from dexndm_ros.dashboard.access import keep_token
 from dexndm_ros.process_spec import ProcessSpec
 from dexndm_ros.processes import Processes, node_environment
+from dexndm_ros.teleop.web import TOKEN_FILE
 
 RATE_HZ = 90.0
 _LOOP_HZ = 100.0
 _WARM_S = 4.0
 _START_S = 120.0
 _GAP_MS = 250.0  # longer than any late tick: the arm held, and the operator pressed anew
-_ADDRESS = re.compile(r"teleoperation: (http://\S+?/)#token=(\S+)")
+_ADDRESS = re.compile(r"teleoperation: (http://\S+/)\n")
 
 
 def run(options: Options) -> Result:
@@ -42,25 +44,27 @@ def run(options: Options) -> Result:
     os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # another headset would be heard too
     with tempfile.TemporaryDirectory(prefix="dexndm-bench-") as name:
         folder = Path(name)
+        token = keep_token(folder / TOKEN_FILE)
         spec = ProcessSpec(
-            "quest_bridge", "dexndm_ros.nodes.quest_bridge", "quest_bridge", {"port": 0, "usb": False}
+            "quest_bridge", "dexndm_ros.nodes.quest_bridge", "quest_bridge",
+            {"port": 0, "usb": False, "directory": name},
         )  # fmt: skip
         with listening() as heard, Processes([spec], folder) as processes:
-            url, token = _address(processes)
+            url = _address(processes)
             bare = _BareLoop()
             told = _drive(url, token, options.seconds + _WARM_S, folder)
             bare.stop()
     return _result(heard, told, bare.intervals_ms)
 
 
-def _address(processes: Processes) -> tuple[str, str]:
+def _address(processes: Processes) -> str:
     until_s = time.monotonic() + _START_S
     while time.monotonic() < until_s:
         for ended in processes.poll():
             raise RuntimeError(ended.reason)
         log = processes.logs["quest_bridge"]
         if log.exists() and (found := _ADDRESS.search(log.read_text(errors="replace"))):
-            return found[1], found[2]
+            return found[1]
         time.sleep(0.1)
     raise RuntimeError("quest_bridge did not tell the page's address")
 

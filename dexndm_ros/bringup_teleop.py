@@ -17,6 +17,7 @@ from dexndm_ros.bringup_hand import (
 from dexndm_ros.bringup_parts import Argument, BringupError, System, flag, node_process, number
 from dexndm_ros.paths import share_dir
 from dexndm_ros.process_spec import ParameterValue, ProcessSpec
+from dexndm_ros.teleop.web import FOLDER
 
 __all__ = ["SHIPPED_SESSION", "TELEOP"]
 
@@ -131,7 +132,10 @@ def _quest(values: Mapping[str, str], virtual: bool) -> dict[str, ParameterValue
             "port": int(number("page_port", values["page_port"], 0, 65535, "")),
             "tls": flag("tls", values["tls"]),
             "directory": values["directory"].strip(),
+            "usb": flag("usb", values["usb"]),
         }
+    if source != "recording":
+        told |= {"adb": values["adb"].strip(), "serial": values["headset"].strip()}
     return told
 
 
@@ -213,7 +217,10 @@ _OPERATOR_ARGUMENTS = (
     Argument("host", "127.0.0.1", "address of the page; 0.0.0.0 with tls for the network"),
     Argument("page_port", "8766", "port of the page"),
     Argument("tls", "false", "true = the page with a certificate, kept in directory"),
-    Argument("directory", "", "folder of the page's token and certificate"),
+    Argument("directory", FOLDER, "folder of the page's token and certificate"),
+    Argument("usb", "true", "false = do not look for a headset on USB, which is led to the page"),
+    Argument("adb", "adb", "the adb program, for a headset on USB"),
+    Argument("headset", "", "serial number of the headset, where adb knows more than one device"),
 )
 _FIXED = ("axis", "wrist")
 """Arguments of the policy that the operator and the arm give instead."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import yaml
 
 from dexndm_ros.bringup import SYSTEMS, BringupError, ProcessSpec, default_virtual_port, system
 from dexndm_ros.campaign_head import CampaignHead
+from dexndm_ros.process_spec import ParameterValue
 from dexndm_ros.replay.campaign import Campaign
 
 
@@ -379,6 +380,20 @@ def test_teleop_without_arguments_is_a_virtual_arm_that_carries_the_virtual_hand
     quest = named["quest_bridge"].parameters
     assert (quest["source"], quest["host"], quest["tls"]) == ("webxr", "127.0.0.1", False)
     assert "stale_s" not in quest, "a live operator's data ages as with a real arm"
+
+
+def test_how_the_headset_is_reached_is_told_to_who_reaches_it() -> None:
+    words = {"usb": "false", "adb": "/opt/adb", "headset": "2G0YC1"}
+
+    def quest(**more: str) -> Mapping[str, ParameterValue]:
+        return by_name(system("teleop", {**words, **more}))["quest_bridge"].parameters
+
+    page = quest()
+    assert (page["usb"], page["adb"], page["serial"]) == (False, "/opt/adb", "2G0YC1")
+    assert page["directory"], "a token that is new at each start would pair no headset for long"
+    app = quest(source="oculus_reader")
+    assert (app["adb"], app["serial"], "usb" in app) == ("/opt/adb", "2G0YC1", False)
+    assert "adb" not in quest(source="recording")
 
 
 def test_a_real_arm_gets_the_driver_of_a_real_hand_or_none() -> None:

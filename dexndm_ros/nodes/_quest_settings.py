@@ -24,7 +24,7 @@ from dexndm_ros.teleop.oculus_reader import AdbConfig, OculusReader
 from dexndm_ros.teleop.one_euro import OneEuroConfig
 from dexndm_ros.teleop.recording import RecordingSource
 from dexndm_ros.teleop.sample import Source
-from dexndm_ros.teleop.web import CERTIFICATE_FILE, TOKEN_FILE
+from dexndm_ros.teleop.web import CERTIFICATE_FILE, FOLDER, TOKEN_FILE
 
 if TYPE_CHECKING:
     from dexndm_ros.teleop.web.source import WebXrSource
@@ -58,8 +58,9 @@ PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("host", "127.0.0.1", "address of the page: loopback for a headset on USB, 0.0.0.0 with tls for the network"),
     ("port", 8766, "port of the page; 0 = any that is free"),
     ("tls", False, "serve the page with a certificate, made at the first start"),
-    ("directory", "", "folder of token and certificate; empty = a new token each time, and no tls"),
+    ("directory", FOLDER, "folder of token and certificate; empty = a new token each time, and no tls"),
     ("usb", True, "keep localhost of a headset on USB leading to the page (adb reverse)"),
+    ("open_page", True, "a headset on USB opens the page by itself, once it comes"),
     ("adb", "adb", "the adb program"),
     ("serial", "", "the headset's serial number, where adb knows more than one device"),
     ("scale", _MAP.scale, "metres of the arm for a metre of the hand"),
@@ -112,6 +113,7 @@ class QuestSettings:
     tls: bool
     directory: str
     usb: bool
+    open_page: bool
     adb: str
     serial: str
 
@@ -185,12 +187,15 @@ def _bridge(value: dict[str, Any]) -> BridgeConfig:
     )
 
 
-def open_source(settings: QuestSettings, status: Callable[[], Status]) -> Source:
+def open_source(
+    settings: QuestSettings, status: Callable[[], Status], codes: Callable[[str], None]
+) -> Source:
     """The source that was asked for, not started.
 
     Args:
         settings: which.
         status: what a page shows.
+        codes: told each pairing code of the page.
 
     Raises:
         TeleopError, DashboardError: it cannot be had.
@@ -199,13 +204,15 @@ def open_source(settings: QuestSettings, status: Callable[[], Status]) -> Source
         return OculusReader(AdbConfig(settings.adb, settings.serial))
     if settings.source == "recording":
         return RecordingSource(Path(settings.recording).expanduser())
-    return _webxr(settings, status)
+    return _webxr(settings, status, codes)
 
 
-def _webxr(settings: QuestSettings, status: Callable[[], Status]) -> WebXrSource:
+def _webxr(
+    settings: QuestSettings, status: Callable[[], Status], codes: Callable[[str], None]
+) -> WebXrSource:
     folder = Path(settings.directory).expanduser() if settings.directory else None
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     elif settings.tls:
         raise ValueError("tls needs a certificate; give its folder in the parameter directory")
     # The server and its libraries are loaded only where they serve.
@@ -218,4 +225,4 @@ def _webxr(settings: QuestSettings, status: Callable[[], Status]) -> WebXrSource
         port=settings.port,
         certificate=folder / CERTIFICATE_FILE if folder and settings.tls else None,
     )
-    return WebXrSource(config, status)
+    return WebXrSource(config, status, codes)

@@ -26,6 +26,7 @@ from dexndm_ros.dashboard.access import DashboardError
 from dexndm_ros.nodes import _quest_output as output
 from dexndm_ros.nodes._demonstrations import Demonstrations
 from dexndm_ros.nodes._qos import LATCHED, control_subscriber
+from dexndm_ros.nodes._quest_page import show_code, tell_page, way_through_usb
 from dexndm_ros.nodes._quest_settings import declare_parameters, open_source, read_settings
 from dexndm_ros.nodes._run import NodeFailedError, NodeRefusedError, run_node, until_shutdown
 from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick
@@ -33,7 +34,6 @@ from dexndm_ros.teleop.bridge import ArmSeen, Bridge, Decision
 from dexndm_ros.teleop.clutch import State
 from dexndm_ros.teleop.errors import RecordingError, TeleopError
 from dexndm_ros.teleop.latency import Percentiles
-from dexndm_ros.teleop.oculus_reader import AdbConfig
 from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.recording import SampleWriter
 from dexndm_ros.teleop.sample import Sample, Source
@@ -79,7 +79,7 @@ class QuestBridge(Node):
         try:
             self._settings = read_settings(self)
             self._bridge = Bridge(self._settings.bridge)
-            self._source = open_source(self._settings, self._status)
+            self._source = open_source(self._settings, self._status, show_code)
             if self._settings.record:
                 self._log = self._open_log(Path(self._settings.record).expanduser())
             if not self._settings.wait:
@@ -99,10 +99,9 @@ class QuestBridge(Node):
         if server is None:
             self.get_logger().info(f"source: {self._settings.source}")
             return
-        self.get_logger().info(f"teleoperation: {server.url_with_token}")
-        if self._settings.usb:
-            config = AdbConfig(self._settings.adb, self._settings.serial)
-            self._usb = AdbReverse(server.port, config)
+        tell_page(server, self.get_logger().info)
+        self._usb = way_through_usb(server, self._settings)
+        if self._usb is not None:
             self._usb.start()
 
     def failure(self) -> str:
@@ -114,12 +113,12 @@ class QuestBridge(Node):
         """No target any more; give back what is held."""
         if self._loop is not None:
             self._loop.stop()
+        if self._log is not None:
+            self._log.close()
         if self._source is not None:
             self._source.stop()
         if self._usb is not None:
             self._usb.stop()
-        if self._log is not None:
-            self._log.close()
 
     def _open_log(self, wanted: Path) -> SampleLog:
         """Where the samples go; a bridge that was started anew goes on beside what it had written."""

@@ -21,7 +21,7 @@ from dexndm_ros.paths import share_dir
 from dexndm_ros.teleop.errors import SettingsError
 from dexndm_ros.teleop.oculus_reader import AdbConfig
 from dexndm_ros.teleop.profiles import load_profile
-from dexndm_ros.teleop.web import CERTIFICATE_FILE, TOKEN_FILE
+from dexndm_ros.teleop.web import CERTIFICATE_FILE, FOLDER, TOKEN_FILE
 from dexndm_ros.teleop.web.adb_reverse import AdbReverse
 
 __all__ = ["PageSettings", "check_adb", "check_page_port", "check_profiles", "check_secrets"]
@@ -50,7 +50,7 @@ class PageSettings:
     host: str = "127.0.0.1"
     port: int = 8766
     tls: bool = False
-    directory: str = ""
+    directory: str = FOLDER
     usb: bool = True
     adb: str = "adb"
     serial: str = ""

@@ -18,6 +18,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from websockets.exceptions import ConnectionClosed
 
+from dexndm_ros.dashboard.access import keep_token
+from dexndm_ros.teleop.web import TOKEN_FILE
 from dexndm_ros.teleop.web.access import proof_of
 from support.ros import Graph, NodeProcess, node_spec
 from support.webxr import RawPage, controller, frame
@@ -84,11 +86,14 @@ def test_targets_stay_where_the_operator_holds_them_and_end_with_the_connection(
     targets = graph.listen(PoseStamped, "arm/target_pose")
     states = graph.listen(TeleopStatus, "teleop/status")
     diagnostics = graph.listen(DiagnosticArray, "/diagnostics")
-    spec = node_spec("quest_bridge", port=0, usb=False, stale_s=20.0, grace_s=10.0)
+    kept = tmp_path / "kept"
+    spec = node_spec(
+        "quest_bridge", port=0, usb=False, directory=str(kept), stale_s=20.0, grace_s=10.0
+    )
     with NodeProcess(spec, tmp_path) as node:
-        told = re.compile(r"teleoperation: http://localhost:(\d+)/#token=(\S+)\n")
+        told = re.compile(r"teleoperation: http://localhost:(\d+)/\n")
         address = graph.until(lambda: told.search(node.log), "the address")
-        port, token = int(address[1]), address[2]
+        port, token = int(address[1]), keep_token(kept / TOKEN_FILE)
         operator = Operator(port, token)
         try:
             graph.until(lambda: "hold the right grip" in states.last.reason, "the operator")

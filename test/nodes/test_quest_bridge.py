@@ -19,20 +19,29 @@ pytest.importorskip("dexndm_msgs")
 from dexndm_msgs.msg import ControllerState, RotationCommand, TeleopStatus
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
+from rcl_interfaces.msg import Log
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from dexndm_ros.dashboard.access import keep_token
 from dexndm_ros.nodes._qos import LATCHED
 from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.recording import SampleWriter, read_samples
+from dexndm_ros.teleop.web import CERTIFICATE_FILE, TOKEN_FILE
+from dexndm_ros.teleop.web.certificate import describe
+from support.adb import Adb
 from support.oculus_app import make_adb
 from support.operator import Operator, controller
 from support.ros import Graph, NodeProcess, node_spec
+from support.webxr import RawPage
 
 pytestmark = pytest.mark.ros
 
 ARM = (0.5, 0.1, 0.4)
+ROSOUT = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""What was logged before the test was heard of counts too."""
 
 
 @pytest.fixture
@@ -263,7 +272,7 @@ def test_the_page_is_served_and_says_why_nothing_moves(graph, tmp_path) -> None:
     with NodeProcess(spec, tmp_path) as node:
         graph.until(lambda: len(states), "words")
         assert states.last.reason == "no headset is connected"
-        told = re.compile(r"teleoperation: (http://localhost:\d+/)#token=\S+\n")
+        told = re.compile(r"teleoperation: (http://localhost:\d+/)\n")
         address = graph.until(lambda: told.search(node.log), "the address")
         with urllib.request.urlopen(address[1], timeout=30) as page:
             assert b"<html" in page.read()
@@ -272,3 +281,61 @@ def test_the_page_is_served_and_says_why_nothing_moves(graph, tmp_path) -> None:
         assert "headset" in usb
         assert (tmp_path / "kept" / "teleop.token").stat().st_mode & 0o077 == 0
         assert node.stop(signal.SIGINT) == 0
+
+
+def test_the_token_goes_to_a_headset_on_usb_and_to_no_log(graph, tmp_path, monkeypatch) -> None:
+    pytest.importorskip("cryptography")
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "logs"))
+    told = graph.listen(Log, "/rosout", ROSOUT)
+    adb, kept = Adb(tmp_path), tmp_path / "kept"
+    spec = node_spec("quest_bridge", port=0, directory=str(kept), adb=str(adb.path))
+    with NodeProcess(spec, tmp_path) as node:
+        typed = adb.folder / "typed"
+        graph.until(lambda: typed.exists() and "exit" in typed.read_text(), "the page to open")
+        token = keep_token(kept / TOKEN_FILE)
+        assert f"#token={token}" in typed.read_text()
+        graph.until(
+            lambda: any("teleoperation: http" in each.msg for each in told.messages), "the log"
+        )
+        code = re.search(r"pairing code of the page: (\d{8})\n", node.log)[1]
+        page = RawPage(int(re.search(r"localhost:(\d+)/", node.log)[1]))
+        page.say(pair=code)
+        assert page.hear("token") == token
+        page.close()
+        assert node.stop(signal.SIGINT) == 0
+        assert token not in node.log
+    assert not any(token in each.msg or code in each.msg for each in told.messages)
+    files = [file for file in (tmp_path / "logs").rglob("*") if file.is_file()]
+    assert files, "the node writes a log file, which is what is looked at here"
+    for file in files:
+        text = file.read_text(errors="replace")
+        assert token not in text and code not in text
+    assert adb.rules() == []
+
+
+def test_on_the_network_the_log_tells_what_a_headset_opens_and_compares(graph, tmp_path) -> None:
+    pytest.importorskip("cryptography")
+    kept = tmp_path / "kept"
+    spec = node_spec("quest_bridge", port=0, host="0.0.0.0", tls=True, usb=False, directory=str(kept))  # fmt: skip
+    with NodeProcess(spec, tmp_path) as node:
+        graph.until(lambda: "SHA-256" in node.log, "the fingerprint")
+        assert describe(kept / CERTIFICATE_FILE).fingerprint in node.log
+        assert "a new certificate was made: there was none" in node.log
+        assert re.search(
+            r"teleoperation: https://\S+\.local:\d+/\n|teleoperation: https://\S+ or ", node.log
+        )
+        assert node.stop(signal.SIGINT) == 0
+
+
+def test_an_adb_that_hangs_does_not_spoil_the_end(graph, tmp_path) -> None:
+    pytest.importorskip("cryptography")
+    adb, copy = Adb(tmp_path), tmp_path / "copy.jsonl"
+    spec = node_spec(
+        "quest_bridge", port=0, directory=str(tmp_path / "kept"), adb=str(adb.path), record=str(copy)
+    )  # fmt: skip
+    with NodeProcess(spec, tmp_path) as node:
+        graph.until(adb.rules, "the rule")
+        (adb.folder / "hanging").write_text("")
+        graph.until(lambda: (adb.folder / "hangs").exists(), "adb to hang")
+        assert node.stop(signal.SIGINT) == 0
+        assert "Traceback" not in node.log and "Timeout" not in node.log

@@ -18,13 +18,14 @@ class Adb:
             f"""#!/bin/sh
 cd '{folder}'
 echo "$@" >> calls
+[ -f hanging ] && {{ echo $$ > hangs; exec sleep 600; }}
 [ "$1" = -s ] && shift 2
 case "$*" in
 devices) echo "List of devices attached"; cat devices; echo ;;
 "reverse --list") [ -f rules ] && sed 's/^/UsbFfs /' rules; exit 0 ;;
 "reverse --remove "*) rm -f rules ;;
 "reverse "*) [ -f stuck ] && {{ echo "error: closed" >&2; exit 1; }}; echo "$2 $3" >> rules ;;
-shell) cat > typed ;;
+shell) [ -f closed ] && {{ echo "error: closed" >&2; exit 1; }}; cat >> typed ;;
 *) exit 1 ;;
 esac
 """,

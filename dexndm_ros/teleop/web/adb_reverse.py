@@ -7,15 +7,20 @@ and again, and set when it is missing.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
+import signal
 import subprocess
 import threading
+from collections.abc import Callable
 
 from dexndm_ros.teleop.oculus_reader import AdbConfig
 
 __all__ = ["AdbReverse", "devices_of"]
 
 _ANSWER_S = 10.0  # the first call starts adb's own server
+_LAST_ANSWER_S = 1.0  # who ends the program waits no longer than this
 _STATES = {
     "unauthorized": "the headset asks whether to allow USB debugging: put it on and allow it",
     "offline": "the headset does not answer on USB: plug the cable in again",
@@ -29,17 +34,30 @@ class AdbReverse:
     Args:
         port: of the page.
         config: how the headset is reached.
+        page: tells the address that a headset opens by itself when it comes; empty = it has it open. None = it opens
+            nothing by itself. Called in the thread.
         period_s: time between two looks.
     """
 
-    def __init__(self, port: int, config: AdbConfig | None = None, period_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        port: int,
+        config: AdbConfig | None = None,
+        page: Callable[[], str] | None = None,
+        period_s: float = 2.0,
+    ) -> None:
         self.config = config or AdbConfig()
         self.words = "the headset was not looked for yet"
         self.set_count = 0
         self._rule = f"tcp:{port}"
+        self._page = page
         self._period_s = period_s
+        self._reached = ""  # the headset that the rule was there for at the last look
+        self._opened = ""  # the one that has the page
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._adb_lock = threading.Lock()
+        self._running: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Look after the rule in a thread."""
@@ -47,25 +65,37 @@ class AdbReverse:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, and take the rule away. Works twice."""
+        """End, and take the rule away; an adb that hangs is killed. Works twice."""
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-            serial, _ = self._device()
-            if serial:
-                self._adb("-s", serial, "reverse", "--remove", self._rule)
+        if self._thread is None:
+            return
+        with self._adb_lock:
+            if self._running is not None:
+                _kill(self._running)
+        self._thread.join(_LAST_ANSWER_S)
+        self._thread = None
+        if self._reached:
+            self._adb(
+                "-s", self._reached, "reverse", "--remove", self._rule, limit_s=_LAST_ANSWER_S
+            )
 
     def tend(self) -> str:
         """One look: set the rule where it is missing. What is wrong, with its cure; empty = nothing."""
         serial, there, self.words = self.look()
-        if not serial or there:
+        if not serial:
             return self.words
-        done, said = self._adb("-s", serial, "reverse", self._rule, self._rule)
-        if done:
+        if not there:
+            done, said = self._adb("-s", serial, "reverse", self._rule, self._rule)
+            if not done:
+                self.words = f"adb cannot lead {self._rule} here ({said}): plug the cable in again"
+                return self.words
             self.set_count += 1
-        else:
-            self.words = f"adb cannot lead {self._rule} here ({said}): plug the cable in again"
+        # A page that was open in the headset had the time between two looks to connect again.
+        if serial == self._reached and serial != self._opened and self._page is not None:
+            url = self._page()
+            self.words = self.open_page(url) if url else ""
+            self._opened = "" if self.words else serial
+        self._reached = serial
         return self.words
 
     def look(self) -> tuple[str, bool, str]:
@@ -112,16 +142,34 @@ class AdbReverse:
             return serial, ""
         return "", _STATES.get(state, f"the headset is in the state {state!r}: plug it in again")
 
-    def _adb(self, *words: str, told: str = "") -> tuple[bool, str]:
-        """Run adb; whether it went well, and what it said."""
+    def _adb(self, *words: str, told: str = "", limit_s: float = _ANSWER_S) -> tuple[bool, str]:
+        """Whether it worked, and what it printed or why it did not."""
         try:
-            done = subprocess.run(
-                [self.config.adb, *words],
-                input=told, capture_output=True, text=True, errors="replace", timeout=_ANSWER_S, check=False,
-            )  # fmt: skip
-        except (OSError, subprocess.SubprocessError) as error:
+            with self._adb_lock:
+                if self._stopping.is_set() and limit_s > _LAST_ANSWER_S:
+                    return False, "the program ends"
+                program = self._running = subprocess.Popen(
+                    [self.config.adb, *words], text=True, errors="replace", process_group=0,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                )  # fmt: skip
+        except OSError as error:
             return False, str(error)
-        return done.returncode == 0, (done.stdout if done.returncode == 0 else done.stderr).strip()
+        try:
+            printed, complained = program.communicate(told, limit_s)
+        except subprocess.TimeoutExpired as error:
+            _kill(program)
+            return False, str(error)
+        finally:
+            with self._adb_lock:
+                self._running = None
+        return program.returncode == 0, (printed if program.returncode == 0 else complained).strip()
+
+
+def _kill(program: subprocess.Popen[str]) -> None:
+    """End adb, and what it has started and waits for."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(program.pid, signal.SIGKILL)
+    program.wait()
 
 
 def devices_of(text: str) -> dict[str, str]:

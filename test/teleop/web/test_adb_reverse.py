@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import threading
+
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,6 +106,65 @@ def test_the_page_is_opened_without_its_token_on_a_command_line(adb):
     )
     assert "'\"'\"'; reboot'" in typed  # quoted: a part of the address, not a command
     assert "s3cret" not in (adb.folder / "calls").read_text()
+
+
+URL = "http://localhost:8766/#token=s3cret"
+
+
+def opened(adb):
+    typed = adb.folder / "typed"
+    return typed.read_text().count("VIEW") if typed.exists() else 0
+
+
+def test_the_page_opens_by_itself_once_for_each_headset(adb):
+    way = reverse(adb, page=lambda: URL)
+    way.tend()
+    assert opened(adb) == 0  # a page that is open already has the time of a look to connect again
+    assert [way.tend(), way.tend()] == ["", ""]
+    assert opened(adb) == 1
+    adb.forget()  # it slept: its page is still there
+    way.tend()
+    way.tend()
+    assert opened(adb) == 1
+    adb.plug("another\tdevice")
+    way.tend()
+    way.tend()
+    assert opened(adb) == 2
+
+
+def test_a_headset_that_drives_is_not_taken_out_of_its_session(adb):
+    driven = [True]
+    way = reverse(adb, page=lambda: "" if driven[0] else URL)
+    way.tend()
+    way.tend()
+    driven[0] = False  # nor when it has ended
+    way.tend()
+    assert opened(adb) == 0
+
+
+def test_a_page_that_did_not_open_is_told_and_tried_again(adb):
+    way = reverse(adb, page=lambda: URL)
+    (adb.folder / "closed").write_text("")
+    way.tend()
+    assert way.tend() == "the headset did not open the page (error: closed): open it by hand"
+    (adb.folder / "closed").unlink()
+    assert way.tend() == ""
+    assert opened(adb) == 1
+
+
+def test_an_adb_that_hangs_does_not_outlast_the_end(adb):
+    """The end is waited for in the test's own time-out; what hung is gone."""
+    way = reverse(adb, period_s=0.01)
+    way.start()
+    wait_until(adb.rules, "the rule")
+    (adb.folder / "hanging").write_text("")
+    hangs = adb.folder / "hangs"
+    wait_until(lambda: hangs.exists() and hangs.read_text().strip(), "adb to hang")
+    hung = psutil.Process(int(hangs.read_text()))
+    ended = threading.Thread(target=way.stop, daemon=True)
+    ended.start()
+    wait_until(lambda: not ended.is_alive(), "the end")
+    wait_until(lambda: not hung.is_running() or hung.status() == psutil.STATUS_ZOMBIE, "its end")
 
 
 @given(st.text())
