@@ -24,13 +24,13 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from dexndm_ros.nodes._arm_io import robot_errors, robot_values
+from dexndm_ros.nodes._joint_points import joint_points
 from dexndm_ros.nodes._qos import LATCHED, control_subscriber
 from dexndm_ros.nodes._quest_output import pose_stamped, pose_told
 from dexndm_ros.sim.virtual_arm import VirtualArm
 from dexndm_ros.sim.worlds import ObjectConfig, World
 from dexndm_ros.teleop.fr3 import ARM_JOINT_NAMES, BASE_FRAME
 from dexndm_ros.teleop.pose import Pose
-from dexndm_ros.teleop.trajectory import JointPoint
 from support.ros import Graph, NodeProcess, node_spec
 
 pytestmark = pytest.mark.ros
@@ -56,15 +56,7 @@ class ArmOnTopics:
         self._timer = graph.node.create_timer(0.01, self._step)
 
     def _follow(self, message: JointTrajectory) -> None:
-        assert tuple(message.joint_names) == ARM_JOINT_NAMES
-        points = [
-            JointPoint(
-                np.array(point.positions),
-                np.array(point.velocities),
-                point.time_from_start.sec + point.time_from_start.nanosec * 1e-9,
-            )
-            for point in message.points
-        ]
+        points = joint_points(message)
         with self.lock:
             self.told += 1
             self.arm.follow(points)

@@ -13,8 +13,8 @@ import ipaddress
 import math
 import secrets
 from collections.abc import Collection, Mapping
-from urllib.parse import urlsplit
 
+from dexndm_ros.dashboard.access import LOOPBACK_NAMES, host_name
 from dexndm_ros.teleop.errors import SourceError
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
 _DIGITS = 8
 _TRIES = 5
 _REST_S = 30.0
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class WebError(SourceError):
@@ -71,12 +70,8 @@ def refusal(headers: Mapping[str, str], scheme: str, names: Collection[str], soc
         names: names and addresses that this machine goes by, beside loopback's.
         socket: it wants a WebSocket, which a page of any origin could open: it must tell where it comes from.
     """
-    host = headers.get("Host", "")
-    try:
-        name = urlsplit(f"//{host}").hostname
-    except ValueError:
-        name = None
-    if name not in _LOOPBACK and name not in names:
+    host, name = headers.get("Host", ""), host_name(headers)
+    if name not in LOOPBACK_NAMES and name not in names:
         return f"Host is {host[:100]!r}; open the page by this machine's own name or address"
     origin = headers.get("Origin")
     if origin is None and socket:
