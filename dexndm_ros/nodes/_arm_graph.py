@@ -18,7 +18,7 @@ from dexndm_ros.teleop.arm_checks import Controller, Graph, check_arm
 from dexndm_ros.teleop.arm_inputs import check_targets
 from dexndm_ros.teleop.profiles import ArmProfile
 
-__all__ = ["ArmGraph"]
+__all__ = ["ArmGraph", "Question"]
 
 _ANSWER_LASTS_S = 5.0
 _PATIENCE_S = 3.0
@@ -28,10 +28,11 @@ _BLIND = Finding(
 )  # fmt: skip
 
 
-class _Question:
+class Question:
     """A service that is asked again and again; its answer counts for a while."""
 
     def __init__(self, node: Node, kind: Any, service: str, request: Any) -> None:
+        """Of a node, whose executor brings the answers; service and request are of ``kind``."""
         self._client, self._request = node.create_client(kind, service), request
         self._asked: tuple[Any, float] | None = None  # the future, and since when
         self._answer: tuple[Any, float] | None = None
@@ -73,22 +74,26 @@ class ArmGraph:
         elif controller.name:
             kind = optional_type("controller_manager_msgs.srv", "ListControllers", "the controller")
             name = f"{namespace}/controller_manager/list_controllers"
-            self._controllers = _Question(node, kind, name, kind.Request())
+            self._controllers = Question(node, kind, name, kind.Request())
         self._wanted = sorted(controller.asked)
         if controller.owner and self._wanted:
             request = GetParameters.Request(names=self._wanted)
             name = f"{namespace}/{controller.owner}/get_parameters"
-            self._parameters = _Question(node, GetParameters, name, request)
+            self._parameters = Question(node, GetParameters, name, request)
 
-    def look(
-        self, frames: Mapping[str, str], stray_frame: str, command_type_set: bool, now_s: float
-    ) -> list[Finding]:
+        self._command_type = None
+        if controller.command_type_service:
+            kind = optional_type("moveit_msgs.srv", "ServoCommandType", "MoveIt Servo")
+            request = kind.Request(command_type=controller.command_type)
+            service = controller.command_type_service
+            self._command_type = Question(node, kind, service, request)
+
+    def look(self, frames: Mapping[str, str], stray_frame: str, now_s: float) -> list[Finding]:
         """What is found now.
 
         Args:
             frames: ``frame_id`` last heard, by topic as the profile names it.
             stray_frame: in which targets came lately and should not have; empty = none.
-            command_type_set: Servo has accepted the command type.
             now_s: our monotonic time.
         """
         state = self._profile.state
@@ -102,12 +107,17 @@ class ArmGraph:
             controllers=self._ask_controllers(now_s),
             parameters=self._ask_parameters(now_s),
             frames={self._node.resolve_topic_name(name): frame for name, frame in frames.items()},
-            command_type_set=command_type_set,
+            command_type_set=self._ask_command_type(now_s),
         )
         found = check_arm(self._profile, graph, self._node.get_fully_qualified_name())
         ends = publishers.get(self._target, ())
         found.append(check_targets(self._target, ends, stray_frame, self._profile.base_frame))
         return [*found, _BLIND] if self._blind else found
+
+    def _ask_command_type(self, now_s: float) -> bool:
+        """Ask Servo for poses, for ever: it ignores them before, and forgets it when it is started again."""
+        answer = self._command_type.ask(now_s) if self._command_type is not None else None
+        return answer is not None and answer.success
 
     def _ask_controllers(self, now_s: float) -> dict[str, Controller] | None:
         answer = self._controllers.ask(now_s) if self._controllers is not None else None

@@ -41,7 +41,6 @@ from dexndm_ros.teleop.wrist import Wrist, WristSource
 
 __all__ = ["PARAMETERS", "ArmBridge", "main"]
 
-_SERVO_PERIOD_S = 1.0
 _LOOK_PERIOD_S = 0.5
 _LOOKS_PER_DIAGNOSTIC = 2
 _TICKS_PER_ROBOT_STATE = (
@@ -60,8 +59,6 @@ class ArmBridge(Node):
         declare_parameters(self)
         self._loop: DeadlineLoop | None = None
         self._fault: str | None = None
-        self._servo: Any = None
-        self._servo_set = False
         self._servo_finding: Finding | None = None
         self._robot: NewestOf | None = None
         self._measured: Pose | None = None
@@ -117,21 +114,17 @@ class ArmBridge(Node):
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
     def _listen(self, profile: ArmProfile) -> None:
-        newest = control_subscriber()  # best effort: franka_ros2 offers no more for its poses
+        newest = control_subscriber()
         state, controller = profile.state, profile.controller
         self.create_subscription(PoseStamped, _TARGET, self._on_target, newest)
         self.create_subscription(TeleopStatus, "teleop/status", self._on_operator, 10)
-        self.create_subscription(PoseStamped, state.pose_topic, self._on_pose, newest)
-        self.create_subscription(JointState, state.joints_topic, self._on_joints, newest)
+        # a real arm tells both a thousand times a second
+        self._poses = NewestOf(self, PoseStamped, state.pose_topic)
+        self._joints = NewestOf(self, JointState, state.joints_topic)
         if state.robot_topic:
             needed = f'{state.robot_topic} of the profile (robot_topic: "" for an arm without)'
             kind = io.optional_type("franka_msgs.msg", "FrankaRobotState", needed)
             self._robot = NewestOf(self, kind, state.robot_topic)
-        if controller.command_type_service:
-            kind = io.optional_type("moveit_msgs.srv", "ServoCommandType", "MoveIt Servo")
-            self._servo_request = kind.Request(command_type=controller.command_type)
-            self._servo = self.create_client(kind, controller.command_type_service)
-            self._servo_timer = self.create_timer(_SERVO_PERIOD_S, self._set_command_type)
         if controller.status_topic:
             kind = io.optional_type("moveit_msgs.msg", "ServoStatus", "MoveIt Servo")
             self.create_subscription(kind, controller.status_topic, self._on_servo_status, 1)
@@ -151,24 +144,6 @@ class ArmBridge(Node):
     def _on_operator(self, message: TeleopStatus) -> None:
         self._drive.operator(engaged=message.engaged)
 
-    def _on_pose(self, message: PoseStamped) -> None:
-        topic, frame = self._profile.state.pose_topic, message.header.frame_id
-        self._frames[topic] = frame
-        if frame != self._profile.base_frame:
-            self._complain(
-                f"{topic} is in {frame!r}, not in {self._profile.base_frame!r}: not used"
-            )
-            return
-        try:
-            self._drive.saw_pose(pose_told(message), time.monotonic())
-        except ValueError as error:
-            self._complain(f"{topic}: {error}")
-
-    def _on_joints(self, message: JointState) -> None:
-        q_rad = io.arm_joints(message)
-        if q_rad is not None:
-            self._drive.saw_joints(q_rad, time.monotonic())
-
     def _on_imu(self, message: Imu) -> None:
         q, known = message.orientation, message.orientation_covariance[0] != -1.0
         try:
@@ -178,17 +153,6 @@ class ArmBridge(Node):
 
     def _complain(self, text: str) -> None:
         self.get_logger().error(text, throttle_duration_sec=_QUIET_S)
-
-    def _set_command_type(self) -> None:
-        """Ask Servo for poses until it has agreed; it ignores them before."""
-        if self._servo.service_is_ready():
-            self._servo.call_async(self._servo_request).add_done_callback(self._on_servo)
-
-    def _on_servo(self, answer: Any) -> None:
-        if answer.exception() is None and answer.result().success:
-            self._servo_timer.cancel()
-            self._servo_set = True
-            self.get_logger().info("MoveIt Servo takes poses")
 
     def _on_servo_status(self, message: Any) -> None:
         self._servo_finding = check_servo(int(message.code))
@@ -200,7 +164,7 @@ class ArmBridge(Node):
         now_s = time.monotonic()
         frame, at_s = self._stray
         lately = frame if now_s - at_s < _QUIET_S else ""
-        found = self._graph.look(self._frames, lately, self._servo_set, now_s)
+        found = self._graph.look(dict(self._frames), lately, now_s)
         if self._profile.command is CommandKind.POSE and not self._drive.moving:
             self._tool = self._compare_tool(now_s)
         found += [each for each in (self._tool, self._servo_finding) if each is not None]
@@ -241,6 +205,10 @@ class ArmBridge(Node):
         now_s = time.monotonic()
         if self._robot is not None and tick.number % _TICKS_PER_ROBOT_STATE == 0:
             self._see_robot(self._robot, now_s)
+        if self._poses.fetch() and self._poses.message is not None:
+            self._see_pose(self._poses.message, now_s)
+        if self._joints.fetch() and self._joints.message is not None:
+            self._see_joints(self._joints.message, now_s)
         told = self._drive.tick(now_s)
         self._measured = told.measured
         stamp, frame = self.get_clock().now().to_msg(), self._profile.base_frame
@@ -260,6 +228,24 @@ class ArmBridge(Node):
             self._fault_publisher.publish(String(data=told.fault))
             if told.fault:
                 self.get_logger().warning(told.fault)
+
+    def _see_pose(self, message: PoseStamped, now_s: float) -> None:
+        topic, frame = self._profile.state.pose_topic, message.header.frame_id
+        self._frames[topic] = frame
+        if frame != self._profile.base_frame:
+            self._complain(
+                f"{topic} is in {frame!r}, not in {self._profile.base_frame!r}: not used"
+            )
+            return
+        try:
+            self._drive.saw_pose(pose_told(message), now_s)
+        except ValueError as error:
+            self._complain(f"{topic}: {error}")
+
+    def _see_joints(self, message: JointState, now_s: float) -> None:
+        q_rad = io.arm_joints(message)
+        if q_rad is not None:
+            self._drive.saw_joints(q_rad, now_s)
 
     def _see_robot(self, robot: NewestOf, now_s: float) -> None:
         if robot.fetch() and robot.message is not None:

@@ -44,11 +44,14 @@ def check_targets(
         base_frame: the arm's.
     """
     what = f"targets on {topic}"
-    # A node that is just found has no name for a moment, and one that was started again is no second one.
+    # A node that is just found has no name for a moment.
     names = sorted({each.node for each in publishers if _NAMELESS not in each.node})
     if len(names) > 1:
         found = f"{' and '.join(names)} publish"
         return Finding(Level.ERROR, what, found, "one operator", "stop all but one of them")
+    if len(names) == 1 and sum(each.node == names[0] for each in publishers) > 1:
+        cure = "stop one of them; one that was killed is forgotten after 20 s"
+        return Finding(Level.ERROR, what, f"two nodes are named {names[0]}", "one operator", cure)
     if stray_frame:
         cure = f"make {names[0] if names else 'who tells them'} tell them in {base_frame}"
         return Finding(Level.ERROR, what, f"they come in {stray_frame}", base_frame, cure)

@@ -117,6 +117,7 @@ def test_the_virtual_arm_goes_where_the_operator_wants_it(graph, tmp_path) -> No
         graph.until(lambda: len(measured) > count + 30, "time to pass")
         graph.until(lambda: "come in world" in faults.last.data, "words of it")
         graph.node.destroy_timer(wrong)
+        graph.node.destroy_publisher(target)
         assert arm.told == 0, "it followed a target of another frame"
 
         right = Hold(graph, goal).timer

@@ -180,7 +180,8 @@ def test_targets_come_from_one_operator() -> None:
     one, other = Endpoint("/quest_bridge", POSE, True), Endpoint("/script", POSE, True)
     assert check_targets("/arm/target_pose", ()).level is Level.NOTE
     assert check_targets("/arm/target_pose", (one,)).level is Level.OK
-    assert check_targets("/arm/target_pose", (one, one)).level is Level.OK  # one that was restarted
+    twins = check_targets("/arm/target_pose", (one, one))
+    assert "two nodes are named /quest_bridge" in refusal([twins])
     found = Endpoint("_NODE_NAMESPACE_UNKNOWN_/_NODE_NAME_UNKNOWN_", POSE, True)
     assert check_targets("/arm/target_pose", (one, found)).level is Level.OK
     stray = check_targets("/arm/target_pose", (one,), "world", "fr3_link0")
