@@ -18,6 +18,7 @@ from dexndm_ros.teleop.axis import AxisConfig
 from dexndm_ros.teleop.bridge import BridgeConfig
 from dexndm_ros.teleop.clutch import ClutchConfig
 from dexndm_ros.teleop.demonstration import DemonstrationConfig
+from dexndm_ros.teleop.errors import SourceError
 from dexndm_ros.teleop.gates import GateConfig
 from dexndm_ros.teleop.mapping import MappingConfig
 from dexndm_ros.teleop.oculus_reader import AdbConfig, OculusReader
@@ -212,7 +213,13 @@ def _webxr(
 ) -> WebXrSource:
     folder = Path(settings.directory).expanduser() if settings.directory else None
     if folder is not None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SourceError(
+                f"the folder {folder} of token and certificate cannot be made ({error.strerror}): give another in the "
+                "parameter directory, or an empty one for a new token each time"
+            ) from error
     elif settings.tls:
         raise ValueError("tls needs a certificate; give its folder in the parameter directory")
     # The server and its libraries are loaded only where they serve.

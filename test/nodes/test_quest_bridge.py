@@ -253,6 +253,10 @@ def test_a_recording_that_waits_begins_when_asked_and_not_without_an_arm(
         ({"source": "recording", "axis.palm_xyzw": [1.0, 1.0, 0.0, 0.0]}, "unit quaternion"),
         ({"source": "recording", "jump_deg": -1.0}, "jump_rad"),
         ({"source": "webxr", "tls": True, "directory": ""}, "directory"),
+        (
+            {"source": "webxr", "directory": "/dev/null/x"},
+            "give another in the parameter directory",
+        ),
         ({"source": "webxr", "wait": True}, "only source recording can wait"),
     ],
 )

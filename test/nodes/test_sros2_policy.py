@@ -82,6 +82,7 @@ def test_the_running_system_uses_what_is_allowed_and_nothing_else(tmp_path) -> N
     from support.ros import Graph
 
     arguments = {"arm": "virtual", "page_port": "0", "demonstrations": str(tmp_path / "kept")}
+    arguments |= {"directory": str(tmp_path / "page"), "usb": "false"}
     specs = {spec.name: spec for spec in system("teleop", arguments)}
     expected = {
         node: {kind: set(names) for kind, names in rules.items()}
