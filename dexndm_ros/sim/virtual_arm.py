@@ -20,7 +20,13 @@ from dexndm_ros.sim.arm_model import ARM_ACTUATORS, GAINS
 from dexndm_ros.sim.hand_model import xyzw
 from dexndm_ros.sim.scene import build_model
 from dexndm_ros.sim.worlds import World
-from dexndm_ros.teleop.fr3 import ARM_JOINTS, ARM_LOWER_RAD, ARM_UPPER_RAD, HOME_RAD
+from dexndm_ros.teleop.fr3 import (
+    ARM_JOINTS,
+    ARM_LOWER_RAD,
+    ARM_UPPER_RAD,
+    HOME_RAD,
+    MAX_JOINT_RAD_S,
+)
 from dexndm_ros.teleop.franka import RobotMode
 from dexndm_ros.teleop.pose import Pose
 from dexndm_ros.teleop.trajectory import JointPoint
@@ -29,7 +35,6 @@ __all__ = ["VirtualArm", "check_trajectory"]
 
 Vector = NDArray[np.float64]
 _DAMPING_S = np.array([kd / kp for kp, kd in GAINS])
-_MAX_RAD_S = np.array([joint.velocity_rad_s for joint in ARM_JOINTS])
 
 
 def check_trajectory(points: Sequence[JointPoint]) -> None:
@@ -140,7 +145,7 @@ class VirtualArm:
         """After the step: bodies are where the joints are, and the robot stops if one is too fast or too far."""
         mujoco.mj_kinematics(self.model, self.data)
         q, found = self.q_rad, []
-        if (np.abs(self.v_rad_s) > _MAX_RAD_S).any():
+        if (np.abs(self.v_rad_s) > MAX_JOINT_RAD_S).any():
             found.append("joint_velocity_violation")
         if ((q < ARM_LOWER_RAD) | (q > ARM_UPPER_RAD)).any():
             found.append("joint_position_limits_violation")

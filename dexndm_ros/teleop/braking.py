@@ -18,14 +18,14 @@ __all__ = ["approach_velocity", "change_velocity", "shortened", "stopping_speed"
 Vector = NDArray[np.float64]
 
 
-def stopping_speed(distance: Any, deceleration: float, period_s: float) -> Any:
+def stopping_speed(distance: Any, deceleration: Any, period_s: float) -> Any:
     """Greatest speed of the next step after which a stop within ``distance`` is still possible.
 
     From ``v dt + v**2 / (2 a) <= distance``; who obeys it at one step can obey it at the next.
 
     Args:
         distance: what is left, a number or an array; below zero counts as zero.
-        deceleration: ``a`` of the braking.
+        deceleration: ``a`` of the braking, a number or one for each distance.
         period_s: ``dt`` of a step.
 
     Returns:

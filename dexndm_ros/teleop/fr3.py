@@ -22,7 +22,9 @@ __all__ = [
     "BASE_FRAME",
     "FLANGE_M",
     "HOME_RAD",
+    "JOINT_BRAKE_RAD_S2",
     "MAX_JOINT_ACCELERATION_RAD_S2",
+    "MAX_JOINT_RAD_S",
     "ArmJoint",
     "velocity_bounds_rad_s",
 ]
@@ -96,9 +98,11 @@ ARM_UPPER_RAD = _frozen([joint.upper_rad for joint in ARM_JOINTS])
 """Upper joint limits, shape (7,)."""
 HOME_RAD = _frozen([0.0, -math.pi / 4, 0.0, -3 * math.pi / 4, 0.0, math.pi / 2, math.pi / 4])
 """Where franka_ros2 puts the arm at the start, far from every limit; shape (7,)."""
-_MAX_RAD_S = _frozen([joint.velocity_rad_s for joint in ARM_JOINTS])
+MAX_JOINT_RAD_S = _frozen([joint.velocity_rad_s for joint in ARM_JOINTS])
+"""Speed limits far from every end, shape (7,)."""
 _OFFSET_RAD_S = _frozen([joint.brake_offset_rad_s for joint in ARM_JOINTS])
-_BRAKE_RAD_S2 = _frozen([joint.brake_rad_s2 for joint in ARM_JOINTS])
+JOINT_BRAKE_RAD_S2 = _frozen([joint.brake_rad_s2 for joint in ARM_JOINTS])
+"""Twice the deceleration that each joint must be able to stop with, shape (7,)."""
 _STOP_LOWER_RAD = _frozen([joint.stop_lower_rad for joint in ARM_JOINTS])
 _STOP_UPPER_RAD = _frozen([joint.stop_upper_rad for joint in ARM_JOINTS])
 
@@ -116,7 +120,7 @@ def velocity_bounds_rad_s(q_rad: Vector) -> tuple[Vector, Vector]:
     """
 
     def towards(distance_rad: Vector) -> Vector:
-        free = np.sqrt(np.maximum(0.0, _BRAKE_RAD_S2 * distance_rad)) - _OFFSET_RAD_S
-        return np.clip(free, 0.0, _MAX_RAD_S)
+        free = np.sqrt(np.maximum(0.0, JOINT_BRAKE_RAD_S2 * distance_rad)) - _OFFSET_RAD_S
+        return np.clip(free, 0.0, MAX_JOINT_RAD_S)
 
     return -towards(q_rad - _STOP_LOWER_RAD), towards(_STOP_UPPER_RAD - q_rad)

@@ -24,7 +24,9 @@ from dexndm_ros.teleop.fr3 import (
     ARM_LOWER_RAD,
     ARM_UPPER_RAD,
     HOME_RAD,
+    JOINT_BRAKE_RAD_S2,
     MAX_JOINT_ACCELERATION_RAD_S2,
+    MAX_JOINT_RAD_S,
 )
 from dexndm_ros.teleop.limiter import Limited
 
@@ -33,8 +35,7 @@ __all__ = ["ArmIk", "IkConfig", "IkStep"]
 Vector = NDArray[np.float64]
 _LEAST_MARGIN_RAD = 0.03
 """With less the braking below would be later than the robot's own limit allows near a joint's end."""
-_MAX_RAD_S = np.array([joint.velocity_rad_s for joint in ARM_JOINTS])
-_BRAKE_RAD_S2 = np.array([joint.brake_rad_s2 / 4.0 for joint in ARM_JOINTS])
+_BRAKE_RAD_S2 = JOINT_BRAKE_RAD_S2 / 4.0
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ class ArmIk:
         """Velocities each joint may take now; lower < upper, and zero is never further than a braking away."""
         config, dt = self.config, self.config.period_s
         change = config.acceleration_rad_s2 * dt
-        most = config.speed_share * _MAX_RAD_S
+        most = config.speed_share * MAX_JOINT_RAD_S
         down = self._q - (ARM_LOWER_RAD + config.margin_rad)
         up = (ARM_UPPER_RAD - config.margin_rad) - self._q
         lower = np.maximum(-most, -stopping_speed(down, self._brake, dt))

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dexndm_ros.teleop.fr3 import ARM_JOINTS, ARM_LOWER_RAD, ARM_UPPER_RAD
+from dexndm_ros.teleop.fr3 import ARM_LOWER_RAD, ARM_UPPER_RAD, MAX_JOINT_RAD_S
 
 __all__ = ["JointPoint", "joint_trajectory"]
 
 Vector = NDArray[np.float64]
-_CATCH_UP_RAD_S = 0.4 * np.array([joint.velocity_rad_s for joint in ARM_JOINTS])
+_CATCH_UP_RAD_S = 0.4 * MAX_JOINT_RAD_S
 """Mean speed with which the joints may go to the first point; a spline's peak is half as much again."""
 
 
