@@ -319,6 +319,31 @@ def test_the_wrist_topic_overrides_the_parameter_latched_or_streamed(hand, start
     hand.until_step(lambda step: step.stopped, "a stop")
 
 
+def test_a_wrist_that_is_told_no_more_stops_the_fingers(hand, start):
+    process = start()
+    hand.until_runs()
+    publisher = hand.graph.publisher(QuaternionStamped, "wrist/orientation", 10)
+    message = QuaternionStamped()
+    message.quaternion.x = message.quaternion.w = np.sqrt(0.5)
+    hand.graph.until(publisher.get_subscription_count, "the node to hear the wrist")
+    timer = hand.graph.node.create_timer(0.02, lambda: publisher.publish(message))
+    hand.until_step(lambda step: abs(step.wrist.w - np.sqrt(0.5)) < 1e-6, "the wrist")
+    hand.until_runs()
+    hand.graph.node.destroy_timer(timer)
+    hand.until_step(lambda step: step.stopped, "a stop")
+    hand.graph.until(lambda: "wrist/orientation is told no more" in process.log, "the reason")
+    hand.graph.node.create_timer(0.02, lambda: publisher.publish(message))
+    hand.until_runs()
+
+
+def test_a_second_who_tells_axes_is_named(hand, start):
+    process = start()
+    hand.until_runs()
+    assert "publish rotation/command" not in process.log
+    hand.graph.publisher(RotationCommand, "rotation/command")
+    hand.graph.until(lambda: "2 publish rotation/command (/test_node" in process.log, "a warning")
+
+
 def test_missed_ticks_are_counted(hand, start):
     process = start()
     hand.until_runs()
