@@ -88,4 +88,5 @@ class ArmWatch:
         moved = self._last.offset(measured) if self._last is not None else (None, None)
         self._last = measured
         ends = zip(self._strands, measured.offset(told), moved, strict=True)
-        return _WORDS if any([strand.stuck(*each, now_s) for strand, *each in ends]) else ""
+        stuck = [strand.stuck(away, way, now_s) for strand, away, way in ends]
+        return _WORDS if any(stuck) else ""
