@@ -22,7 +22,14 @@ from dexndm_ros.policy.session import Phase, SessionConfig, SessionTick
 from dexndm_ros.policy.spec import refusal
 from dexndm_ros.policy.wrist import check_axis, check_wrist, parse_axis, parse_wrist
 
-__all__ = ["PARAMETERS", "Settings", "diagnostics", "fill_step", "read_settings"]
+__all__ = [
+    "PARAMETERS",
+    "Settings",
+    "diagnostics",
+    "fill_step",
+    "read_settings",
+    "rival_operators",
+]
 
 Vector = NDArray[np.float64]
 
@@ -150,6 +157,15 @@ def fill_step(
     wrist = step.wrist
     wrist.x, wrist.y, wrist.z, wrist.w = np.asarray(wrist_xyzw).tolist()
     step.stopped = result.stopped
+
+
+def rival_operators(node: Node) -> str:
+    """Who tell axes, in words, where more than one does: they override each other, and a stop of one is no stop."""
+    ends = node.get_publishers_info_by_topic("rotation/command")
+    if len(ends) < 2:
+        return ""
+    names = ", ".join(sorted(f"{end.node_namespace.rstrip('/')}/{end.node_name}" for end in ends))
+    return f"{len(ends)} publish rotation/command ({names}): stop all but one of them"
 
 
 def diagnostics(

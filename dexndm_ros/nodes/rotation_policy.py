@@ -28,6 +28,7 @@ from dexndm_ros.nodes._rotation_policy_io import (
     diagnostics,
     fill_step,
     read_settings,
+    rival_operators,
 )
 from dexndm_ros.nodes._run import run_node
 from dexndm_ros.policy.asked_axis import AskedAxis
@@ -71,7 +72,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
         self._events: deque[tuple[bool, str]] = deque(maxlen=50)
         self._loop: DeadlineLoop | None = None
         self._reports = 0
-        self._operators = 0  # who tell axes
+        self._rivals = ""
         self._restart = False
         self._sample: HandSample | None = None
         self._arrival = threading.Event()
@@ -299,21 +300,13 @@ class RotationPolicyNode(SteadyLifecycleNode):
                 self.get_logger().info(text)
         self._reports += 1
         if self._reports % _REPORTS_PER_DIAGNOSTIC == 0:
-            self._look_for_second_operator()
+            rivals = rival_operators(self)
+            if rivals and rivals != self._rivals:
+                self.get_logger().warning(rivals)
+            self._rivals = rivals
             message = diagnostics(self._last, self._loop, self._settings, self._policy.refused)
             message.header.stamp = self.get_clock().now().to_msg()
             self._diagnostics_publisher.publish(message)
-
-    def _look_for_second_operator(self) -> None:
-        """Two who tell axes override each other again and again, and a stop of one is no stop."""
-        count = self.count_publishers("rotation/command")
-        if count > 1 and count != self._operators:
-            ends = self.get_publishers_info_by_topic("rotation/command")
-            names = ", ".join(sorted(f"{x.node_namespace.rstrip('/')}/{x.node_name}" for x in ends))
-            self.get_logger().warning(
-                f"{count} publish rotation/command ({names}): stop all but one of them"
-            )
-        self._operators = count
 
 
 def main(arguments: list[str] | None = None) -> int:
