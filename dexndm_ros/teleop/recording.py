@@ -47,7 +47,10 @@ class SampleWriter:
         key = (sample.seq, sample.arrived_s)
         if key != self._last:
             self._last = key
-            self._file.write(json.dumps(asdict(sample), default=sorted) + "\n")
+            told = asdict(sample)
+            if sample.delay_s is None:  # a file without delays is as it was before there were any
+                del told["delay_s"]
+            self._file.write(json.dumps(told, default=sorted) + "\n")
 
     def close(self) -> None:
         """End the file."""
