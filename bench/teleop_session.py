@@ -31,8 +31,8 @@ from dexndm_ros.teleop.clutch import State
 from dexndm_ros.teleop.fr3 import HOME_RAD
 from dexndm_ros.teleop.profiles import load_profile
 from dexndm_ros.teleop.sample import Sample
+from dexndm_ros.teleop.web.config import WebConfig
 from dexndm_ros.teleop.web.intake import Limits
-from dexndm_ros.teleop.web.server import WebConfig
 from dexndm_ros.teleop.web.source import WebXrSource
 from dexndm_ros.teleop.web.status import Status, status_of
 

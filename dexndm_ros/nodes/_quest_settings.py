@@ -223,7 +223,7 @@ def _webxr(
     elif settings.tls:
         raise ValueError("tls needs a certificate; give its folder in the parameter directory")
     # The server and its libraries are loaded only where they serve.
-    from dexndm_ros.teleop.web.server import WebConfig
+    from dexndm_ros.teleop.web.config import WebConfig
     from dexndm_ros.teleop.web.source import WebXrSource
 
     config = WebConfig(

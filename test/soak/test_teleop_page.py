@@ -11,8 +11,8 @@ import os
 import psutil
 import pytest
 
+from dexndm_ros.teleop.web.config import WebConfig
 from dexndm_ros.teleop.web.intake import Limits
-from dexndm_ros.teleop.web.server import WebConfig
 from dexndm_ros.teleop.web.source import WebXrSource
 from dexndm_ros.teleop.web.status import Status
 from support.webxr import TOKEN, RawPage, frame, wait_until

@@ -13,8 +13,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -23,46 +21,18 @@ from dexndm_ros.teleop.web.access import Pairing, WebError, check_bind, proof_fi
 from dexndm_ros.teleop.web.addresses import OwnNames, lasting_names, page_urls
 from dexndm_ros.teleop.web.certificate import Certificate, keep_certificate, server_context
 from dexndm_ros.teleop.web.client import Client, Close
+from dexndm_ros.teleop.web.config import WebConfig
 from dexndm_ros.teleop.web.files import Files, guard
 from dexndm_ros.teleop.web.hosting import Hosted
-from dexndm_ros.teleop.web.intake import Intake, Limits
+from dexndm_ros.teleop.web.intake import Intake
 from dexndm_ros.teleop.web.messages import Answer, Claim, Frame, Message, Pair, Pong, Release
 from dexndm_ros.teleop.web.status import Status, as_json
 
-__all__ = ["TeleopServer", "WebConfig"]
+__all__ = ["TeleopServer"]
 
 _SOCKET = "/socket"
 _End = tuple[int, str]
 _SAY_S = 0.5  # an unchanged status is said again after this long
-
-
-@dataclass(frozen=True)
-class WebConfig:
-    """Where to serve, and the limits.
-
-    Attributes:
-        token: what a page must know; never empty.
-        host: 127.0.0.1 for a headset on USB; 0.0.0.0 for the network, with TLS.
-        port: 0 = any that is free.
-        certificate: file of key and certificate, made when it is missing; None = no TLS, loopback only.
-        period_s: time between two updates of a page.
-        silence_s: a page that says nothing for this long is gone.
-        proof_s: a page that has not proved itself by then is sent away.
-        max_known: pages at once.
-        max_unknown: connections at once that have not proved themselves; one more, and the oldest goes.
-        limits: what a page may send.
-    """
-
-    token: str
-    host: str = "127.0.0.1"
-    port: int = 8766
-    certificate: Path | None = None
-    period_s: float = 0.1
-    silence_s: float = 3.0
-    proof_s: float = 120.0  # a person may be typing the code
-    max_known: int = 8
-    max_unknown: int = 8
-    limits: Limits = field(default_factory=Limits)
 
 
 class TeleopServer:

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from dexndm_ros.teleop.sample import Sample, Side
 from dexndm_ros.teleop.slot import Slot
+from dexndm_ros.teleop.web.config import WebConfig
 from dexndm_ros.teleop.web.messages import Frame
-from dexndm_ros.teleop.web.server import TeleopServer, WebConfig
+from dexndm_ros.teleop.web.server import TeleopServer
 from dexndm_ros.teleop.web.status import Status
 
 __all__ = ["WebXrSource"]

@@ -19,8 +19,8 @@ from dexndm_ros.teleop.frames import distance_m
 from dexndm_ros.teleop.gates import GateConfig
 from dexndm_ros.teleop.profiles import load_profile
 from dexndm_ros.teleop.web.access import proof_of
+from dexndm_ros.teleop.web.config import WebConfig
 from dexndm_ros.teleop.web.intake import Limits
-from dexndm_ros.teleop.web.server import WebConfig
 from dexndm_ros.teleop.web.source import WebXrSource
 from dexndm_ros.teleop.web.status import Status
 from support.webxr import TOKEN, RawPage, controller, frame, wait_until

@@ -9,7 +9,7 @@ import pytest
 
 from dexndm_ros.teleop.gates import Gates
 from dexndm_ros.teleop.web.access import proof_of
-from dexndm_ros.teleop.web.server import WebConfig
+from dexndm_ros.teleop.web.config import WebConfig
 from dexndm_ros.teleop.web.source import WebXrSource
 from dexndm_ros.teleop.web.status import Status
 from support.webxr import TOKEN, RawPage, frame, wait_until

@@ -14,7 +14,7 @@ from dexndm_ros.teleop.clutch import State
 from dexndm_ros.teleop.franka import RECOVERY, robot_fault
 from dexndm_ros.teleop.gates import GateConfig
 from dexndm_ros.teleop.pose import Pose
-from dexndm_ros.teleop.web.server import WebConfig
+from dexndm_ros.teleop.web.config import WebConfig
 from dexndm_ros.teleop.web.source import WebXrSource
 from dexndm_ros.teleop.web.status import Status, status_of
 from support.browser import browser_or_skip

@@ -16,8 +16,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from dexndm_ros.teleop.web.access import WebError, proof_of
+from dexndm_ros.teleop.web.config import WebConfig
 from dexndm_ros.teleop.web.intake import Limits
-from dexndm_ros.teleop.web.server import WebConfig
 from dexndm_ros.teleop.web.source import WebXrSource
 from dexndm_ros.teleop.web.status import Status
 from support.webxr import TOKEN, RawPage, controller, frame, wait_until

@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dexndm_ros.teleop.web.server import WebConfig
+from dexndm_ros.teleop.web.config import WebConfig
 from dexndm_ros.teleop.web.source import WebXrSource
 from dexndm_ros.teleop.web.status import Status
 from support.webxr import TOKEN, RawPage, controller, frame, wait_until
