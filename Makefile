@@ -2,6 +2,8 @@
 #
 #   make demo               set up what is missing, then show a hand rotating a cylinder
 #   make demo ARGS="..."    the same, with arguments for `dexndm demo` (--help lists them)
+#   make teleop             set up what is missing, then a recorded operator with a virtual arm takes and turns a cylinder
+#   make teleop ARGS="..."  the same, with arguments for `dexndm teleop` (--source webxr: with a headset)
 #   make collect            set up what is missing, then collect data for a minute in the virtual Chaos Box
 #   make collect ARGS="..." the same, with arguments for `dexndm collect` (--trajectories N --out DIR --headless)
 #   make close-the-gap      set up what is missing, then the whole loop at small scale: data, corrections, evaluation
@@ -29,7 +31,7 @@ enter := . scripts/env.sh
 # A ROS on the machine brings pytest plugins that no released pytest fits; the tests use these four.
 pytest := env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p _hypothesis_pytestplugin -p pytest_rerunfailures -p pytest_timeout -p xdist.plugin
 
-.PHONY: help setup setup-dev setup-lerobot demo collect close-the-gap test lint format bench soak policy clean
+.PHONY: help setup setup-dev setup-lerobot demo teleop collect close-the-gap test lint format bench soak policy clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -45,6 +47,9 @@ setup-lerobot: setup-dev
 
 demo: setup
 	@$(enter) && exec python -m dexndm_ros.cli demo $(ARGS)
+
+teleop: setup
+	@$(enter) && exec python -m dexndm_ros.cli teleop $(ARGS)
 
 collect: setup
 	@$(enter) && exec python -m dexndm_ros.cli collect $(ARGS)

@@ -11,12 +11,15 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "dexndm_ros"
 NODES = (
+    "arm_bridge",
     "bag_replay",
     "chaos_box_replay",
     "dashboard",
     "episode_recorder",
     "leap_hand_driver",
+    "quest_bridge",
     "rotation_policy",
+    "virtual_arm",
     "virtual_leap_hand",
 )
 SHARED_FOLDERS = ("launch", "config", "policies")
@@ -50,7 +53,11 @@ setup(
     maintainer_email="maintainers@dexndm-ros.invalid",
     python_requires=">=3.11",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["py.typed"], f"{PACKAGE}.dashboard": ["static/*"]},
+    package_data={
+        PACKAGE: ["py.typed"],
+        f"{PACKAGE}.dashboard": ["static/*"],
+        f"{PACKAGE}.teleop.web": ["static/*"],
+    },
     # Dependencies are in package.xml (rosdep) and requirements.txt (pip): a second list here would make the
     # console scripts check at each start what colcon has already arranged.
     install_requires=[],

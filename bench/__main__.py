@@ -35,6 +35,10 @@ BENCHES = {
     "simulate": "simulated transitions to a dataset, by kind of load, against the bare physics",
     "dynamics": "training steps of dynamics models: joint-wise and whole-hand, batched and in a loop",
     "recorder": "a campaign's messages at the real rate and at a multiple: loss, CPU, size of bags",
+    "teleop_latency": "the headset's frame to the arm's target, at 90 Hz over loopback; pace of the targets",
+    "teleop_tracking": "a figure-of-eight at 0.2 m/s: limiter, inverse kinematics and the virtual arm",
+    "teleop_stop": "quest_bridge killed or stopped, a silent headset: to the last arm command and the hold",
+    "teleop_session": "two hours of teleoperation faster than real time: memory, straight lines through it",
 }
 QUICK = {"cycles": 60, "seconds": 1.0, "minutes": 0.1, "episodes": 1, "runs": 5, "hands": 8,
          "messages": 4000, "hours": 0.2, "trajectories": 4}  # fmt: skip
@@ -43,9 +47,10 @@ OWN = {
     "campaign_speed": {"seconds": 60.0},
     "loader": {"trajectories": 6000},
     "simulate": {"trajectories": 64},
+    "teleop_session": {"hours": 2.0},
 }
 """Defaults of a bench that differ from those of all."""
-LONG = ("campaign_day", "campaign_speed")
+LONG = ("campaign_day", "campaign_speed", "teleop_session")
 """Only when named."""
 _BUSY = 0.5
 

@@ -8,23 +8,28 @@ while the hand is still there. Nothing here starts a process or imports ROS.
 
 from __future__ import annotations
 
-import os
-import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from dexndm_ros.bringup_hand import (
+    HAND_ARGUMENTS,
+    POLICY_ARGUMENTS,
+    default_virtual_port,
+    hand_port,
+    hand_processes,
+    policy_process,
+    scheduling,
+)
 from dexndm_ros.bringup_parts import Argument, BringupError, System, flag, node_process, number
+from dexndm_ros.bringup_teleop import TELEOP
 from dexndm_ros.campaign_head import CampaignHead, CampaignHeadError
 from dexndm_ros.paths import (
     WORLD_OF_LOAD,
     PathError,
     campaign_path,
-    policy_path,
     share_dir,
-    world_path,
 )
 from dexndm_ros.process_spec import ParameterValue, ProcessSpec
 
@@ -39,19 +44,6 @@ __all__ = [
     "system",
 ]
 
-_PORTS = ("/dev/leap_hand", "/dev/ttyUSB0")
-"""Where a real hand is looked for when no port is named: our udev rule's link, then an adapter."""
-
-_SHIPPED_POLICY = "cylinder_z/generalist"
-_SIM_PATIENCE: dict[str, ParameterValue] = {
-    "port_wait_s": 60.0,
-    "lost_s": 1.0,
-    "bus_watchdog_s": 2.0,
-}
-"""How the driver waits for a virtual hand: loading a world takes seconds, and on a busy machine each
-of the two processes may be kept from running for longer than a cable is ever silent."""
-
-
 _COMMAND_PERIOD_S = 0.05
 _APPROACH_RAD_S = 1.0
 _RELAX_AFTER_S = 5.0
@@ -60,90 +52,13 @@ _PORT_WAIT_S = 600.0
 """A driver that is started again may find the cable out; it waits for it to come back."""
 
 
-def default_virtual_port() -> str:
-    """Path of the virtual hand's port when none is named: one for each user and ROS domain."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or ""
-    if not Path(runtime).is_dir() or not runtime:
-        runtime = str(Path(tempfile.gettempdir()) / f"dexndm-{os.getuid()}")
-    return str(Path(runtime) / f"virtual_leap_hand_{os.environ.get('ROS_DOMAIN_ID') or '0'}")
-
-
-def _is_adapter(port: str) -> bool:
-    """True for a character device that is not a pseudo-terminal, i.e. a real serial adapter."""
-    try:
-        path = Path(port).resolve()
-        return stat.S_ISCHR(path.stat().st_mode) and path.parent != Path("/dev/pts")
-    except OSError:
-        return False
-
-
-def _port(values: Mapping[str, str]) -> tuple[str, bool]:
-    """The port, and whether we start a virtual hand behind it: asked for, or no port was named."""
-    port, asked = values["port"].strip(), values["sim"].strip().lower()
-    sim = not port if asked in ("", "auto") else flag("sim", asked)
-    if not port and sim:
-        port = default_virtual_port()
-    elif not port:
-        port = next((p for p in _PORTS if Path(p).exists()), _PORTS[-1])
-    elif sim and _is_adapter(port):
-        raise BringupError(
-            f"sim is true, but port {port} is a real serial device; leave sim out to drive that "
-            "hand, or name another path for the virtual hand's port"
-        )
-    return port, sim
-
-
-def _scheduling(values: Mapping[str, str]) -> dict[str, ParameterValue]:
-    """Parameters of the opt-in real-time block; what was obtained, the nodes tell on /diagnostics."""
-    if not flag("realtime", values["realtime"]):
-        return {}
-    return {"realtime.fifo_priority": 60, "realtime.other_priority": 50}
-
-
-def _hand(values: Mapping[str, str], enable: bool) -> list[ProcessSpec]:
-    """The driver, with the virtual hand before it unless a real one is used."""
-    share = share_dir()
-    port, sim = _port(values)
-    driver: dict[str, ParameterValue] = {
-        "port": port,
-        "rate_hz": number("rate", values["rate"], 20.0, 500.0, "Hz"),
-        "profile": values["profile"].strip(),
-        "enable_on_activate": enable,
-        **_scheduling(values),
-    }
-    if not sim:
-        return [node_process("leap_hand_driver", driver, share)]
-    driver |= _SIM_PATIENCE
-    hand: dict[str, ParameterValue] = {
-        "link": port,
-        "world": str(world_path(values["world"].strip())),
-        "seed": int(number("seed", values["seed"], 0, 2**31 - 1, "")),
-    }
-    if "axis" in values:
-        hand["axis"] = values["axis"].strip()
-    return [
-        node_process("virtual_leap_hand", hand, share),
-        node_process("leap_hand_driver", driver, share),
-    ]
-
-
 def _leap_hand(values: Mapping[str, str]) -> list[ProcessSpec]:
-    return _hand(values, flag("enable", values["enable"]))
+    return hand_processes(values, flag("enable", values["enable"]))
 
 
 def _rotation_demo(values: Mapping[str, str]) -> list[ProcessSpec]:
     """Hand, driver and the rotation policy."""
-    processes = _hand(values, enable=True)
-    policy: dict[str, ParameterValue] = {
-        "policy": str(policy_path(values["policy"].strip() or _SHIPPED_POLICY)),
-        "axis": values["axis"].strip(),
-    }
-    if values["residual"].strip():
-        policy["residual"] = str(policy_path(values["residual"].strip()))
-    policy |= _scheduling(values)
-    if values["wrist"].strip():
-        policy["wrist"] = values["wrist"].strip()
-    return [*processes, node_process("rotation_policy", policy, share_dir())]
+    return [*hand_processes(values, enable=True), policy_process(values)]
 
 
 def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
@@ -156,7 +71,7 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
         raise BringupError(f"{campaign}: hand_load is {head.hand_load!r}; allowed: {allowed}")
     out = Path(values["out"].strip() or f"campaigns/{campaign.stem}").expanduser().absolute()
     speed = number("speed", values["speed"], 0.05, 100.0, "times real time")
-    port, sim = _port(values)
+    port, sim = hand_port(values)
     if not sim and speed != 1.0:
         raise BringupError(f"speed is {speed:g}, but the hand at {port} is real; leave speed out")
     if not sim and not Path(port).exists():
@@ -164,7 +79,7 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
             f"port {port} does not exist: plug the U2D2 in, or leave port out for the virtual hand"
         )
     world = values["world"].strip() or WORLD_OF_LOAD[head.hand_load]
-    *virtual, driver = _hand({**values, "world": world}, enable=False)
+    *virtual, driver = hand_processes({**values, "world": world}, enable=False)
     rate_hz = float(driver.parameters["rate_hz"])
     # At its real pace the virtual hand needs no clock of its own: everything runs as with a hand of metal.
     time: dict[str, ParameterValue] = {"use_sim_time": True} if speed != 1.0 else {}
@@ -195,7 +110,7 @@ def _chaos_box(values: Mapping[str, str]) -> list[ProcessSpec]:
         "directory": str(out),
         # A replay that is started again goes on in the same run, and ends when its time is over.
         "begun": datetime.now().isoformat(timespec="seconds"),
-        **_scheduling(values),
+        **scheduling(values),
         **time,
     }
     processes = [
@@ -261,32 +176,6 @@ _BAG_ARGUMENTS = (
     Argument("keep_holes", "false", "true = stand still for as long as nothing was recorded"),
 )
 
-_HAND_ARGUMENTS = (
-    Argument("sim", "auto", "true = start the virtual hand; auto = when no port is named"),
-    Argument(
-        "world", "nominal", "world of the virtual hand: a name in config/worlds or a YAML file"
-    ),
-    Argument("seed", "0", "seed of the virtual hand's object placement"),
-    Argument(
-        "port", "", "serial port of the hand (with sim: where the virtual hand puts its port)"
-    ),
-    Argument("rate", "100", "bus cycles and hand/state messages a second, 20..500 Hz"),
-    Argument("profile", "full", "current limit: full = 500 mA, lite = 300 mA"),
-    Argument(
-        "realtime",
-        "false",
-        "true = SCHED_FIFO for driver and policy (root, or rtprio in limits.conf)",
-    ),
-)
-_POLICY_ARGUMENTS = (
-    Argument("policy", "", "policy file, ONNX with its spec; empty = the shipped one"),
-    Argument("residual", "", "residual file that corrects its targets, ONNX with its spec"),
-    Argument(
-        "axis", "+z", "rotation axis in the palm frame: +x -x +y -y +z -z, or a unit vector '0,0,1'"
-    ),
-    Argument("wrist", "", "palm orientation in the world, a name or x,y,z,w; empty = the world's"),
-)
-
 _CAMPAIGN_ARGUMENTS = (
     Argument("campaign", "demo", "what to collect: a name in config/campaigns or a YAML file"),
     Argument(
@@ -314,21 +203,22 @@ SYSTEMS: dict[str, System] = {
                 replace(a, default="", description=f"{a.description}; empty = the campaign's load")
                 if a.name == "world"
                 else a
-                for a in _HAND_ARGUMENTS
+                for a in HAND_ARGUMENTS
             ),
         ),
         _chaos_box,
     ),
     "leap_hand": System(
         "The driver of one LEAP hand, real or virtual.",
-        (*_HAND_ARGUMENTS, Argument("enable", "false", "true = torque on, holding the pose")),
+        (*HAND_ARGUMENTS, Argument("enable", "false", "true = torque on, holding the pose")),
         _leap_hand,
     ),
     "rotation_demo": System(
         "A LEAP hand, real or virtual, rotates an object.",
-        (*_HAND_ARGUMENTS, *_POLICY_ARGUMENTS),
+        (*HAND_ARGUMENTS, *POLICY_ARGUMENTS),
         _rotation_demo,
     ),
+    "teleop": TELEOP,
 }
 
 

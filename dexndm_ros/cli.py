@@ -43,6 +43,11 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("demo", "dexndm_ros.demo.cli:main", "show a hand rotating an object"),
     Command(
+        "teleop",
+        "dexndm_ros.demo.teleop_cli:main",
+        "an operator, recorded or with a headset, moves a virtual arm whose hand turns an object",
+    ),
+    Command(
         "collect",
         "dexndm_ros.collect.cli:main",
         "replay and record trajectories unattended, in a box of balls",
@@ -75,8 +80,8 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "doctor",
-        "dexndm_ros.hand.doctor_cli:main",
-        "check installation, port, motors and registers",
+        "dexndm_ros.doctor_cli:main",
+        "check installation, port, motors and registers; adb, page and arm for teleoperation",
     ),
     Command(
         "evaluate",

@@ -73,6 +73,7 @@ def _node(spec: ProcessSpec) -> Any:
         exec_name=spec.name,
         parameters=parameters,
         remappings=list(spec.remaps),
+        ros_arguments=["--enclave", spec.enclave],
         output="screen",
         emulate_tty=False,
         respawn=spec.respawn,

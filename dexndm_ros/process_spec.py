@@ -38,9 +38,14 @@ class ProcessSpec:
     critical: bool = True
     respawn: bool = False
 
+    @property
+    def enclave(self) -> str:
+        """Name under which ROS looks for the node's keys, where security is on; see config/sros2."""
+        return f"/dexndm/{self.name}"
+
     def ros_arguments(self) -> list[str]:
         """The words after ``--ros-args``, values quoted so that YAML keeps their type."""
-        words = ["-r", f"__node:={self.name}"]
+        words = ["-r", f"__node:={self.name}", "--enclave", self.enclave]
         for source, target in self.remaps:
             words += ["-r", f"{source}:={target}"]
         if self.parameter_file is not None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import yaml
 
 from dexndm_ros.bringup import SYSTEMS, BringupError, ProcessSpec, default_virtual_port, system
 from dexndm_ros.campaign_head import CampaignHead
+from dexndm_ros.process_spec import ParameterValue
 from dexndm_ros.replay.campaign import Campaign
 
 
@@ -362,3 +363,101 @@ def test_a_wrong_argument_of_a_bag_replay_is_refused(
     given = {"bag": tmp_path, **arguments} if arguments else {}
     with pytest.raises(BringupError, match=re.escape(words)):
         system("bag_replay", given)
+
+
+def test_teleop_without_arguments_is_a_virtual_arm_that_carries_the_virtual_hand() -> None:
+    processes = system("teleop")
+    assert [p.name for p in processes] == [
+        "virtual_arm", "leap_hand_driver", "rotation_policy", "arm_bridge", "quest_bridge",
+    ]  # fmt: skip
+    named = by_name(processes)
+    assert named["virtual_arm"].module == "dexndm_ros.nodes.virtual_arm"
+    assert named["virtual_arm"].parameters["link"] == named["leap_hand_driver"].parameters["port"]
+    assert named["arm_bridge"].parameters["profile"] == "virtual"
+    # Nothing turns until the operator says so, nor when nobody tells the axis any more.
+    policy = named["rotation_policy"].parameters
+    assert policy["axis"] == "stop" and float(policy["command_lease_s"]) > 0.0
+    quest = named["quest_bridge"].parameters
+    assert (quest["source"], quest["host"], quest["tls"]) == ("webxr", "127.0.0.1", False)
+    assert "stale_s" not in quest, "a live operator's data ages as with a real arm"
+
+
+def test_how_the_headset_is_reached_is_told_to_who_reaches_it() -> None:
+    words = {"usb": "false", "adb": "/opt/adb", "headset": "2G0YC1"}
+
+    def quest(**more: str) -> Mapping[str, ParameterValue]:
+        return by_name(system("teleop", {**words, **more}))["quest_bridge"].parameters
+
+    page = quest()
+    assert (page["usb"], page["adb"], page["serial"]) == (False, "/opt/adb", "2G0YC1")
+    assert page["directory"], "a token that is new at each start would pair no headset for long"
+    app = quest(source="oculus_reader")
+    assert (app["adb"], app["serial"], "usb" in app) == ("/opt/adb", "2G0YC1", False)
+    assert "adb" not in quest(source="recording")
+
+
+def test_a_real_arm_gets_the_driver_of_a_real_hand_or_none() -> None:
+    words = {"arm": "crisp", "port": "/dev/null", "wrist_from": "imu", "axis_from": "orientation"}
+    processes = system("teleop", words)
+    assert [p.name for p in processes] == [
+        "leap_hand_driver", "rotation_policy", "arm_bridge", "quest_bridge",
+    ]  # fmt: skip
+    named = by_name(processes)
+    assert named["leap_hand_driver"].parameters["port"] == "/dev/null"
+    assert named["arm_bridge"].parameters == {"profile": "crisp", "wrist.source": "imu"}
+    assert named["quest_bridge"].parameters["axis.mode"] == "orientation"
+    assert "lost_s" not in named["rotation_policy"].parameters, "that patience is for virtual hands"
+    alone = system("teleop", {"arm": "crisp", "hand": "false"})
+    assert [p.name for p in alone] == ["arm_bridge", "quest_bridge"]
+
+
+def test_a_bridge_that_crashes_is_started_again_and_the_hand_keeps_what_it_holds() -> None:
+    """Both hold after a new start until the grip is pressed anew; hand and driver know nothing of it."""
+    named = by_name(system("teleop", {"arm": "crisp", "port": "/dev/leap_hand"}))
+    for bridge in ("quest_bridge", "arm_bridge"):
+        assert named[bridge].respawn
+        # Settings that it refuses, and a crash without end, a person must hear of.
+        assert named[bridge].critical
+
+
+def test_a_session_is_not_written_over_a_file_that_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    named = by_name(system("teleop", {"record": file}))
+    assert named["quest_bridge"].parameters["record"] == str(file)
+    file.touch()
+    with pytest.raises(BringupError, match="exists: remove it, or name another file"):
+        system("teleop", {"record": file})
+    with pytest.raises(BringupError, match="there is no folder"):
+        system("teleop", {"record": tmp_path / "nowhere" / "mine.jsonl"})
+
+
+def test_a_recorded_operator_is_found_by_name_and_only_moves_a_virtual_arm(tmp_path: Path) -> None:
+    named = by_name(system("teleop", {"source": "recording", "wait": "true"}))
+    quest = named["quest_bridge"].parameters
+    assert str(quest["recording"]).endswith("config/teleop/sessions/light_bulb.jsonl.gz")
+    assert quest["wait"] is True
+    assert "host" not in quest
+    own = tmp_path / "own.jsonl"
+    own.touch()
+    named = by_name(system("teleop", {"source": "recording", "recording": own}))
+    assert named["quest_bridge"].parameters["recording"] == str(own)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"port": "/dev/null"}, "arm is virtual, and carries the virtual hand: leave port"),
+        ({"hand": "false"}, "arm is virtual"),
+        ({"arm": "crisp"}, "the hand would be virtual: name the hand's port"),
+        ({"arm": "crisp", "hand": "false", "source": "recording"}, "does not see the arm"),
+        ({"source": "psychic"}, "source is 'psychic'; allowed: webxr, oculus_reader, recording"),
+        ({"source": "recording", "recording": "ballet"}, "shipped: light_bulb"),
+        ({"axis_from": "both"}, "axis_from is 'both'"),
+        ({"scale": "0"}, "scale is '0'; allowed: 0.05 to 4"),
+        ({"page_port": "99999"}, "page_port"),
+        ({"axis": "+z"}, "teleop has no argument 'axis'"),
+    ],
+)
+def test_a_wrong_argument_of_teleop_is_refused(arguments: dict[str, object], words: str) -> None:
+    with pytest.raises(BringupError, match=re.escape(words)):
+        system("teleop", arguments)

@@ -20,11 +20,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-__all__ = ["DashboardError", "bearer_fits", "check_host", "keep_token", "refusal", "write_private"]
+__all__ = [
+    "LOOPBACK_NAMES",
+    "DashboardError",
+    "bearer_fits",
+    "check_host",
+    "host_name",
+    "keep_token",
+    "refusal",
+    "write_private",
+]
 
 _TOKEN_BYTES = 32
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,200}")
-_NAMES = ("localhost", "127.0.0.1", "::1")
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+"""What a browser on this machine calls it."""
 
 
 class DashboardError(RuntimeError):
@@ -55,6 +65,14 @@ def check_host(host: str, port: int = 8765) -> str:
     )
 
 
+def host_name(headers: Mapping[str, str]) -> str | None:
+    """The name or address in a request's ``Host``, without its port; None where there is none."""
+    try:
+        return urlsplit(f"//{headers.get('Host', '')}").hostname
+    except ValueError:
+        return None
+
+
 def refusal(headers: Mapping[str, str]) -> str:
     """Why a request is refused whatever it asks for; empty = it may be looked at.
 
@@ -62,11 +80,7 @@ def refusal(headers: Mapping[str, str]) -> str:
         headers: of the request, case-insensitive.
     """
     host = headers.get("Host", "")
-    try:
-        name = urlsplit(f"//{host}").hostname
-    except ValueError:
-        name = None
-    if name not in _NAMES:  # any port: a tunnel may end on another one
+    if host_name(headers) not in LOOPBACK_NAMES:  # any port: a tunnel may end on another one
         return f"Host is {host[:100]!r}; open the page as http://127.0.0.1:PORT/ or http://localhost:PORT/"
     origin = headers.get("Origin")
     if origin is not None and origin != f"http://{host}":

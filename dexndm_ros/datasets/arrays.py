@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dexndm_ros.datasets.features import FEATURES, Feature
+from dexndm_ros.datasets.features import Feature
 
 __all__ = ["column_type", "row_schema", "to_arrow", "to_numpy"]
 
@@ -23,9 +23,9 @@ def column_type(feature: Feature) -> pa.DataType:
 
 
 @functools.cache
-def row_schema() -> pa.Schema:
-    """Of the columns in ``FEATURES``; nothing is nullable."""
-    return pa.schema([pa.field(each.name, column_type(each), nullable=False) for each in FEATURES])
+def row_schema(features: tuple[Feature, ...]) -> pa.Schema:
+    """Of these columns; nothing is nullable."""
+    return pa.schema([pa.field(each.name, column_type(each), nullable=False) for each in features])
 
 
 def to_arrow(feature: Feature, values: NDArray[np.generic]) -> pa.Array:

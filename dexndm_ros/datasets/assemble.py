@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from dexndm_ros.datasets.align import Ticks
 from dexndm_ros.datasets.config import ConvertConfig
 from dexndm_ros.datasets.cut import (
+    demonstration_groups,
     each_once,
+    idle_at_begin,
     policy_groups,
     policy_ticks,
     replay_groups,
     replay_ticks,
 )
+from dexndm_ros.datasets.demonstration_streams import KIND, ROLES
 from dexndm_ros.datasets.episode import Finding
 from dexndm_ros.datasets.foreign_cut import ForeignCutter
+from dexndm_ros.datasets.quality import finding
 from dexndm_ros.datasets.tables import Table, concat, rows, size
 
 __all__ = ["Assembler", "Cut"]
@@ -25,7 +29,7 @@ _MARGIN_NS = 2_000_000_000
 """Kept before the beginning of an episode that is not whole yet."""
 _SILENT_NS = 5_000_000_000
 """Without a tick for so long a run is over."""
-_SLOW = ("health", "wrist")
+_SLOW = ("health", "wrist", *ROLES)
 """Topics whose newest message counts, however old."""
 
 
@@ -34,7 +38,7 @@ class Cut:
     """An episode before its states were matched.
 
     Attributes:
-        kind: "replay", "policy" or "joint_state".
+        kind: "replay", "policy", "demonstration" or "joint_state".
         ticks: what was decided.
         doubled: messages of ticks that were in the bag twice.
         rows: the messages that the ticks are from, each once.
@@ -80,15 +84,12 @@ class Assembler:
             before = self._tables.get(role)
             self._tables[role] = table if before is None else concat([before, table])
         open_from: list[int] = []
-        for kind, role in (("replay", "step"), ("policy", "policy")):
+        kinds = (("replay", "step"), ("policy", "policy"))
+        for kind, role in ((KIND, "policy"),) if self._config.demonstrations else kinds:
             steps = self._tables.get(role)
             if steps is None or not size(steps):
                 continue
-            groups = (
-                replay_groups(steps)
-                if kind == "replay"
-                else policy_groups(steps, self._config.max_episode_steps)
-            )
+            groups = self._groups(kind, steps)
             # One that was left in its middle is not waited for: the hand may stand for the rest of the night.
             silent = self._newest() - int(steps["log_ns"][-1]) > _SILENT_NS
             whole = groups if last or silent else [g for g in groups if g.stop < size(steps)]
@@ -101,15 +102,27 @@ class Assembler:
         if not last:
             self._forget(min(open_from, default=self._newest()))
 
+    def _groups(self, kind: str, steps: Table) -> list[slice]:
+        if kind == "replay":
+            return replay_groups(steps)
+        cut = demonstration_groups if kind == KIND else policy_groups
+        return cut(steps, self._config.max_episode_steps)
+
     def _cut(self, kind: str, steps: Table) -> Cut:
         commands, states = self._tables.get("command"), self._tables.get("state")
         steps, doubled = each_once(steps, "step" if kind == "replay" else "seq")
+        findings: tuple[Finding, ...] = ()
+        if kind == KIND:
+            idle = idle_at_begin(steps, states, self._tables.get("arm_command"))
+            steps = rows(steps, slice(idle, None))
+            text = f"ticks before the hand followed and the arm was told where to be: {idle}"
+            findings = (finding("late_start", idle, "noted", text),) if idle else ()
         ticks = (
             replay_ticks(steps, self._axis, commands, states)
             if kind == "replay"
             else policy_ticks(steps, commands, states)
         )
-        return Cut(kind, ticks, doubled, steps, dict(self._tables))
+        return Cut(kind, ticks, doubled, steps, dict(self._tables), findings)
 
     def _newest(self) -> int:
         return max((int(t["log_ns"][-1]) for t in self._tables.values() if size(t)), default=0)

@@ -12,7 +12,7 @@ from dexndm_ros.bags.types import BagError
 from dexndm_ros.datasets.config import ConfigError, ConvertConfig
 from dexndm_ros.datasets.convert_bag import BagRefusedError, convert_bag
 from dexndm_ros.datasets.episode import BagResult, Finding
-from dexndm_ros.datasets.quality import CHECKS
+from dexndm_ros.datasets.quality import ALL_CHECKS
 from dexndm_ros.recording.partial import reason_of
 
 __all__ = ["CheckedBag", "check_bag", "check_lines"]
@@ -109,7 +109,7 @@ def check_lines(checked: CheckedBag, name: str) -> Iterator[str]:
         yield f"    {episode.identity}: {_episode(episode.facts)}"
     order = list(reversed(_MARKS))
     for place, each in sorted(checked.findings, key=lambda pair: order.index(pair[1].action)):
-        title = CHECKS[each.check].title if each.check in CHECKS else each.check
+        title = ALL_CHECKS[each.check].title if each.check in ALL_CHECKS else each.check
         where = f" ({place})" if place and len(result.episodes) > 1 else ""
         yield f"  {_MARKS[each.action]} {each.action:<8}  {title}: {each.text}{where}"
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from dexndm_ros.datasets.features import FEATURES, FLAG_TEXTS, OWN_FEATURES, RowFlag
+from dexndm_ros.datasets.features import FEATURES, FLAG_TEXTS, OWN_FEATURES, Feature, RowFlag
 from dexndm_ros.datasets.files import new_file
 from dexndm_ros.datasets.provenance import CONVERTER, Existing
 
@@ -46,7 +46,13 @@ _OWN_TEXTS = {
 }
 
 
-def write_card(folder: Path, whole: Existing, rate_hz: int, before: Path) -> None:
+def write_card(
+    folder: Path,
+    whole: Existing,
+    rate_hz: int,
+    before: Path,
+    features: tuple[Feature, ...] = FEATURES,
+) -> None:
     """Write the card.
 
     Args:
@@ -54,6 +60,7 @@ def write_card(folder: Path, whole: Existing, rate_hz: int, before: Path) -> Non
         whole: what is in it.
         rate_hz: control ticks a second.
         before: card of the dataset as it was; what a person wrote there is kept.
+        features: the columns, without LeRobot's own.
 
     Raises:
         DatasetWriteError: the disk refuses.
@@ -69,12 +76,12 @@ def write_card(folder: Path, whole: Existing, rate_hz: int, before: Path) -> Non
         with new_file(folder / "README.md") as file:
             file.write(text.encode())
         return
-    body = "\n".join(_body(whole, rate_hz))
+    body = "\n".join(_body(whole, rate_hz, features))
     with new_file(folder / "README.md") as file:
         file.write(f"{head}{BEGIN}\n{body}\n{END}{tail}".encode())
 
 
-def _body(whole: Existing, rate_hz: int) -> Iterator[str]:
+def _body(whole: Existing, rate_hz: int, features: tuple[Feature, ...]) -> Iterator[str]:
     hours = whole.rows / rate_hz / 3600
     flagged = sum(each["flagged"] for each in whole.bags)
     yield (
@@ -95,7 +102,7 @@ def _body(whole: Existing, rate_hz: int) -> Iterator[str]:
     yield "## Columns\n"
     yield "| column | type | unit | meaning |"
     yield "| --- | --- | --- | --- |"
-    for each in FEATURES:
+    for each in features:
         kind = each.dtype + (f"[{each.width}]" if each.width else "")
         yield f"| `{each.name}` | {kind} | {each.unit} | {each.text} |"
     for name, dtype in OWN_FEATURES.items():
@@ -106,6 +113,11 @@ def _body(whole: Existing, rate_hz: int) -> Iterator[str]:
         bad = " (not valid)" if flag & RowFlag.INVALID else ""
         yield f"- {flag.value}: {text}{bad}"
     yield "\n## Motivation\n"
+    if features != FEATURES:
+        yield (
+            "Demonstrations: an operator moves the arm and chooses the axis of rotation, a policy moves the fingers. "
+            "Controllers, arm and axis are the newest messages before each row, with their ages; NaN = not known.\n"
+        )
     yield (
         "Measured answers of a hand to known targets, to learn how the real hand differs from its model: recorded "
         "target sequences are replayed with noise while the hand carries a load, or a policy rotates an object.\n"

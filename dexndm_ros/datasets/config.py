@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from dexndm_ros.datasets.demonstration_features import DEMONSTRATION_FEATURES
+from dexndm_ros.datasets.features import FEATURES, Feature
 from dexndm_ros.datasets.mapping import TopicMapping
 from dexndm_ros.hand.profile import profile_by_name
 
@@ -97,6 +99,7 @@ class ConvertConfig:
         limits: from where on something is trouble.
         rate_hz: control ticks a second; LeRobot's fps.
         max_episode_steps: a longer policy run is cut into episodes of so many ticks.
+        demonstrations: bags are sessions of teleoperation; the rows have the operator and the arm too.
     """
 
     mapping: TopicMapping | None = None
@@ -105,6 +108,7 @@ class ConvertConfig:
     limits: Limits = Limits()
     rate_hz: int = 20
     max_episode_steps: int = 12_000
+    demonstrations: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.rate_hz <= 1000:
@@ -115,11 +119,20 @@ class ConvertConfig:
             )
         if (self.library is None) != (not self.library_sha256):
             raise ConfigError("library and library_sha256 belong together")
+        if self.demonstrations and self.mapping is not None:
+            raise ConfigError("demonstrations are of our own nodes; they need no mapping file")
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """Columns of the rows, without LeRobot's own."""
+        return (*FEATURES, *DEMONSTRATION_FEATURES) if self.demonstrations else FEATURES
 
     def to_dict(self) -> dict[str, Any]:
         """All that decides the rows, as JSON can hold it; the library by its content, not its place."""
         content = asdict(self)
         del content["library"]
+        if not self.demonstrations:  # datasets of before know no such word
+            del content["demonstrations"]
         return {"row_format": ROW_FORMAT, **content}
 
     @property

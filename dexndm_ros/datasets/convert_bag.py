@@ -22,6 +22,12 @@ from dexndm_ros.datasets.bag_checks import (
     steadied,
 )
 from dexndm_ros.datasets.config import ConvertConfig
+from dexndm_ros.datasets.demonstration import (
+    check_demonstration,
+    demonstration_facts,
+    fill_demonstration,
+)
+from dexndm_ros.datasets.demonstration_streams import KIND, arm_by_name, with_operator
 from dexndm_ros.datasets.episode import BagResult, Episode, Finding
 from dexndm_ros.datasets.facts import episode_facts, tick_findings
 from dexndm_ros.datasets.features import RowFlag, empty_columns
@@ -58,13 +64,15 @@ def convert_bag(
     """
     bag = open_bag(path)
     roles = find_roles(bag, config.mapping)
+    if config.demonstrations:
+        roles = with_operator(bag, roles)
     streams = Streams(bag, roles)
     custom = bag.custom_data
     assembler = Assembler(config, _axis(custom), foreign="foreign_state" in roles.topics)
     episodes: list[Episode] = []
     pending: dict[str, Table] | None = None
     for stretch in streams.stretches():
-        tables = foreign_tables(stretch, config.mapping, bag.name, streams.bad)
+        tables = arm_by_name(foreign_tables(stretch, config.mapping, bag.name, streams.bad))
         if pending is not None:
             cuts = assembler.feed(pending, last=False)
             episodes += map(keep, (_episode(cut, bag, config) for cut in cuts))
@@ -72,6 +80,15 @@ def convert_bag(
     cuts = assembler.feed(pending or {}, last=True)
     episodes += map(keep, (_episode(cut, bag, config) for cut in cuts))
     findings = list(bag_findings(bag, streams.loss, streams.bad))
+    if custom.get("kind") == KIND and not config.demonstrations:
+        findings.append(
+            finding(
+                "hand_only",
+                1,
+                "noted",
+                f"{bag.name} is a demonstration; --demonstrations takes the operator and the arm too",
+            )
+        )
     if not episodes:
         findings.append(
             finding(
@@ -124,13 +141,18 @@ def _episode(cut: Cut, bag: Bag, config: ConvertConfig) -> Episode:
     steady = steady_ns(states)[np.maximum(matched.state, 0)] if size(states) else matched.tick_ns
     findings += check_rows(columns, limits, cut.kind == "joint_state", lag, steady)
     findings += check_fidelity(cut, custom, config.library, config.library_sha256)
+    if cut.kind == KIND:
+        fill_demonstration(columns, cut.tables)
+        findings += check_demonstration(columns, cut.tables)
     columns["valid"][:] = (columns["flags"] & RowFlag.INVALID) == 0
     findings += _too_little(columns, config)
     facts = episode_facts(cut, columns, states, bag, wrist, lag, matched.tick_ns)
+    if cut.kind == KIND:
+        facts |= demonstration_facts(columns, custom, config.rate_hz)
     decided = verdict(findings)
     return Episode(
         identity=_identity(cut, facts),
-        task=_task(cut, facts, config),
+        task=_task(cut, facts, config, custom),
         columns=empty_columns(0) if decided == "drop" else columns,
         facts=facts,
         findings=tuple(findings),
@@ -219,15 +241,19 @@ def _identity(cut: Cut, facts: Mapping[str, Any]) -> str:
         if not facts["session"]:  # another recorder's bag: the time tells one night from the next
             words.append(str(facts["started_ns"]))
         return "/".join(["replay", *words]) + began
-    if cut.kind == "policy":
-        return f"policy/{facts['session']}/{facts['started_ns']}{began}"
+    if cut.kind in ("policy", KIND):
+        return f"{cut.kind}/{facts['session']}/{facts['started_ns']}{began}"
     digest = hashlib.sha256(cut.ticks.target[0].tobytes()).hexdigest()[:8]
     return f"joint_state/{facts['started_ns']}/{digest}"
 
 
-def _task(cut: Cut, facts: Mapping[str, Any], config: ConvertConfig) -> str:
+def _task(
+    cut: Cut, facts: Mapping[str, Any], config: ConvertConfig, custom: Mapping[str, str]
+) -> str:
     """LeRobot's task in words."""
     wrist, axis = facts["orientation"] or "unknown wrist", facts["axis"]
+    if cut.kind == KIND:
+        return custom.get("task") or "move the arm and rotate the object"
     if cut.kind == "joint_state":
         assert config.mapping is not None
         return config.mapping.task

@@ -86,6 +86,7 @@ def _options(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Conv
     config = ConvertConfig(
         mapping=TopicMapping.load(given.mapping) if given.mapping else None,
         limits=limits_of_hand(given.hand),
+        demonstrations=given.demonstrations,
     )
     if given.library is not None:
         config = _with_library(config, given.library)
@@ -144,6 +145,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="what the topics of another driver's bags mean (YAML)",
     )
+    add("--demonstrations", action="store_true",
+        help="bags are sessions of teleoperation: rows with the operator's controllers and the arm")  # fmt: skip
     add("--hand", choices=tuple(PROFILES), default="full",
         help="which one was recorded: from which current on a motor is at its limit")  # fmt: skip
     add("--library", metavar="FILE",

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from dexndm_ros.datasets.align import Ticks
 from dexndm_ros.datasets.tables import Table, as_of, rows, size
+from dexndm_ros.policy.session import HandMode
 
 __all__ = [
+    "demonstration_groups",
     "each_once",
     "foreign_ticks",
+    "idle_at_begin",
     "policy_groups",
     "policy_ticks",
     "replay_groups",
@@ -58,6 +61,40 @@ def policy_groups(ticks: Table, longest: int) -> list[slice]:
         if ran[group.start]:
             groups += _parts(group, longest)
     return groups
+
+
+def demonstration_groups(ticks: Table, longest: int) -> list[slice]:
+    """Stretches in which the policy ticked, also while the hand only held; long ones in parts of equal length.
+
+    Args:
+        ticks: PolicySteps in their order.
+        longest: rows of an episode.
+    """
+    if not size(ticks):
+        return []
+    begins = np.zeros(size(ticks), dtype=bool)
+    begins[0] = True
+    begins[1:] = np.diff(ticks["seq"].astype(np.int64)) < 0
+    begins[1:] |= np.diff(ticks["stamp_ns"]) > _PAUSE_NS
+    return [part for group in _slices(begins) for part in _parts(group, longest)]
+
+
+def idle_at_begin(ticks: Table, states: Table | None, arm_commands: Table | None) -> int:
+    """Ticks at the beginning at which the hand followed no target yet, or the arm had none; 0 where that stays so.
+
+    Args:
+        ticks: PolicySteps of a demonstration.
+        states: HandStates of the bag.
+        arm_commands: poses that the arm was told.
+    """
+    told = np.isfinite(ticks["target"]).all(axis=1)
+    if states is not None and size(states):
+        at = as_of(np.maximum.accumulate(states["stamp_ns"]), ticks["stamp_ns"])
+        told &= (states["mode"][np.maximum(at, 0)] == HandMode.ACTIVE) & (at >= 0)
+    if arm_commands is not None and size(arm_commands):
+        both = told & (ticks["stamp_ns"] >= arm_commands["stamp_ns"].min())
+        told = both if both.any() else told
+    return int(np.argmax(told))
 
 
 def _slices(begins: NDArray[np.bool_]) -> list[slice]:

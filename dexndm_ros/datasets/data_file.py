@@ -11,6 +11,7 @@ What is written depends on the episodes only: no time, no name of a machine, no 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -23,9 +24,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dexndm_ros.datasets.arrays import row_schema, to_arrow
+from dexndm_ros.datasets.demonstration_features import features_of
 from dexndm_ros.datasets.episode import Episode
 from dexndm_ros.datasets.episode_table import EpisodeRow, write_rows
-from dexndm_ros.datasets.features import FEATURES, OWN_FEATURES
+from dexndm_ros.datasets.features import OWN_FEATURES, Feature
 from dexndm_ros.datasets.files import new_file
 from dexndm_ros.datasets.stats import episode_stats
 from dexndm_ros.hand.joints import JOINT_NAMES
@@ -82,13 +84,13 @@ class DataFileSummary:
         return asdict(self)
 
 
-def data_schema() -> pa.Schema:
-    """Of a data file: ``FEATURES``, then LeRobot's five."""
-    schema = row_schema()
+def data_schema(features: tuple[Feature, ...]) -> pa.Schema:
+    """Of a data file: these columns, then LeRobot's five."""
+    schema = row_schema(features)
     for name, dtype in OWN_FEATURES.items():
         kind = pa.from_numpy_dtype(np.dtype(dtype))
         schema = schema.append(pa.field(name, kind, nullable=False))
-    units = {each.name: each.unit for each in FEATURES}
+    units = {each.name: each.unit for each in features}
     text = json.dumps({"joints": JOINT_NAMES, "units": units}, sort_keys=True)
     return schema.with_metadata({_UNITS: text.encode()})
 
@@ -110,7 +112,7 @@ def write_data_file(
 
     Args:
         path: where; all of it is there, or nothing.
-        episodes: in their order, each with rows; one row group of them is in memory at a time.
+        episodes: in their order, each with rows and the same columns; one row group of them is in memory at a time.
         first_episode: index of the first one in the dataset.
         first_row: index of its first row in the dataset.
         tasks: index of each task.
@@ -123,13 +125,17 @@ def write_data_file(
     kept: list[EpisodeRow] = []
     groups: list[int] = []
     row = first_row
+    episodes = iter(episodes)
+    first = list(itertools.islice(episodes, 1))
+    features = features_of(name for each in first for name in each.columns)
+    schema, layout = data_schema(features), _layout(features)
     with new_file(path) as plain:
         file = _HashedFile(plain)
-        with pq.ParquetWriter(pa.PythonFile(file, "w"), data_schema(), **_layout()) as writer:
+        with pq.ParquetWriter(pa.PythonFile(file, "w"), schema, **layout) as writer:
             waiting: list[tuple[Episode, Mapping[str, NDArray[np.generic]]]] = []
-            for number, episode in enumerate(episodes, first_episode):
+            for number, episode in enumerate(itertools.chain(first, episodes), first_episode):
                 if _full(waiting, len(episode)):
-                    groups.append(_write_group(writer, waiting))
+                    groups.append(_write_group(writer, features, waiting))
                     waiting = []
                 own = _own(len(episode), number, row, tasks[episode.task], rate_hz)
                 stats = episode_stats(episode.columns, own)
@@ -139,7 +145,7 @@ def write_data_file(
                 waiting.append((episode, own))
                 row += len(episode)
             if waiting:
-                groups.append(_write_group(writer, waiting))
+                groups.append(_write_group(writer, features, waiting))
         write_rows(rows_path(path), kept)
     return DataFileSummary(
         first_episode=first_episode,
@@ -206,23 +212,25 @@ def _own(
 
 
 def _write_group(
-    writer: pq.ParquetWriter, waiting: list[tuple[Episode, Mapping[str, NDArray[np.generic]]]]
+    writer: pq.ParquetWriter,
+    features: tuple[Feature, ...],
+    waiting: list[tuple[Episode, Mapping[str, NDArray[np.generic]]]],
 ) -> int:
     """One row group; returns its rows."""
     arrays = [
         to_arrow(each, np.concatenate([episode.columns[each.name] for episode, _ in waiting]))
-        for each in FEATURES
+        for each in features
     ]
     arrays += [pa.array(np.concatenate([own[name] for _, own in waiting])) for name in OWN_FEATURES]
-    table = pa.Table.from_arrays(arrays, schema=data_schema())
+    table = pa.Table.from_arrays(arrays, schema=data_schema(features))
     writer.write_table(table, row_group_size=table.num_rows)
     return int(table.num_rows)
 
 
-def _layout() -> dict[str, Any]:
+def _layout(features: tuple[Feature, ...]) -> dict[str, Any]:
     """How each column is written."""
     encoding, compression = {}, {}
-    numbers = {each.name: (each.dtype, each.width) for each in FEATURES}
+    numbers = {each.name: (each.dtype, each.width) for each in features}
     numbers |= {name: (dtype, 0) for name, dtype in OWN_FEATURES.items()}
     for name, (dtype, width) in numbers.items():
         leaf = f"{name}.list.element" if width else name

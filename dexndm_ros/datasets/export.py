@@ -21,11 +21,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dexndm_ros.datasets.demonstration_features import features_of
 from dexndm_ros.datasets.errors import DatasetError
 from dexndm_ros.datasets.export_demo import Demo
 from dexndm_ros.datasets.export_hdf5 import hdf5_mark, write_hdf5
 from dexndm_ros.datasets.export_zarr import write_zarr, zarr_mark
-from dexndm_ros.datasets.features import FEATURES
 from dexndm_ros.datasets.files import exchange, refused, sync_folder, sync_tree
 from dexndm_ros.datasets.provenance import Existing, read_existing
 from dexndm_ros.datasets.report_source import row_groups
@@ -150,7 +150,7 @@ def _about(dataset: Path, whole: Existing) -> dict[str, Any]:
     return {
         "rate_hz": info["fps"],
         "joints": list(JOINT_NAMES),
-        "units": {each.name: each.unit for each in FEATURES if each.unit},
+        "units": {each.name: each.unit for each in features_of(info["features"]) if each.unit},
         "tasks": list(whole.tasks),
         "config_hash": whole.config_hash,
         "data_sha256": [each.sha256 for each in whole.files],
@@ -193,7 +193,8 @@ def _demos(
 ) -> Iterator[Demo]:
     """Every demo, in order; a row group is in memory at a time."""
     facts = zip(_facts(dataset), cuts, strict=True)
-    names = [each.name for each in FEATURES]
+    info = json.loads((dataset / "meta/info.json").read_text(encoding="utf-8"))
+    names = [each.name for each in features_of(info["features"])]
     for rows, share in row_groups(dataset, [*names, "episode_index"]):
         for first, end in _episodes(rows["episode_index"]):
             fact, stretches = next(facts)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dexndm_ros.datasets.features import FEATURES, OWN_FEATURES
+from dexndm_ros.datasets.features import FEATURES, OWN_FEATURES, Feature
 from dexndm_ros.datasets.files import new_file
 from dexndm_ros.datasets.stats import STAT_NAMES, Stats, json_stats, merge_stats
 
@@ -67,24 +67,31 @@ def write_json(path: Path, value: Any) -> None:
         file.write((json.dumps(value, indent=4, ensure_ascii=False) + "\n").encode())
 
 
-def write_info(folder: Path, episodes: int, rows: int, tasks: int, rate_hz: int) -> None:
+def write_info(
+    folder: Path,
+    episodes: int,
+    rows: int,
+    tasks: int,
+    rate_hz: int,
+    features: tuple[Feature, ...] = FEATURES,
+) -> None:
     """Write ``meta/info.json``.
 
     Raises:
         DatasetWriteError: the disk refuses.
     """
-    features: dict[str, Any] = {}
-    for each in FEATURES:
-        features[each.name] = {
+    told: dict[str, Any] = {}
+    for each in features:
+        told[each.name] = {
             "dtype": each.dtype,
             "shape": [each.width or 1],
             "names": list(each.names) if each.width else None,
         }
     for name, dtype in OWN_FEATURES.items():
-        features[name] = {"dtype": dtype, "shape": [1], "names": None}
+        told[name] = {"dtype": dtype, "shape": [1], "names": None}
     info = {
         "codebase_version": CODEBASE_VERSION,
-        "robot_type": "leap_hand",
+        "robot_type": "leap_hand" if features == FEATURES else "fr3_leap_hand",
         "total_episodes": episodes,
         "total_frames": rows,
         "total_tasks": tasks,
@@ -95,7 +102,7 @@ def write_info(folder: Path, episodes: int, rows: int, tasks: int, rate_hz: int)
         "splits": {"train": f"0:{episodes}"},
         "data_path": _DATA,
         "video_path": None,
-        "features": features,
+        "features": told,
     }
     write_json(folder / "meta/info.json", info)
 
@@ -137,13 +144,16 @@ def write_tasks(folder: Path, tasks: Sequence[str]) -> None:
         pq.write_table(table, file, write_page_checksum=True)
 
 
-def dataset_stats(files: Sequence[Path]) -> dict[str, Stats]:
+def dataset_stats(
+    files: Sequence[Path], features: tuple[Feature, ...] = FEATURES
+) -> dict[str, Stats]:
     """Statistics over all episodes, column by column, so that little is in memory at a time.
 
     Args:
         files: of ``meta/episodes``.
+        features: the columns, without LeRobot's own.
     """
-    names = [each.name for each in FEATURES] + list(OWN_FEATURES)
+    names = [each.name for each in features] + list(OWN_FEATURES)
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(_open(path)) for path in files[:_OPEN_FILES]]
         return {name: merge_stats(_of_files(opened, files, name)) for name in names}

@@ -13,7 +13,7 @@ from dexndm_ros.datasets.episode import Finding
 from dexndm_ros.datasets.parts import Part
 from dexndm_ros.datasets.plan import LeftOut
 from dexndm_ros.datasets.progress import duration, size
-from dexndm_ros.datasets.quality import CHECKS
+from dexndm_ros.datasets.quality import ALL_CHECKS
 
 __all__ = ["Outcome"]
 
@@ -87,12 +87,12 @@ class Outcome:
         found: dict[str, list[tuple[str, Finding]]] = {}
         for where, each in self._findings():
             found.setdefault(each.check, []).append((where, each))
-        for check in [*CHECKS, *sorted(set(found) - set(CHECKS))]:
+        for check in [*ALL_CHECKS, *sorted(set(found) - set(ALL_CHECKS))]:
             if check not in found:
                 continue
             actions = Counter(each.action for _, each in found[check])
             done = ", ".join(f"{n} {action}" for action, n in sorted(actions.items()))
-            title = CHECKS[check].title if check in CHECKS else check
+            title = ALL_CHECKS[check].title if check in ALL_CHECKS else check
             where, first = found[check][0]
             yield f"  {title} ({done}), such as {where}: {first.text}"
 

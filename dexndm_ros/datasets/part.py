@@ -2,8 +2,8 @@
 """Part files: what was made of one bag, kept until the dataset is written, so that work can be resumed.
 
 An Arrow IPC file, uncompressed: one record batch for each episode with rows, its columns those of
-:data:`features.FEATURES`; all else of the :class:`BagResult` is JSON in the schema's metadata. Nothing global is in
-it: a part does not know which place in a dataset its episodes will get.
+:func:`~demonstration_features.features_of`; all else of the :class:`BagResult` is JSON in the schema's metadata.
+Nothing global is in it: a part does not know which place in a dataset its episodes will get.
 
 Parts are not forced to the disk one by one, which would cost more than making them. So a power cut can leave holes in
 them; the check sum of every episode tells.
@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 
 from dexndm_ros.bags.names import readable
 from dexndm_ros.datasets.arrays import row_schema, to_arrow, to_numpy
+from dexndm_ros.datasets.demonstration_features import features_of
 from dexndm_ros.datasets.episode import BagResult, Episode, Finding
 from dexndm_ros.datasets.errors import DatasetError
-from dexndm_ros.datasets.features import FEATURES, empty_columns
+from dexndm_ros.datasets.features import Feature, empty_columns
 from dexndm_ros.datasets.files import new_file
 
 __all__ = [
@@ -73,15 +74,17 @@ def write_part(path: Path, result: BagResult) -> None:
         result: of a bag.
 
     Raises:
-        DatasetError: the columns of an episode are not those of ``FEATURES``, or of unequal lengths.
+        DatasetError: the columns of an episode are not those of the others, or of unequal lengths.
         DatasetWriteError: the disk refuses.
     """
-    rows = [_rows(result, index) for index in range(len(result.episodes))]
-    schema = row_schema().with_metadata({_KEY: _head(result, rows)})
+    named = {name for each in result.episodes if _length(each.columns) for name in each.columns}
+    features = features_of(named)
+    rows = [_rows(result, index, features) for index in range(len(result.episodes))]
+    schema = row_schema(features).with_metadata({_KEY: _head(result, rows)})
     with new_file(path, sync=False) as file, pa.ipc.new_file(file, schema) as writer:
         for episode, count in zip(result.episodes, rows, strict=True):
             if count:
-                arrays = [to_arrow(each, episode.columns[each.name]) for each in FEATURES]
+                arrays = [to_arrow(each, episode.columns[each.name]) for each in features]
                 batch = pa.record_batch(arrays, schema=schema)
                 writer.write_batch(batch, {_SUM: b"%d" % _sum(batch)})
 
@@ -150,25 +153,31 @@ def _with_columns(
             f"{path} was damaged, perhaps by a power cut ({error}). It has been deleted: run the same command again, "
             "and it is made anew from its bag"
         ) from error
-    columns = {each.name: to_numpy(each, found.column(each.name)) for each in FEATURES}
+    features = features_of(found.schema.names)
+    columns = {each.name: to_numpy(each, found.column(each.name)) for each in features}
     return Episode(**{**vars(episode), "columns": columns})
 
 
-def _rows(result: BagResult, index: int) -> int:
+def _length(columns: Mapping[str, NDArray[np.generic]]) -> int:
+    """Rows of an episode; one that was dropped has none."""
+    return max((len(each) for each in columns.values()), default=0)
+
+
+def _rows(result: BagResult, index: int, features: tuple[Feature, ...]) -> int:
     """Rows of an episode, its columns checked."""
     columns = result.episodes[index].columns
-    if not columns:
+    if not _length(columns):
         return 0
     where = f"{result.name}: episode {index} ({result.episodes[index].identity})"
-    wanted = {each.name for each in FEATURES}
+    wanted = {each.name for each in features}
     if set(columns) != wanted:
         missing, other = sorted(wanted - set(columns)), sorted(set(columns) - wanted)
         raise DatasetError(
             f"{where}: columns {', '.join(missing) or 'none'} are missing and {', '.join(other) or 'none'} are "
-            "unknown; a column is added in dexndm_ros/datasets/features.py"
+            "unknown; a column is added in dexndm_ros/datasets/features.py, or demonstration_features.py"
         )
     rows = len(columns["valid"])
-    for each in FEATURES:
+    for each in features:
         shape = (rows, each.width) if each.width else (rows,)
         if columns[each.name].shape != shape:
             raise DatasetError(
@@ -240,7 +249,7 @@ def _open(path: Path) -> tuple[PartHead, pa.ipc.RecordBatchFileReader]:
         head = json.loads((reader.schema.metadata or {})[_KEY])
         if head["format"] != _FORMAT:
             raise ValueError(f"format {head['format']}, this version reads {_FORMAT}")
-        if reader.schema.remove_metadata() != row_schema():
+        if reader.schema.remove_metadata() != row_schema(features_of(reader.schema.names)):
             raise ValueError("its columns are those of another version")
         result, rows = _result(head)
         batches = np.cumsum([count > 0 for count in rows]) - 1

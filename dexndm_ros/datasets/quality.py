@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dexndm_ros.datasets.episode import Action, Finding, Verdict
 
-__all__ = ["CHECKS", "CheckInfo", "finding", "verdict"]
+__all__ = ["ALL_CHECKS", "CHECKS", "DEMONSTRATION_CHECKS", "CheckInfo", "finding", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -162,10 +162,39 @@ CHECKS: Mapping[str, CheckInfo] = {
 }
 """Every check by its name, in the order of the report."""
 
+DEMONSTRATION_CHECKS: Mapping[str, CheckInfo] = {
+    "late_start": CheckInfo(
+        "begins later",
+        "ticks before the hand followed and the arm was first told where to be",
+        "left out, noted",
+    ),
+    "not_told": CheckInfo(
+        "not told", "topics of the arm or the operator without any message", "columns NaN, flagged"
+    ),
+    "arm_gap": CheckInfo(
+        "arm not known",
+        "no pose of the arm at a tick, or one older than 0.1 s",
+        "row not valid, flagged",
+    ),
+    "operator_gap": CheckInfo(
+        "operator not seen",
+        "a right controller that was not tracked, or not told of for 0.25 s",
+        "noted; its columns are NaN, or as old as their age says",
+    ),
+    "hand_only": CheckInfo(
+        "hand only",
+        "a demonstration that is converted without --demonstrations",
+        "noted; operator and arm are left out",
+    ),
+}
+"""Those of demonstrations; a report lists them where they found something."""
+
+ALL_CHECKS: Mapping[str, CheckInfo] = {**CHECKS, **DEMONSTRATION_CHECKS}
+
 
 def finding(check: str, count: int, action: Action, text: str) -> Finding:
     """A finding of a check that is listed."""
-    assert check in CHECKS, check
+    assert check in ALL_CHECKS, check
     return Finding(check, int(count), action, text)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dexndm_ros.datasets.episode import Action
 from dexndm_ros.datasets.features import FLAG_TEXTS, RowFlag
-from dexndm_ros.datasets.quality import CHECKS, CheckInfo
+from dexndm_ros.datasets.quality import ALL_CHECKS, CHECKS, CheckInfo
 from dexndm_ros.datasets.report_histories import compare
 from dexndm_ros.datasets.report_source import DatasetView, EpisodeRow
 from dexndm_ros.datasets.report_tally import (
@@ -113,7 +113,7 @@ def _checks(view: DatasetView) -> list[dict[str, Any]]:
 
 
 def _check_row(name: str) -> dict[str, Any]:
-    info = CHECKS.get(name, CheckInfo(name, "", ""))
+    info = ALL_CHECKS.get(name, CheckInfo(name, "", ""))
     return {
         "check": name, "title": info.title, "meaning": info.meaning, "rule": info.rule, "count": 0, "bags": 0,
         "episodes": 0, **dict.fromkeys(get_args(Action), 0), "example": "",

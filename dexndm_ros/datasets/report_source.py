@@ -17,7 +17,7 @@ from dexndm_ros.datasets.errors import DatasetError
 
 __all__ = ["DatasetView", "EpisodeRow", "open_view", "row_groups"]
 
-TASK_KINDS = ("policy", "rollout")
+TASK_KINDS = ("policy", "rollout", "demonstration")
 """Episodes of this kind are what a policy did; all others were collected to learn from."""
 
 
@@ -29,7 +29,7 @@ class EpisodeRow:
         identity: see :class:`~dexndm_ros.datasets.episode.Episode`.
         bag: name of the bag it is from.
         length: rows.
-        kind: replay, policy or joint_state.
+        kind: replay, policy, demonstration or joint_state.
         campaign: its name; '' = none.
         orientation: of the wrist; '' = not told.
         trajectory: number in the library; -1 = none.

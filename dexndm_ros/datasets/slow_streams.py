@@ -42,7 +42,7 @@ def fill_wrist(
     """
     wrist = columns["observation.wrist"]
     table = cut.tables.get("wrist")
-    if cut.kind == "policy":
+    if cut.kind in ("policy", "demonstration"):
         wrist[:] = cut.rows["wrist"]
         return _name(wrist)
     if cut.kind == "joint_state":

@@ -10,12 +10,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dexndm_ros.datasets.features import FEATURES, OWN_FEATURES
+from dexndm_ros.datasets.demonstration_features import features_of
+from dexndm_ros.datasets.features import FEATURES, OWN_FEATURES, Feature
 
 __all__ = [
     "QUANTILES",
@@ -36,11 +37,6 @@ _VALUES = tuple(name for name in STAT_NAMES if name != "count")
 _MOVED = [k for k, name in enumerate(_VALUES) if name != "std"]
 _POINTS = 4  # that stand for what lies between two known quantiles
 
-_FLOATS = sum(each.width or 1 for each in FEATURES if each.dtype == "float32") + sum(
-    dtype == "float32" for dtype in OWN_FEATURES.values()
-)
-_NUMBERS = sum(each.width or 1 for each in FEATURES) + len(OWN_FEATURES)
-
 Stats = dict[str, NDArray[np.float64]]
 """One column's: each of ``STAT_NAMES`` to (numbers in a row,), "count" to (1,)."""
 
@@ -52,14 +48,16 @@ class EpisodeStats:
     Attributes:
         values: (all but "count" of ``STAT_NAMES``, numbers in a row of all columns).
         counts: rows that count, for each column.
+        features: the columns, without LeRobot's own.
     """
 
     values: NDArray[np.float64]
     counts: NDArray[np.int64]
+    features: tuple[Feature, ...] = FEATURES
 
     def __getitem__(self, feature: str) -> Stats:
         """One column's."""
-        number, part = _layout()[feature]
+        number, part = _layout(self.features).places[feature]
         found = {"count": self.counts[number : number + 1].astype(np.float64)}
         return found | {name: self.values[k, part] for k, name in enumerate(_VALUES)}
 
@@ -70,46 +68,50 @@ def episode_stats(
     """Of one episode.
 
     Args:
-        columns: those of ``FEATURES``, (rows,) or (rows, width).
+        columns: those of ``features_of`` them, (rows,) or (rows, width).
         own: LeRobot's own, those of ``OWN_FEATURES``, (rows,), always finite.
     """
     valid = cast(NDArray[np.bool_], columns["valid"])
     # Rows of numbers, not of ticks: one sort for all columns of an episode is several times faster than one for each.
-    floats = np.empty((_FLOATS, len(valid)), dtype=np.float32)
-    integers = np.empty((_NUMBERS - _FLOATS, len(valid)))
-    firsts = np.zeros(_NUMBERS - _FLOATS)
+    features = features_of(columns)
+    layout = _layout(features)
+    split = layout.floats
+    floats = np.empty((split, len(valid)), dtype=np.float32)
+    integers = np.empty((layout.numbers - split, len(valid)))
+    firsts = np.zeros(layout.numbers - split)
     begin = int(np.argmax(valid))
-    for name, (_, part) in _layout().items():
+    for name, (_, part) in layout.places.items():
         values = columns[name] if name in columns else own[name]
-        if part.stop <= _FLOATS:
+        if part.stop <= split:
             floats[part] = values.reshape(len(valid), -1).T
         elif len(valid):
             # Counted from the first: as floats, stamps would lose their last digits.
             numbers = values.astype(np.int64) if values.dtype != np.int64 else values
-            firsts[part.start - _FLOATS] = numbers[begin]
-            integers[part.start - _FLOATS] = numbers - numbers[begin]
-    counts = np.full(len(_layout()), int(valid.sum()))
-    found = np.zeros((len(_VALUES), _NUMBERS))
+            firsts[part.start - split] = numbers[begin]
+            integers[part.start - split] = numbers - numbers[begin]
+    counts = np.full(len(layout.places), int(valid.sum()))
+    found = np.zeros((len(_VALUES), layout.numbers))
     if counts[0]:
         whole = counts[0] == len(valid)
-        found[:, _FLOATS:] = _describe(integers if whole else integers[:, valid])
-        found[_MOVED, _FLOATS:] += firsts
+        found[:, split:] = _describe(integers if whole else integers[:, valid])
+        found[_MOVED, split:] += firsts
         if whole and np.isfinite(floats).all():
-            found[:, :_FLOATS] = _describe(floats)
+            found[:, :split] = _describe(floats)
         else:
-            _describe_each(floats, valid, found, counts)
-    return EpisodeStats(found, counts)
+            _describe_each(layout, floats, valid, found, counts)
+    return EpisodeStats(found, counts, features)
 
 
 def _describe_each(
+    layout: _Layout,
     floats: NDArray[np.float32],
     valid: NDArray[np.bool_],
     found: NDArray[np.float64],
     counts: NDArray[np.int64],
 ) -> None:
     """Column by column: which rows count differs."""
-    for number, part in _layout().values():
-        if part.stop <= _FLOATS:
+    for number, part in layout.places.values():
+        if part.stop <= layout.floats:
             rows = valid & np.isfinite(floats[part]).all(axis=0)
             counts[number] = rows.sum()
             if counts[number]:
@@ -131,10 +133,17 @@ def _describe(block: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.stack([ordered[:, 0], ordered[:, -1], mean, std, *quantiles.T])
 
 
-@functools.cache
-def _layout() -> dict[str, tuple[int, slice]]:
+class _Layout(NamedTuple):
     """Of each column its number, in the dataset's order, and its place among all numbers of a row, floats first."""
-    dtypes = {each.name: (each.dtype, each.width or 1) for each in FEATURES}
+
+    places: dict[str, tuple[int, slice]]
+    floats: int
+    numbers: int
+
+
+@functools.cache
+def _layout(features: tuple[Feature, ...]) -> _Layout:
+    dtypes = {each.name: (each.dtype, each.width or 1) for each in features}
     dtypes |= {name: (dtype, 1) for name, dtype in OWN_FEATURES.items()}
     order = list(dtypes)
     places: dict[str, slice] = {}
@@ -142,14 +151,15 @@ def _layout() -> dict[str, tuple[int, slice]]:
     for name in sorted(dtypes, key=lambda name: (dtypes[name][0] != "float32", order.index(name))):
         places[name] = slice(start, start + dtypes[name][1])
         start += dtypes[name][1]
-    return {name: (number, places[name]) for number, name in enumerate(order)}
+    numbered = {name: (number, places[name]) for number, name in enumerate(order)}
+    return _Layout(numbered, sum(n for kind, n in dtypes.values() if kind == "float32"), start)
 
 
 def stats_table(episodes: Sequence[EpisodeStats]) -> Iterator[tuple[str, NDArray[np.generic]]]:
     """Columns of ``meta/episodes``: names, and (episodes, numbers in a row) each."""
     values = np.stack([each.values for each in episodes])
     counts = np.stack([each.counts for each in episodes])
-    for feature, (number, part) in _layout().items():
+    for feature, (number, part) in _layout(episodes[0].features).places.items():
         for name in STAT_NAMES:
             if name == "count":
                 yield f"stats/{feature}/{name}", counts[:, number : number + 1]

@@ -286,11 +286,13 @@ class Building:
 
     def _write_meta(self, new: Path, whole: Existing) -> None:
         rate_hz = self.config.rate_hz
-        write_info(new, whole.episodes, whole.rows, len(whole.tasks), rate_hz)
+        features = self.config.features
+        write_info(new, whole.episodes, whole.rows, len(whole.tasks), rate_hz, features)
         write_tasks(new, whole.tasks)
-        write_stats(new, dataset_stats([new / episodes_path(n) for n in range(len(whole.files))]))
+        files = [new / episodes_path(number) for number in range(len(whole.files))]
+        write_stats(new, dataset_stats(files, features))
         write_provenance(new, whole)
-        write_card(new, whole, rate_hz, self.dataset / "README.md")
+        write_card(new, whole, rate_hz, self.dataset / "README.md", features)
 
     def _put_in_place(self, new: Path) -> None:
         sync_folder(new.parent)

@@ -17,7 +17,18 @@ from dexndm_ros.datasets.mapping import TopicMapping
 from dexndm_ros.datasets.tables import Table, rows, size
 from dexndm_ros.hand.joints import JOINT_COUNT
 
-__all__ = ["BagRefusedError", "Loss", "Roles", "Streams", "find_roles", "of_length"]
+__all__ = [
+    "ARM_JOINT_TOPICS",
+    "BagRefusedError",
+    "Loss",
+    "Roles",
+    "Streams",
+    "find_roles",
+    "of_length",
+]
+
+ARM_JOINT_TOPICS = ("arm/joint_states", "franka/joint_states", "virtual_arm/joint_states")
+"""Ends of names under which an arm tells its joints: never the hand's."""
 
 
 class BagRefusedError(ValueError):
@@ -87,6 +98,7 @@ _FIELDS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "joints": ("joint_states", "sensor_msgs/msg/JointState", ("header.stamp", "name", "position")),
 }
+_OF_ARM = tuple(f"/{name}" for name in ARM_JOINT_TOPICS)
 _FEW = 64
 _FAR = 100_000
 _ANEW = 1000
@@ -125,6 +137,8 @@ def find_roles(bag: Bag, mapping: TopicMapping | None) -> Roles:
     fields: dict[str, tuple[str, ...]] = {}
     for role, (ending, kind, wanted) in _FIELDS.items():
         named = [t for t in bag.topics.values() if f"/{t.name}".endswith("/" + ending)]
+        if role == "joints":
+            named = [t for t in named if not f"/{t.name}".endswith(_OF_ARM)]
         if wrong := [t for t in named if t.type != kind]:
             if role == "joints":
                 continue  # looked at beside hand/state only

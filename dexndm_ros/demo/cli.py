@@ -8,15 +8,13 @@ in order on a normal end, Ctrl-C or SIGTERM, by the kernel's hand when this proc
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import sys
-import tempfile
 import time
-import webbrowser
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dexndm_ros.bringup import ParameterValue, ProcessSpec, system
 from dexndm_ros.demo.errors import DemoError
@@ -25,14 +23,17 @@ from dexndm_ros.demo.options import DemoOptions, parse_options
 from dexndm_ros.demo.pictures import make_pictures
 from dexndm_ros.demo.restart import FallWatch, Trigger
 from dexndm_ros.demo.run import DemoRun
+from dexndm_ros.demo.stage import INTERRUPTED, check_report, on_stage, shown, system_of
 from dexndm_ros.demo.world_summary import WorldSummary, summarise, with_wrist
 from dexndm_ros.paths import share_dir, world_path
 from dexndm_ros.policy.spec import read_spec, refusal
-from dexndm_ros.processes import Processes, node_environment
+from dexndm_ros.processes import Processes
+
+if TYPE_CHECKING:
+    from dexndm_ros.demo.viewer import Viewer
 
 __all__ = ["main"]
 
-_INTERRUPTED = 130
 _START_LIMIT_S = 180.0
 """From nothing to a turning object takes some 10 s; a busy machine takes longer."""
 _SILENCE_LIMIT_S = 30.0
@@ -53,27 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = parse_options(sys.argv[1:] if argv is None else argv)
     _check_places(options)
-    # The observer in this process must hear the same graph as the nodes.
-    os.environ.update({k: v for k, v in node_environment().items() if k.startswith("ROS_")})
-    logs = Path(tempfile.mkdtemp(prefix="dexndm-demo-"))
-    line = LiveLine(sys.stdout)
-    try:
-        status = _demo(options, logs, line)
-    except BaseException as error:
-        line.close()
-        if isinstance(error, Exception) and any(logs.glob("*.log")):
-            print(f"logs of all processes: {logs}", file=sys.stderr)
-        else:
-            shutil.rmtree(logs, ignore_errors=True)
-        raise
-    shutil.rmtree(logs, ignore_errors=True)
-    return status
+    return on_stage("demo", lambda logs, line: _demo(options, logs, line))
 
 
 def _check_places(options: DemoOptions) -> None:
     """Refuse at once what would fail at the end."""
-    if options.report is not None and not options.report.absolute().parent.is_dir():
-        raise DemoError(f"--report {options.report}: its folder does not exist; create it first")
+    check_report(options.report)
     if options.save is not None:
         try:
             options.save.mkdir(parents=True, exist_ok=True)
@@ -95,7 +81,7 @@ def _demo(options: DemoOptions, logs: Path, line: LiveLine) -> int:
         line.say(refusal(refused))
     run = DemoRun(options.simulated, record=options.save is not None)
     interrupted = False
-    with _system(specs, logs, line) as processes, _observe(run) as trigger:
+    with system_of(specs, logs, line) as processes, _observe(run) as trigger:
         falls = FallWatch(run, trigger) if options.simulated else None
         with _view(options, run, specs, line):
             try:
@@ -114,11 +100,7 @@ def _demo(options: DemoOptions, logs: Path, line: LiveLine) -> int:
         report.write(options.save / "report.json")
         world = str(by_name["virtual_leap_hand"]["world"]) if options.simulated else ""
         make_pictures(run, options.save, world, logs)
-    return _INTERRUPTED if interrupted and options.seconds is not None else 0
-
-
-def _system(specs: Sequence[ProcessSpec], logs: Path, line: LiveLine) -> Processes:
-    return Processes(specs, logs, on_error=lambda name, text: line.say(f"{name}: {text}"))
+    return INTERRUPTED if interrupted and options.seconds is not None else 0
 
 
 @contextlib.contextmanager
@@ -130,33 +112,21 @@ def _observe(run: DemoRun) -> Iterator[Trigger]:
         yield observer.trigger
 
 
-@contextlib.contextmanager
 def _view(
     options: DemoOptions, run: DemoRun, specs: Sequence[ProcessSpec], line: LiveLine
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """The 3D view; served unless --headless, opened with --view."""
-    if options.headless:
-        yield
-        return
-    worlds = [str(spec.parameters["world"]) for spec in specs if "world" in spec.parameters]
-    summary = summarise(worlds[0]) if worlds else WorldSummary()
-    try:
+
+    def make() -> Viewer:
         from dexndm_ros.demo.viewer import Viewer
 
-        viewer = Viewer(
+        worlds = [str(spec.parameters["world"]) for spec in specs if "world" in spec.parameters]
+        summary = summarise(worlds[0]) if worlds else WorldSummary()
+        return Viewer(
             lambda: run.picture(live_text(run.live())), summary, port=options.view_port
         )  # fmt: skip
-    except DemoError as error:
-        if options.view:
-            raise
-        line.say(str(error))
-        yield
-        return
-    with viewer:
-        line.say(f"3D view: {viewer.url}")
-        if options.view and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            webbrowser.open(viewer.url)
-        yield
+
+    return shown(make, line, headless=options.headless, open_it=options.view)
 
 
 def _watch(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dexndm_ros.policy.wrist import parse_axis, parse_wrist
 
-__all__ = ["DemoOptions", "parse_options"]
+__all__ = ["DemoOptions", "parse_options", "seconds", "seed", "tcp_port"]
 
 _LONGEST_S = 7 * 24 * 3600.0
 
@@ -105,10 +105,10 @@ def _parser() -> argparse.ArgumentParser:
         help="rotation axis, palm frame: +x ... -z, or three numbers (--axis=-z)")  # fmt: skip
     add("--wrist", type=_wrist, default=d.wrist,
         help="palm orientation: palm_up, palm_down, ... or x,y,z,w (default: the world's)")  # fmt: skip
-    add("--seconds", type=_seconds, metavar="N", help="end after N seconds of rotation")
+    add("--seconds", type=seconds, metavar="N", help="end after N seconds of rotation")
     add("--headless", action="store_true", help="no 3D view")
     add("--view", action="store_true", help="open the 3D view in a browser")
-    add("--view-port", type=_tcp_port, default=d.view_port, metavar="PORT", help="of the 3D view")
+    add("--view-port", type=tcp_port, default=d.view_port, metavar="PORT", help="of the 3D view")
     add("--save", type=Path, metavar="DIR", help="write a video, a GIF and a plot there")
     add("--report", type=Path, metavar="FILE", help="write what was measured there, JSON")
     add("--port", default=d.port, help="serial port of a real hand, such as /dev/leap_hand")
@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         "--profile", choices=("full", "lite"), default=d.profile, help="current limit of the motors"
     )
     add("--realtime", action="store_true", help="SCHED_FIFO for driver and policy")
-    add("--seed", type=_seed, default=d.seed, help="of the object's placement")
+    add("--seed", type=seed, default=d.seed, help="of the object's placement")
     return parser
 
 
@@ -139,7 +139,8 @@ def _wrist(text: str) -> str:
     return text
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """A time for argparse, s."""
     try:
         value = float(text)
     except ValueError:
@@ -155,9 +156,11 @@ def _whole(text: str, low: int, high: int) -> int:
     return int(text)
 
 
-def _seed(text: str) -> int:
+def seed(text: str) -> int:
+    """A seed for argparse."""
     return _whole(text, 0, 2**31 - 1)
 
 
-def _tcp_port(text: str) -> int:
+def tcp_port(text: str) -> int:
+    """A TCP port for argparse."""
     return _whole(text, 1, 65535)

@@ -22,7 +22,7 @@ import numpy as np
 
 from dexndm_ros.demo.errors import DemoError
 
-__all__ = ["DemoReport", "Spread"]
+__all__ = ["DemoReport", "Spread", "plain_numbers", "write_json"]
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class DemoReport:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: finite numbers, or null."""
-        rounded: dict[str, Any] = _plain(asdict(self))
-        return rounded
+        data: dict[str, Any] = plain_numbers(asdict(self))
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -95,14 +95,7 @@ class DemoReport:
         Raises:
             DemoError: the file cannot be written.
         """
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise DemoError(f"the report cannot be written to {path}: {error.strerror}") from error
+        write_json(path, self.to_dict())
 
     def summary(self) -> str:
         """The report for a person, three lines."""
@@ -128,9 +121,26 @@ def _text(spread: Spread) -> str:
     return ", ".join(parts)
 
 
-def _plain(value: Any) -> Any:
+def plain_numbers(value: Any) -> Any:
+    """As JSON has it: finite numbers with six digits after the point, or null."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain_numbers(item) for key, item in value.items()}
     if isinstance(value, bool) or not isinstance(value, float):
         return value
     return round(value, 6) if math.isfinite(value) else None
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write a report, whole or not at all.
+
+    Raises:
+        DemoError: the file cannot be written.
+    """
+    text = json.dumps(data, indent=2, allow_nan=False) + "\n"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DemoError(f"the report cannot be written to {path}: {error.strerror}") from error

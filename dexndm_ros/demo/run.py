@@ -69,12 +69,14 @@ class Picture:
         pose: the object's pose; None likewise.
         wrist_xyzw: palm in the world, (4,); None likewise.
         text: numbers in words.
+        arm_q_rad: joint angles of the arm that carries the hand, (7,); None = there is none, or not known yet.
     """
 
     q: NDArray[np.float64] | None
     pose: ObjectSeen | None
     wrist_xyzw: tuple[float, float, float, float] | None
     text: str = ""
+    arm_q_rad: NDArray[np.float64] | None = None
 
 
 class _Newest(Generic[_Value]):

@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dexndm_ros.demo.arm_view import ArmView
 from dexndm_ros.demo.errors import DemoError
 from dexndm_ros.demo.run import Picture
 from dexndm_ros.demo.world_summary import WorldSummary
@@ -63,9 +64,9 @@ def joint_quaternions(position_rad: ArrayLike) -> Vector:
     return _product(_REST_WXYZ, np.stack([np.cos(half), zero, zero, -np.sin(half)], axis=-1))
 
 
-def link_paths() -> dict[str, str]:
-    """Where each link stands in the scene's tree: the path of its frame."""
-    paths = {"palm": "/palm"}
+def link_paths(palm: str = "/palm") -> dict[str, str]:
+    """Where each link stands in the scene's tree: the path of its frame, below that of the palm."""
+    paths = {"palm": palm}
     while len(paths) < len(LINKS):
         for joint in JOINTS:
             if joint.parent in paths:
@@ -90,13 +91,18 @@ class Viewer:
         source: called 30 times a second while somebody watches.
         world: the object to draw.
         port: TCP port; the next free one is taken.
+        arm: an arm carries the hand.
 
     Raises:
         DemoError: viser is not installed, or no port is free.
     """
 
     def __init__(
-        self, source: Callable[[], Picture], world: WorldSummary, port: int = 8080
+        self,
+        source: Callable[[], Picture],
+        world: WorldSummary,
+        port: int = 8080,
+        arm: bool = False,
     ) -> None:
         try:
             import viser
@@ -110,6 +116,7 @@ class Viewer:
         self._source = source
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="viewer", daemon=True)
+        self._arm = ArmView(self._server.scene, world) if arm else None
         self._build(world)
 
     @property
@@ -138,13 +145,20 @@ class Viewer:
         server, scene = self._server, self._server.scene
         server.gui.configure_theme(show_share_button=False, show_logo=False)
         self._text = server.gui.add_markdown("the hand starts")
-        server.initial_camera.position = (0.33, -0.42, 0.35)
-        server.initial_camera.look_at = (0.0, 0.0, 0.0)
-        scene.add_grid("/floor", width=1.0, height=1.0, cell_size=0.05, position=(0, 0, -0.25))
-        paths = link_paths()
-        x, y, z, w = world.wrist_xyzw
-        self._palm = scene.add_frame("/palm", show_axes=False, wxyz=(w, x, y, z))
-        self._draw_link("/palm", LINKS["palm"])
+        if self._arm is None:
+            palm, place, floor_m = "/palm", (0.0, 0.0, 0.0), -0.25
+            x, y, z, w = world.wrist_xyzw
+            turn: Any = (w, x, y, z)
+            server.initial_camera.position = (0.33, -0.42, 0.35)
+            server.initial_camera.look_at = (0.0, 0.0, 0.0)
+        else:
+            palm, (place, turn), floor_m = self._arm.palm_path, self._arm.mount, 0.0
+            server.initial_camera.position = (1.35, -0.75, 0.95)
+            server.initial_camera.look_at = (0.35, 0.05, 0.35)
+        scene.add_grid("/floor", width=2.0, height=2.0, cell_size=0.05, position=(0, 0, floor_m))
+        paths = link_paths(palm)
+        self._palm = scene.add_frame(palm, show_axes=False, position=place, wxyz=turn)
+        self._draw_link(palm, LINKS["palm"])
         self._frames = [
             scene.add_frame(
                 paths[j.child], show_axes=False, position=j.xyz_m, wxyz=j.quat_wxyz
@@ -153,8 +167,8 @@ class Viewer:
         ]  # fmt: skip
         for joint in JOINTS:
             self._draw_link(paths[joint.child], LINKS[joint.child])
-        self._object = scene.add_frame("/palm/object", show_axes=False, visible=False)
-        self._draw_object(world)
+        self._object = scene.add_frame(f"{palm}/object", show_axes=False, visible=False)
+        self._draw_object(world, f"{palm}/object")
 
     def _draw_link(self, path: str, link: Link) -> None:
         for number, box in enumerate(link.boxes):
@@ -166,20 +180,20 @@ class Viewer:
                 wxyz=_wxyz_from_rpy(box.rpy_rad),
             )
 
-    def _draw_object(self, world: WorldSummary) -> None:
-        scene, at = self._server.scene, "/palm/object/shape"
+    def _draw_object(self, world: WorldSummary, path: str) -> None:
+        scene, at = self._server.scene, f"{path}/shape"
         if world.kind == "cylinder":
             scene.add_cylinder(at, world.radius_m, 2 * world.half_height_m, color=_ORANGE)
             # A stripe, so that the eye sees the cylinder turn.
             size = (1.96 * world.radius_m, 2 * _STRIPE_M, 2 * world.half_height_m + 0.0012)
-            scene.add_box("/palm/object/stripe", color=_CREAM, dimensions=size)
+            scene.add_box(f"{path}/stripe", color=_CREAM, dimensions=size)
         elif world.kind == "cuboid":
             size = (2 * world.half_size_m[0], 2 * world.half_size_m[1], 2 * world.half_size_m[2])
             scene.add_box(at, color=_ORANGE, dimensions=size)
         elif world.kind == "sphere":
             scene.add_icosphere(at, radius=world.radius_m, color=_ORANGE)
             size = (2.02 * world.radius_m, 2 * _STRIPE_M, 2 * _STRIPE_M)
-            scene.add_box("/palm/object/stripe", color=_CREAM, dimensions=size)
+            scene.add_box(f"{path}/stripe", color=_CREAM, dimensions=size)
 
     def _follow(self) -> None:
         while not self._stop.wait(_PERIOD_S):
@@ -191,7 +205,9 @@ class Viewer:
             if now.q is not None:
                 for frame, wxyz in zip(self._frames, joint_quaternions(now.q), strict=True):
                     frame.wxyz = wxyz
-            if now.wrist_xyzw is not None:
+            if self._arm is not None and now.arm_q_rad is not None:
+                self._arm.draw(now.arm_q_rad)
+            if self._arm is None and now.wrist_xyzw is not None:
                 x, y, z, w = now.wrist_xyzw
                 self._palm.wxyz = (w, x, y, z)
             if now.pose is not None:

@@ -32,6 +32,7 @@ class WorldSummary:
         half_height_m: of a cylinder.
         half_size_m: of a cuboid, (3,).
         wrist_xyzw: palm in the world, (4,).
+        grasp_centre_m: where the object is held, palm frame, (3,).
     """
 
     kind: str = "none"
@@ -39,6 +40,7 @@ class WorldSummary:
     half_height_m: float = 0.0
     half_size_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
     wrist_xyzw: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 1.0)
+    grasp_centre_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def summarise(world: str) -> WorldSummary:
@@ -84,7 +86,7 @@ def with_wrist(world: Path, wrist: str, folder: Path) -> Path:
 
 
 def _main(world: str) -> int:
-    from dexndm_ros.sim.worlds import World
+    from dexndm_ros.sim.worlds import GRASP_CENTRE_M, World
 
     loaded = World.load(world)
     thing = loaded.object
@@ -94,6 +96,7 @@ def _main(world: str) -> int:
         "half_height_m": thing.half_height_m,
         "half_size_m": thing.half_size_m,
         "wrist_xyzw": loaded.wrist_xyzw().tolist(),
+        "grasp_centre_m": GRASP_CENTRE_M.tolist(),
     }
     print(json.dumps(summary))
     return 0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 __all__ = [
     "CommandSeen",
     "DemoSink",
+    "HandSink",
     "HealthSeen",
     "ObjectSeen",
     "ProgressSeen",
@@ -135,14 +136,11 @@ class HealthSeen:
     fault: str
 
 
-class DemoSink(Protocol):
-    """Whoever listens to the observer; called in the observer's thread."""
+class HandSink(Protocol):
+    """Whoever wants to know of hand, policy and object; called in the observer's thread."""
 
     def on_state(self, state: StateSeen) -> None:
         """A hand/state arrived."""
-
-    def on_command(self, command: CommandSeen) -> None:
-        """A hand/command arrived."""
 
     def on_step(self, step: StepSeen) -> None:
         """A policy/step arrived."""
@@ -158,3 +156,10 @@ class DemoSink(Protocol):
 
     def on_complaint(self, source: str, text: str) -> None:
         """A node says on /diagnostics why it does not do its work; empty = it does."""
+
+
+class DemoSink(HandSink, Protocol):
+    """Whoever listens to the demo's observer."""
+
+    def on_command(self, command: CommandSeen) -> None:
+        """A hand/command arrived."""

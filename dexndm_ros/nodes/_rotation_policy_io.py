@@ -22,7 +22,14 @@ from dexndm_ros.policy.session import Phase, SessionConfig, SessionTick
 from dexndm_ros.policy.spec import refusal
 from dexndm_ros.policy.wrist import check_axis, check_wrist, parse_axis, parse_wrist
 
-__all__ = ["PARAMETERS", "Settings", "diagnostics", "fill_step", "read_settings"]
+__all__ = [
+    "PARAMETERS",
+    "Settings",
+    "diagnostics",
+    "fill_step",
+    "read_settings",
+    "rival_operators",
+]
 
 Vector = NDArray[np.float64]
 
@@ -39,6 +46,11 @@ PARAMETERS: tuple[tuple[str, Any, Any], ...] = (
     _row("policy", "", "policy file, ONNX with its spec"),
     _row("residual", "", "residual file, ONNX with its spec; empty = none"),
     _row("axis", "+z", "first rotation axis, palm frame: +x -x ... -z, x,y,z, or stop", True),
+    _row(
+        "command_lease_s",
+        0.0,
+        "an axis from rotation/command not told again for so long stops the motion, s; 0 = it stays",
+    ),
     _row("wrist", "palm_up", "palm orientation in the world: a name or x,y,z,w", True),
     _row("rate_hz", _SESSION.rate_hz, "control rate; the policy's spec must say the same"),
     _row("stale_s", _SESSION.stale_s, "a hand/state older than this stops the motion"),
@@ -66,6 +78,7 @@ class Settings:
         policy: policy file.
         residual: residual file, or None.
         axis: first rotation axis, unit or zero, palm frame, (3,).
+        lease_s: how long an axis that was told is in force; 0 = until the next.
         wrist: orientation of the palm in the world until a topic tells it, xyzw, (4,).
         session: times of the session.
         realtime: scheduling asked for.
@@ -76,6 +89,7 @@ class Settings:
     policy: Path
     residual: Path | None
     axis: Vector
+    lease_s: float
     wrist: Vector
     session: SessionConfig
     realtime: RealtimeConfig
@@ -98,6 +112,7 @@ def read_settings(node: Node) -> Settings:
         policy=policy,
         residual=residual,
         axis=_vector("axis", values["axis"], parse_axis, check_axis),
+        lease_s=values["command_lease_s"],
         wrist=_vector("wrist", values["wrist"], parse_wrist, check_wrist),
         session=SessionConfig(**{item.name: values[item.name] for item in fields(SessionConfig)}),
         realtime=RealtimeConfig(
@@ -142,6 +157,15 @@ def fill_step(
     wrist = step.wrist
     wrist.x, wrist.y, wrist.z, wrist.w = np.asarray(wrist_xyzw).tolist()
     step.stopped = result.stopped
+
+
+def rival_operators(node: Node) -> str:
+    """Who tell axes, in words, where more than one does: they override each other, and a stop of one is no stop."""
+    ends = node.get_publishers_info_by_topic("rotation/command")
+    if len(ends) < 2:
+        return ""
+    names = ", ".join(sorted(f"{end.node_namespace.rstrip('/')}/{end.node_name}" for end in ends))
+    return f"{len(ends)} publish rotation/command ({names}): stop all but one of them"
 
 
 def diagnostics(

@@ -17,9 +17,10 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 
 from dexndm_ros.middleware import avoid_shared_memory
+from dexndm_ros.policy.clock import Tick
 from dexndm_ros.respawn import REFUSED
 
-__all__ = ["NodeFailedError", "NodeRefusedError", "ProcessNode", "run_node"]
+__all__ = ["NodeFailedError", "NodeRefusedError", "ProcessNode", "run_node", "until_shutdown"]
 
 _CLOSE_LIMIT_S = 8.0
 """A process that cannot close in this time is ended by force; the bus watchdog then stops the motors."""
@@ -94,6 +95,19 @@ def run_node(make: Callable[[], ProcessNode], arguments: Sequence[str] | None = 
             rclpy.try_shutdown()
         faulthandler.cancel_dump_traceback_later()
     return status
+
+
+def until_shutdown(node: Node, step: Callable[[Tick], None]) -> Callable[[Tick], None]:
+    """A loop's step whose last publication may come after a signal has shut ROS down in another thread."""
+
+    def run(tick: Tick) -> None:
+        try:
+            step(tick)
+        except Exception:  # rclpy's RCLError is not public
+            if node.context.ok():
+                raise
+
+    return run
 
 
 def _outlive_wrong_requests(node: LifecycleNode) -> None:

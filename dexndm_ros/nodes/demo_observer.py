@@ -20,6 +20,7 @@ from rclpy.qos import QoSProfile
 from dexndm_ros.nodes._demo_events import (
     CommandSeen,
     DemoSink,
+    HandSink,
     HealthSeen,
     ObjectSeen,
     ProgressSeen,
@@ -29,9 +30,9 @@ from dexndm_ros.nodes._demo_events import (
 from dexndm_ros.nodes._observer import Observer, Row
 from dexndm_ros.nodes._qos import control_subscriber
 
-__all__ = ["DemoObserver"]
+__all__ = ["DEEP", "DemoObserver", "hand_rows", "stamp_ns"]
 
-_DEEP = QoSProfile(depth=100)
+DEEP = QoSProfile(depth=100)
 """Reliable and deep: what is counted must not be lost on the way to the counter."""
 _OBJECT_PERIOD_NS = 15_000_000
 """Poses of the object are for pictures: 60 a second are enough."""
@@ -46,83 +47,93 @@ class DemoObserver(Observer):
     """
 
     def __init__(self, sink: DemoSink, name: str = "demo_observer") -> None:
-        super().__init__(name, self._topics())
+        command = (HandCommand, "hand/command", self._on_command, control_subscriber())
+        super().__init__(name, [command, *hand_rows(sink)])
         self._sink = sink
-        self._last_object_ns = 0
-
-    # --- inside -------------------------------------------------------------------------------
-
-    def _topics(self) -> list[Row]:
-        return [
-            (HandCommand, "hand/command", self._on_command, control_subscriber()),
-            (HandState, "hand/state", self._on_state, _DEEP),
-            (PolicyStep, "policy/step", self._on_step, _DEEP),
-            (RotationProgress, "rotation/progress", self._on_progress, _DEEP),
-            (HandHealth, "hand/health", self._on_health, _DEEP),
-            (PoseStamped, "sim/object", self._on_object, control_subscriber()),
-            (DiagnosticArray, "/diagnostics", self._on_diagnostics, _DEEP),
-        ]
 
     def _on_command(self, message: HandCommand) -> None:
         self._sink.on_command(CommandSeen(message.seq, time.time_ns()))
 
-    def _on_state(self, message: HandState) -> None:
-        self._sink.on_state(
-            StateSeen(
-                _stamp_ns(message),
-                message.seq,
-                np.array(message.position, dtype=np.float64),
-                message.command_seq,
-                message.command_source,
-                message.mode,
-            )
-        )
 
-    def _on_step(self, message: PolicyStep) -> None:
-        axis, wrist = message.axis, message.wrist
-        self._sink.on_step(
-            StepSeen(
-                _stamp_ns(message),
-                message.seq,
-                message.observation_seq,
-                message.observation_age_ms,
-                message.inference_ms,
-                message.missed_ticks,
-                not message.stopped and any((axis.x, axis.y, axis.z)),
-                (wrist.x, wrist.y, wrist.z, wrist.w),
-            )
-        )
+def hand_rows(sink: HandSink) -> list[Row]:
+    """What is heard of hand, policy and object, for an ``Observer``.
 
-    def _on_progress(self, message: RotationProgress) -> None:
-        self._sink.on_progress(
-            ProgressSeen(
-                _stamp_ns(message),
-                message.angle,
-                message.off_axis,
-                message.time,
-                message.fallen,
-                message.episode,
-            )
-        )
+    Args:
+        sink: gets it as events.
+    """
+    last_object_ns = 0
 
-    def _on_object(self, message: PoseStamped) -> None:
-        stamp_ns = _stamp_ns(message)
-        if 0 <= stamp_ns - self._last_object_ns < _OBJECT_PERIOD_NS:
+    def on_object(message: PoseStamped) -> None:
+        nonlocal last_object_ns
+        at_ns = stamp_ns(message)
+        if 0 <= at_ns - last_object_ns < _OBJECT_PERIOD_NS:
             return
-        self._last_object_ns = stamp_ns
+        last_object_ns = at_ns
         p, q = message.pose.position, message.pose.orientation
-        self._sink.on_object(ObjectSeen(stamp_ns, (p.x, p.y, p.z), (q.x, q.y, q.z, q.w)))
+        sink.on_object(ObjectSeen(at_ns, (p.x, p.y, p.z), (q.x, q.y, q.z, q.w)))
 
-    def _on_health(self, message: HandHealth) -> None:
-        lost = int(sum(int(count) for count in message.lost_reads))
-        self._sink.on_health(HealthSeen(message.bus_hz, lost, message.fault))
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+    def on_diagnostics(message: DiagnosticArray) -> None:
         for status in message.status:
             bad = status.level in (DiagnosticStatus.WARN, DiagnosticStatus.ERROR)
-            self._sink.on_complaint(status.name, status.message if bad else "")
+            sink.on_complaint(status.name, status.message if bad else "")
+
+    return [
+        (HandState, "hand/state", lambda message: sink.on_state(_state(message)), DEEP),
+        (PolicyStep, "policy/step", lambda message: sink.on_step(_step(message)), DEEP),
+        (
+            RotationProgress,
+            "rotation/progress",
+            lambda message: sink.on_progress(_progress(message)),
+            DEEP,
+        ),
+        (HandHealth, "hand/health", lambda message: sink.on_health(_health(message)), DEEP),
+        (PoseStamped, "sim/object", on_object, control_subscriber()),
+        (DiagnosticArray, "/diagnostics", on_diagnostics, DEEP),
+    ]
 
 
-def _stamp_ns(message: Any) -> int:
+def _state(message: HandState) -> StateSeen:
+    return StateSeen(
+        stamp_ns(message),
+        message.seq,
+        np.array(message.position, dtype=np.float64),
+        message.command_seq,
+        message.command_source,
+        message.mode,
+    )
+
+
+def _step(message: PolicyStep) -> StepSeen:
+    axis, wrist = message.axis, message.wrist
+    return StepSeen(
+        stamp_ns(message),
+        message.seq,
+        message.observation_seq,
+        message.observation_age_ms,
+        message.inference_ms,
+        message.missed_ticks,
+        not message.stopped and any((axis.x, axis.y, axis.z)),
+        (wrist.x, wrist.y, wrist.z, wrist.w),
+    )
+
+
+def _progress(message: RotationProgress) -> ProgressSeen:
+    return ProgressSeen(
+        stamp_ns(message),
+        message.angle,
+        message.off_axis,
+        message.time,
+        message.fallen,
+        message.episode,
+    )
+
+
+def _health(message: HandHealth) -> HealthSeen:
+    lost = int(sum(int(count) for count in message.lost_reads))
+    return HealthSeen(message.bus_hz, lost, message.fault)
+
+
+def stamp_ns(message: Any) -> int:
+    """The stamp of a message's header, ns."""
     stamp = message.header.stamp
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

@@ -28,13 +28,17 @@ from dexndm_ros.nodes._rotation_policy_io import (
     diagnostics,
     fill_step,
     read_settings,
+    rival_operators,
 )
 from dexndm_ros.nodes._run import run_node
+from dexndm_ros.policy.asked_axis import AskedAxis
 from dexndm_ros.policy.clock import DeadlineLoop, LoopConfig, Tick, alignment_ns
 from dexndm_ros.policy.controller import Policy, PolicyLoader, PolicyStepError, load_policy
 from dexndm_ros.policy.observation import canonical_quaternion
 from dexndm_ros.policy.session import HandSample, Phase, RotationSession, SessionTick
 from dexndm_ros.policy.spec import Seat, refusal
+from dexndm_ros.policy.told_wrist import ToldWrist
+from dexndm_ros.policy.trained_wrist import wrist_as_trained
 from dexndm_ros.policy.wrist import AxisError, WristError, check_axis, check_wrist
 
 __all__ = ["RotationPolicyNode", "main"]
@@ -68,6 +72,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
         self._events: deque[tuple[bool, str]] = deque(maxlen=50)
         self._loop: DeadlineLoop | None = None
         self._reports = 0
+        self._rivals = ""
         self._restart = False
         self._sample: HandSample | None = None
         self._arrival = threading.Event()
@@ -81,8 +86,8 @@ class RotationPolicyNode(SteadyLifecycleNode):
         settings = read_settings(self)
         self._policy = self._open_policy(settings)
         self._settings = settings
-        self._asked: tuple[Vector, str] = (settings.axis, "")
-        self._wrist: tuple[Vector, str] = (settings.wrist, "")
+        self._asked = AskedAxis(settings.axis, settings.lease_s)
+        self._wrist = ToldWrist(self._as_trained(settings.wrist))
         self._command = HandCommand(source=self.get_name())
         self._step = PolicyStep()
         self._step.header.frame_id = "palm"
@@ -119,7 +124,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
                 QuaternionStamped, "wrist/orientation", self._on_wrist, newest
             ),
             self.create_subscription(
-                QuaternionStamped, "wrist/orientation", self._on_wrist, LATCHED
+                QuaternionStamped, "wrist/orientation", self._on_latched_wrist, LATCHED
             ),
         ]
         self._restart_service = self.create_service(Trigger, "policy/restart", self._on_restart)
@@ -186,17 +191,29 @@ class RotationPolicyNode(SteadyLifecycleNode):
         self._arrival.set()
 
     def _on_rotation(self, message: RotationCommand) -> None:
+        now_ns, axis = time.monotonic_ns(), message.axis
         try:
-            self._asked = (check_axis([message.axis.x, message.axis.y, message.axis.z]), "")
+            self._asked.told(check_axis([axis.x, axis.y, axis.z]), now_ns)
         except AxisError as error:
-            self._asked = (np.zeros(3), f"rotation/command refused: {error}")
+            self._asked.refused(f"rotation/command refused: {error}", now_ns)
 
     def _on_wrist(self, message: QuaternionStamped) -> None:
+        self._hear_wrist(message, latched=False)
+
+    def _on_latched_wrist(self, message: QuaternionStamped) -> None:
+        self._hear_wrist(message, latched=True)
+
+    def _hear_wrist(self, message: QuaternionStamped, *, latched: bool) -> None:
         q = message.quaternion
         try:
-            self._wrist = (check_wrist([q.x, q.y, q.z, q.w]), "")
+            wrist = self._as_trained(check_wrist([q.x, q.y, q.z, q.w]))
+            self._wrist.told(wrist, time.monotonic_ns(), latched=latched)
         except WristError as error:
-            self._wrist = (self._wrist[0], f"wrist/orientation refused: {error}")
+            self._wrist.refused(f"wrist/orientation refused: {error}")
+
+    def _as_trained(self, wrist: Vector) -> Vector:
+        """What the policy is told of it."""
+        return wrist_as_trained(wrist, self._policy.spec.wrists)
 
     def _on_restart(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._loop is not None and self._loop.running
@@ -215,8 +232,8 @@ class RotationPolicyNode(SteadyLifecycleNode):
             self._restart = False
             self._session.restart()
         sample = self._newest()
-        axis, axis_refusal = self._asked
-        wrist, wrist_refusal = self._wrist
+        axis, axis_refusal = self._asked.at(time.monotonic_ns())
+        wrist, wrist_refusal = self._wrist.at(time.monotonic_ns())
         result = self._session.tick(
             tick.start_ns, sample, wrist, axis, axis_refusal or wrist_refusal
         )
@@ -283,6 +300,10 @@ class RotationPolicyNode(SteadyLifecycleNode):
                 self.get_logger().info(text)
         self._reports += 1
         if self._reports % _REPORTS_PER_DIAGNOSTIC == 0:
+            rivals = rival_operators(self)
+            if rivals and rivals != self._rivals:
+                self.get_logger().warning(rivals)
+            self._rivals = rivals
             message = diagnostics(self._last, self._loop, self._settings, self._policy.refused)
             message.header.stamp = self.get_clock().now().to_msg()
             self._diagnostics_publisher.publish(message)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 from dexndm_msgs.msg import RotationCommand, RotationProgress
 from dexndm_msgs.srv import InjectFault
@@ -58,11 +59,20 @@ PARAMETERS = (
 
 
 class VirtualLeapHand(Node):
-    """Owns a :class:`VirtualHand`; the hand's own threads do the work."""
+    """Owns a :class:`VirtualHand`; the hand's own threads do the work.
 
-    def __init__(self) -> None:
-        super().__init__("virtual_leap_hand")
-        for name, default, text in PARAMETERS:
+    Args:
+        name: the node's.
+        parameters: that it has.
+    """
+
+    def __init__(
+        self,
+        name: str = "virtual_leap_hand",
+        parameters: tuple[tuple[str, Any, str], ...] = PARAMETERS,
+    ) -> None:
+        super().__init__(name)
+        for name, default, text in parameters:
             self.declare_parameter(name, default, ParameterDescriptor(description=text))
         self._hand: VirtualHand | None = None
         self._clock_loop: DeadlineLoop | None = None
@@ -84,14 +94,13 @@ class VirtualLeapHand(Node):
                 Path(link).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             seed = self.get_parameter("seed").value
             world = World.load(self.get_parameter("world").value)
-            world = world.with_wrist(str(self.get_parameter("wrist").value).strip())
             world = world.with_load(str(self.get_parameter("load").value).strip())
             config = RigConfig(
                 model_number=world.servo.motor_model.model_number,
                 fault_seed=seed,
                 speed=self.get_parameter("speed").value,
             )
-            self._hand = hand = VirtualHand(world, link or None, seed, config)
+            self._hand = hand = self._make_hand(world, link or None, seed, config)
         except (WorldError, PathError, PortLinkError, AxisError, ValueError, OSError) as error:
             raise NodeFailedError(str(error)) from error
         hand.set_axis(axis)
@@ -125,16 +134,8 @@ class VirtualLeapHand(Node):
     def _join_graph(self, hand: VirtualHand) -> None:
         self._progress_publisher = self.create_publisher(RotationProgress, "rotation/progress", 10)
         self._object_publisher = self.create_publisher(PoseStamped, "sim/object", 10)
-        # What an arm would tell on a real system: the world holds the palm still.
-        self._wrist_publisher = self.create_publisher(
-            QuaternionStamped, "wrist/orientation", LATCHED
-        )
-        wrist = QuaternionStamped()
-        fill_stamp(wrist.header.stamp, self._stamp_ns(hand))
-        wrist.header.frame_id = "world"
-        q = wrist.quaternion
-        q.x, q.y, q.z, q.w = hand.world.wrist_xyzw().tolist()
-        self._wrist_publisher.publish(wrist)
+        if hand.carried is None:
+            self._tell_wrist(hand)
         self.create_subscription(
             RotationCommand, "rotation/command", self._on_axis, QoSProfile(depth=1)
         )
@@ -149,6 +150,24 @@ class VirtualLeapHand(Node):
         config = LoopConfig(rate_hz=_CLOCK_HZ, name="clock", freeze_gc=False)
         self._clock_loop = DeadlineLoop(config, self._tell_time)
         self._clock_loop.start()
+
+    def _make_hand(
+        self, world: World, link: str | None, seed: int, config: RigConfig
+    ) -> VirtualHand:
+        world = world.with_wrist(str(self.get_parameter("wrist").value).strip())
+        return VirtualHand(world, link, seed, config)
+
+    def _tell_wrist(self, hand: VirtualHand) -> None:
+        """What an arm would tell on a real system: the world holds the palm still."""
+        self._wrist_publisher = self.create_publisher(
+            QuaternionStamped, "wrist/orientation", LATCHED
+        )
+        wrist = QuaternionStamped()
+        fill_stamp(wrist.header.stamp, self._stamp_ns(hand))
+        wrist.header.frame_id = "world"
+        q = wrist.quaternion
+        q.x, q.y, q.z, q.w = hand.world.wrist_xyzw().tolist()
+        self._wrist_publisher.publish(wrist)
 
     # --- time ---------------------------------------------------------------------------------
 

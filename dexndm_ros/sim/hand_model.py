@@ -104,16 +104,18 @@ def add_hand(
     gains: ServoGains,
     physics: HandPhysics,
     gap: GapConfig | None = None,
+    parent: mujoco.MjsBody | None = None,
 ) -> None:
     """Add palm, fingers, actuators and fingertip sites to a model.
 
     Args:
         spec: model under construction.
-        position_m: palm frame's origin in the world.
-        wrist_xyzw: palm frame's orientation in the world.
+        position_m: palm frame's origin in the world, or on the parent.
+        wrist_xyzw: palm frame's orientation there.
         gains: servo gains, arrays of 16 in motor order.
         physics: friction, damping and armature.
         gap: gives more friction, and other masses.
+        parent: what carries the palm; None = it is fixed in the world.
     """
     gap = gap or GapConfig()
     masses = dict(zip(LINKS, gap.link_mass_scale, strict=True))
@@ -121,7 +123,8 @@ def add_hand(
     armature = np.broadcast_to(physics.armature_kg_m2, JOINT_COUNT)
     friction = np.add(physics.friction_loss_nm, gap.friction_loss_nm)
     friction = np.broadcast_to(friction, JOINT_COUNT)
-    palm = spec.worldbody.add_body(name="palm", pos=list(position_m), quat=wxyz(wrist_xyzw))
+    carrier = spec.worldbody if parent is None else parent
+    palm = carrier.add_body(name="palm", pos=list(position_m), quat=wxyz(wrist_xyzw))
     _add_link(palm, LINKS["palm"], physics, masses["palm"])
     bodies = {"palm": palm}
     remaining = list(JOINTS)

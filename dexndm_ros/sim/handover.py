@@ -4,6 +4,9 @@
 The hand moves only by its motors. After a reset the object waits beside the hand, where nothing touches
 it, until its place between the fingers is free. Then it is held there, immovable as between an operator's
 fingers, until the hand has taken hold and stands still, and is let go.
+
+Where an arm carries the hand, the object hangs in a holder, away from the hand, and the arm has to bring the hand to
+it; the holder lets go as the operator would.
 """
 
 from __future__ import annotations
@@ -50,7 +53,9 @@ class HandoverConfig:
         steady_s: how long the joint goals must have stood still.
         patience_s: pressed for so long it is let go although the goals still move.
         goal_tolerance_rad: change of a goal that counts as motion.
-        gone_m: distance from its place at which a falling object is taken away.
+        gone_m: distance from its place in the hand at which a falling object is taken away.
+        away_m: where its place is, from the hand's grasp centre at the reset, along the world's axes; not zero where an
+            arm is to bring the hand to it.
     """
 
     offset_m: float = 0.004
@@ -60,6 +65,7 @@ class HandoverConfig:
     patience_s: float = 4.0
     goal_tolerance_rad: float = 2e-3
     gone_m: float = 0.3
+    away_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 class Handover:
@@ -89,10 +95,10 @@ class Handover:
         )
         self._sensors = [int(model.sensor(name).adr[0]) for name in FINGERTIP_SENSORS]
         mujoco.mj_kinematics(model, data)
-        palm = model.body(_PALM_BODY).id
-        self._palm_position = data.xpos[palm].copy()
-        self._palm_rotation = Rotation.from_quat(xyzw(data.xquat[palm]))
+        self._palm = model.body(_PALM_BODY).id
+        self._start_palm = self._palm_pose()
         self._place = np.zeros(7)
+        self._taken_at = np.zeros(3)
         self._waiting_place = self._world_pose(_WAITING_PLACE_M, Rotation.identity())
         self._goal = np.zeros(0)
         self._steady_s = self._pressed_s = self._since_check_s = 0.0
@@ -100,26 +106,35 @@ class Handover:
         self.reset(np.random.default_rng(0))
 
     def reset(self, rng: np.random.Generator) -> None:
-        """Take the object out and choose its next place: any yaw, a few millimetres off the centre."""
+        """Take the object out and choose its next place: any yaw, a few millimetres off the centre.
+
+        It is chosen from where the palm is now: an arm need not come back to a place that somebody has measured.
+        """
+        self._start_palm = self._palm_pose()
         limit = self._config.offset_m
         position = GRASP_CENTRE_M + rng.uniform(-limit, limit, 3)
         yaw = Rotation.from_rotvec([0.0, 0.0, rng.uniform(-np.pi, np.pi)])
         self._place = self._world_pose(position, yaw)
+        self._place[:3] += self._config.away_m
         self._take_away(ObjectPhase.WAITING)
 
     def pose(self) -> tuple[Vector, Rotation]:
         """Object centre (m) and orientation in the palm frame."""
-        return self.in_palm(self._data.qpos[self._qpos])
+        return self.in_palm(self.raw_pose())
 
     def raw_pose(self) -> Vector:
-        """The object's free joint now, a copy for `in_palm` in another thread; shape (7,)."""
-        return self._data.qpos[self._qpos].copy()
+        """Object and palm in the world now, a copy for `in_palm` in another thread; shape (14,)."""
+        return np.concatenate([self._data.qpos[self._qpos], self._palm_pose()])
 
-    def in_palm(self, pose: Vector) -> tuple[Vector, Rotation]:
-        """A free joint's position and quaternion (w x y z) as a pose in the palm frame."""
-        rotation = Rotation.from_quat(xyzw(pose[3:]))
-        inverse = self._palm_rotation.inv()
-        return inverse.apply(pose[:3] - self._palm_position), inverse * rotation
+    def in_palm(self, poses: Vector) -> tuple[Vector, Rotation]:
+        """The object's pose in the palm frame.
+
+        Args:
+            poses: position and quaternion (w x y z) of the object, then of the palm, shape (14,).
+        """
+        inverse = Rotation.from_quat(xyzw(poses[10:])).inv()
+        rotation = Rotation.from_quat(xyzw(poses[3:7]))
+        return inverse.apply(poses[:3] - poses[7:10]), inverse * rotation
 
     def after_step(self, goal_rad: Vector) -> None:
         """Do what is due after a physics step.
@@ -140,7 +155,7 @@ class Handover:
                 if self._taken(goal_rad, dt_s):
                     self._let_go()
             case ObjectPhase.FREE:
-                away = np.linalg.norm(self._data.qpos[self._qpos][:3] - self._place[:3])
+                away = np.linalg.norm(self._position_in_palm() - self._taken_at)
                 if not away <= self._config.gone_m:
                     self._take_away(ObjectPhase.GONE)
             case ObjectPhase.GONE:
@@ -169,6 +184,7 @@ class Handover:
         self.phase = ObjectPhase.FREE
         self._model.dof_armature[self._qvel] = 0.0
         self._fix(self._place)
+        self._taken_at = self._position_in_palm()
 
     def _taken(self, goal_rad: Vector, dt_s: float) -> bool:
         """Whether enough fingertips press and the hand stands still (or has pressed for long)."""
@@ -210,6 +226,16 @@ class Handover:
         self._data.qvel[self._qvel] = 0.0
 
     def _world_pose(self, position: Vector, rotation: Rotation) -> Vector:
-        """A pose in the palm frame as the free joint's position and quaternion (w x y z)."""
-        world = self._palm_position + self._palm_rotation.apply(position)
-        return np.concatenate([world, wxyz((self._palm_rotation * rotation).as_quat())])
+        """A pose in the palm frame at the reset, as the free joint's position and quaternion (w x y z)."""
+        palm = Rotation.from_quat(xyzw(self._start_palm[3:]))
+        world = self._start_palm[:3] + palm.apply(position)
+        return np.concatenate([world, wxyz((palm * rotation).as_quat())])
+
+    def _palm_pose(self) -> Vector:
+        """Position and quaternion (w x y z) of the palm, shape (7,)."""
+        return np.concatenate([self._data.xpos[self._palm], self._data.xquat[self._palm]])
+
+    def _position_in_palm(self) -> Vector:
+        away = self._data.qpos[self._qpos][:3] - self._data.xpos[self._palm]
+        place: Vector = self._data.xmat[self._palm].reshape(3, 3).T @ away
+        return place

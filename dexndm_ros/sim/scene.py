@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from dexndm_ros.hand.description import FINGERS, TIP_OFFSETS_M
+from dexndm_ros.sim.arm_model import add_arm
 from dexndm_ros.sim.box import add_box
 from dexndm_ros.sim.hand_model import add_hand
 from dexndm_ros.sim.worlds import GRASP_CENTRE_M, ObjectConfig, World
+from dexndm_ros.teleop.chain import PALM_ON_FLANGE, ArmChain
+from dexndm_ros.teleop.pose import Pose
 
 __all__ = ["OBJECT_BODY", "OBJECT_JOINT", "build_model"]
 
@@ -50,13 +53,17 @@ def _add_object(spec: mujoco.MjSpec, config: ObjectConfig, position_m: NDArray[n
     )
 
 
-def build_model(world: World, visual: bool = False) -> mujoco.MjModel:
+def build_model(
+    world: World, visual: bool = False, arm_q_rad: NDArray[np.float64] | None = None
+) -> mujoco.MjModel:
     """Compile a world.
 
     Args:
         world: the world.
         visual: also a floor, a light, the box's walls and a stripe on the object, for pictures (no effect on
             the physics).
+        arm_q_rad: joint angles of an arm that carries the hand, shape (7,): object and box are where the palm is
+            then, and the wrist is not the world's. None = the palm is fixed in the world.
 
     Returns:
         A model whose actuators stand in motor order; joints, bodies and sensors are found by name.
@@ -77,14 +84,19 @@ def build_model(world: World, visual: bool = False) -> mujoco.MjModel:
         spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_ISLAND)
     if not preset.multi_contact:
         spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_MULTICCD)
-    wrist = world.wrist_xyzw()
-    palm_m = (0.0, 0.0, _PALM_HEIGHT_M)
-    add_hand(spec, palm_m, wrist, world.servo.gains(), world.hand, world.gap)
+    gains = world.servo.gains()
+    if arm_q_rad is None:
+        palm = Pose(np.array([0.0, 0.0, _PALM_HEIGHT_M]), Rotation.from_quat(world.wrist_xyzw()))
+        mount, flange = palm, None
+    else:
+        palm, mount = ArmChain(PALM_ON_FLANGE).pose(arm_q_rad), PALM_ON_FLANGE
+        flange = add_arm(spec)
+    add_hand(spec, tuple(mount.position_m), mount.xyzw, gains, world.hand, world.gap, flange)
     if world.object.kind != "none":
-        centre = np.asarray(palm_m) + Rotation.from_quat(wrist).apply(GRASP_CENTRE_M)
+        centre = palm.position_m + palm.rotation.apply(GRASP_CENTRE_M)
         _add_object(spec, world.object, centre)
         _add_object_sensors(spec)
-    table_m = add_box(spec, world.box, np.asarray(palm_m), wrist, visual)
+    table_m = add_box(spec, world.box, palm.position_m, palm.xyzw, visual)
     if visual:
         _add_scenery(spec, world.object, table_m)
     return spec.compile()

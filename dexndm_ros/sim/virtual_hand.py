@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dexndm_ros.policy.wrist import check_axis
 from dexndm_ros.sim.box import BallView, prepare
+from dexndm_ros.sim.carried import CarriedPlant
 from dexndm_ros.sim.faults import ALL_MOTORS
 from dexndm_ros.sim.handover import Handover, HandoverConfig, ObjectPhase
 from dexndm_ros.sim.plant import MujocoPlant
@@ -22,6 +23,7 @@ from dexndm_ros.sim.progress import Progress, RotationTracker
 from dexndm_ros.sim.rig import RigConfig, ServoRig
 from dexndm_ros.sim.scene import build_model
 from dexndm_ros.sim.startable import Startable
+from dexndm_ros.sim.virtual_arm import VirtualArm
 from dexndm_ros.sim.worlds import World
 
 __all__ = ["HandSnapshot", "VirtualHand"]
@@ -29,7 +31,7 @@ __all__ = ["HandSnapshot", "VirtualHand"]
 Vector = NDArray[np.float64]
 _LOOK_S = 0.05
 """Rotation is measured at the control rate, as training and evaluation do."""
-_NO_OBJECT = np.zeros(7)
+_NO_OBJECT = np.zeros(14)
 _SWITCH_INTERVAL_S = 1e-4
 
 
@@ -68,7 +70,7 @@ class _Moment(NamedTuple):
     time_s: float
     position_rad: Vector
     velocity_rad_s: Vector
-    object_pose: Vector
+    object_and_palm: Vector
     phase: ObjectPhase | None
     progress: Progress
     balls_m: Vector
@@ -83,10 +85,14 @@ class VirtualHand(Startable):
         seed: of the object's places, of where balls fall and of random faults.
         config: servos and wire; the motor model is the world's unless given.
         handover: how the object is handed over.
+        arm: carries the hand, in a model of the same world; None = the palm is fixed in the world.
 
     Raises:
         WorldError: the world cannot be used.
         PortLinkError: the link cannot be made.
+
+    Attributes:
+        carried: where the arm takes its orders; None without one.
     """
 
     def __init__(
@@ -96,16 +102,18 @@ class VirtualHand(Startable):
         seed: int = 0,
         config: RigConfig | None = None,
         handover: HandoverConfig | None = None,
+        arm: VirtualArm | None = None,
     ) -> None:
         self.world = world if isinstance(world, World) else World.load(world)
         servo = self.world.servo
         config = config or RigConfig(model_number=servo.motor_model.model_number, fault_seed=seed)
-        self.model = build_model(self.world)
-        data = mujoco.MjData(self.model)
+        self.model = arm.model if arm is not None else build_model(self.world)
+        data = arm.data if arm is not None else mujoco.MjData(self.model)
         mujoco.mj_forward(self.model, data)
         prepare(self.model, data, self.world.box, seed)
         self._balls = BallView(self.model, data)
-        plant = MujocoPlant(self.model, data, self.world.gap)
+        self.carried = CarriedPlant(arm, self.world.gap) if arm is not None else None
+        plant = self.carried or MujocoPlant(self.model, data, self.world.gap)
         has_object = self.world.object.kind != "none"
         self._handover = Handover(self.model, data, handover) if has_object else None
         self._rng = np.random.default_rng(seed)
@@ -186,7 +194,7 @@ class VirtualHand(Startable):
         position: Vector | None = None
         rotation: Vector | None = None
         if self._handover is not None:
-            position, turned = self._handover.in_palm(moment.object_pose)
+            position, turned = self._handover.in_palm(moment.object_and_palm)
             rotation = turned.as_quat()
         return HandSnapshot(
             time_s=moment.time_s,

@@ -10,20 +10,21 @@ import pytest
 import yaml
 
 from dexndm_ros.datasets.convert_cli import main
+from dexndm_ros.datasets.demonstration_features import DEMONSTRATION_FEATURES
 from dexndm_ros.datasets.features import FEATURES
 from dexndm_ros.datasets.mapping import TopicMapping
-from dexndm_ros.datasets.quality import CHECKS
+from dexndm_ros.datasets.quality import ALL_CHECKS
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
 
 
 def test_every_check_is_there_with_its_rule() -> None:
-    for check in CHECKS.values():
+    for check in ALL_CHECKS.values():
         assert f"| {check.title} | {check.meaning} | {check.rule} |" in TEXT
 
 
 def test_every_column_is_there() -> None:
-    for each in FEATURES:
+    for each in (*FEATURES, *DEMONSTRATION_FEATURES):
         assert f"| `{each.name}` | {each.width or 1} | {each.unit} | {each.text} |" in TEXT
 
 

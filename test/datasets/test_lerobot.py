@@ -3,20 +3,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dexndm_ros.datasets.features import FEATURES
 from support.dataset_growth import add_bags, bag_of, noisy_episode
-
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / ".venv-lerobot/bin/python"
+from support.lerobot import PYTHON, read_with_lerobot
 
 
 @pytest.mark.skipif(
@@ -28,15 +22,7 @@ def test_lerobot_opens_a_dataset_that_has_grown(tmp_path) -> None:
     bags[1] = replace(bags[1], episodes=(replace(bags[1].episodes[0], task="turn it"),))
     add_bags(dataset, bags[:1])
     add_bags(dataset, bags)
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
-    environment.pop("PYTHONPATH", None)
-    program = ROOT / "test/support/read_with_lerobot.py"
-    done = subprocess.run(
-        [str(PYTHON), "-P", str(program), str(dataset)],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = read_with_lerobot(dataset, tmp_path / "cache")
     assert (found["episodes"], found["frames"], found["rows"]) == (3, 93, 93)
     assert (found["fps"], found["robot"], found["version"]) == (20, "leap_hand", "3.0")
     assert {each.name for each in FEATURES} < set(found["keys"])

@@ -16,10 +16,12 @@ pytest.importorskip("dexndm_msgs")
 pytest.importorskip("launch_ros", reason="launch_ros comes with a full ROS only, not as a wheel")
 
 from dexndm_msgs.msg import HandState, ReplayStatus
+from geometry_msgs.msg import PoseStamped
 
 from dexndm_ros.bringup import SYSTEMS
 from dexndm_ros.processes import node_environment
 from dexndm_ros.respawn import REFUSED, RespawnRule
+from dexndm_ros.teleop.rehearsal import Step, write_session
 from support.replayed import write_run
 from support.ros import PATIENCE_S, Graph
 from support.tiny_policy import leap_spec, write_tiny_policy
@@ -116,6 +118,43 @@ def test_the_demo_comes_up_moves_and_ends_with_torque_off(tmp_path, world):
     assert text.count("process has finished cleanly") == 3, text
     assert "could not be switched off" not in text
     assert not (tmp_path / "port").is_symlink()
+
+
+def test_teleoperation_comes_up_follows_a_recorded_operator_and_ends_in_order(tmp_path, world):
+    policy = write_tiny_policy(tmp_path / "tiny.onnx", spec=leap_spec())
+    session, log = tmp_path / "session.jsonl.gz", tmp_path / "launch.log"
+    press = (Step(0.5), Step(0.5, grip=True), Step(1.0, grip=True, by_m=(0.0, 0.03, 0.0)))
+    write_session(session, press * 30)
+    words = command(
+        "teleop",
+        source="recording",
+        recording=session,
+        world=world,
+        policy=policy,
+        port=tmp_path / "port",
+        sim="true",
+    )
+    with Graph() as graph, log.open("w") as output:
+        measured = graph.listen(PoseStamped, "arm/measured_pose", 10)
+        launch = subprocess.Popen(
+            words, stdout=output, stderr=subprocess.STDOUT, env=node_environment()
+        )
+
+        def moved() -> bool:
+            assert launch.poll() is None, log.read_text()
+            y = [message.pose.position.y for message in measured.messages]
+            return bool(y) and max(y) > min(y) + 0.02
+
+        try:
+            graph.until(moved, "the arm to follow the operator")
+            launch.send_signal(signal.SIGINT)
+            launch.wait(PATIENCE_S)
+        finally:
+            launch.kill()
+            launch.wait()
+    text = log.read_text()
+    assert text.count("process has finished cleanly") == 5, text
+    assert "could not be switched off" not in text
 
 
 @pytest.mark.slow

@@ -9,22 +9,28 @@ pytest.importorskip("dexndm_msgs")
 
 from dexndm_ros.nodes import (
     _driver_settings,
+    _quest_settings,
     _replay_io,
     _rotation_policy_io,
+    arm_bridge,
     bag_replay,
     dashboard,
     episode_recorder,
+    virtual_arm,
     virtual_leap_hand,
 )
 from dexndm_ros.paths import share_dir
 
 DECLARED = {
+    "arm_bridge": arm_bridge.PARAMETERS,
     "bag_replay": bag_replay.PARAMETERS,
     "chaos_box_replay": _replay_io.PARAMETERS,
     "dashboard": dashboard.PARAMETERS,
     "episode_recorder": episode_recorder.PARAMETERS,
     "leap_hand_driver": _driver_settings.PARAMETERS,
+    "quest_bridge": _quest_settings.PARAMETERS,
     "rotation_policy": _rotation_policy_io.PARAMETERS,
+    "virtual_arm": virtual_arm.PARAMETERS,
     "virtual_leap_hand": virtual_leap_hand.PARAMETERS,
 }
 

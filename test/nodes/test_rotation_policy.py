@@ -210,6 +210,38 @@ def test_zero_axis_stops_and_keeps_the_driver_fresh_and_a_new_axis_goes_on(hand,
     assert hand.until_runs().axis.x == 1.0
 
 
+def test_an_axis_that_is_lent_stops_when_it_is_not_told_again(hand, start):
+    process = start(bias=np.full(16, 0.1), axis="stop", command_lease_s=0.5)
+
+    def tell(z):
+        message = RotationCommand()
+        message.axis.z = z
+        return lambda: hand.axis.publish(message)
+
+    turning = hand.graph.node.create_timer(0.05, tell(1.0))
+    hand.until_runs()
+    hand.graph.node.destroy_timer(turning)
+    stopped = hand.until_step(lambda step: step.stopped, "a stop")
+    later = hand.until_step(lambda step: step.seq >= stopped.seq + 5, "ticks while stopped")
+    np.testing.assert_array_equal(later.target, stopped.target)
+    hand.graph.until(lambda: "not told again for over 0.5 s" in process.log, "the reason")
+
+    turning = hand.graph.node.create_timer(0.05, tell(1.0))
+    later = hand.until_step(lambda step: step.seq >= later.seq + 10, "ticks while it is told")
+    assert later.stopped, "it went on although nobody had told it to stop"
+    hand.graph.node.destroy_timer(turning)
+    hand.turn(0, 0, 0)
+    hand.graph.node.create_timer(0.05, tell(-1.0))
+    assert hand.until_runs().axis.z == -1.0
+
+
+def test_the_axis_of_the_parameter_needs_no_repetition_where_commands_do(hand, start):
+    start(bias=np.full(16, 0.1), axis="+z", command_lease_s=0.05)
+    first = hand.until_runs()
+    later = hand.until_step(lambda step: step.seq >= first.seq + 20, "a second")
+    assert ran(later)
+
+
 @pytest.mark.parametrize("axis", [(0, 0, 2), (float("nan"), 0, 0), (1, 1, 0)])
 def test_an_axis_that_is_no_unit_vector_is_refused_with_its_reason(hand, start, axis):
     process = start(bias=np.full(16, 0.1))
@@ -289,6 +321,31 @@ def test_the_wrist_topic_overrides_the_parameter_latched_or_streamed(hand, start
     hand.until_step(lambda step: step.stopped, "a stop")
 
 
+def test_a_wrist_that_is_told_no_more_stops_the_fingers(hand, start):
+    process = start()
+    hand.until_runs()
+    publisher = hand.graph.publisher(QuaternionStamped, "wrist/orientation", 10)
+    message = QuaternionStamped()
+    message.quaternion.x = message.quaternion.w = np.sqrt(0.5)
+    hand.graph.until(publisher.get_subscription_count, "the node to hear the wrist")
+    timer = hand.graph.node.create_timer(0.02, lambda: publisher.publish(message))
+    hand.until_step(lambda step: abs(step.wrist.w - np.sqrt(0.5)) < 1e-6, "the wrist")
+    hand.until_runs()
+    hand.graph.node.destroy_timer(timer)
+    hand.until_step(lambda step: step.stopped, "a stop")
+    hand.graph.until(lambda: "wrist/orientation is told no more" in process.log, "the reason")
+    hand.graph.node.create_timer(0.02, lambda: publisher.publish(message))
+    hand.until_runs()
+
+
+def test_a_second_who_tells_axes_is_named(hand, start):
+    process = start()
+    hand.until_runs()
+    assert "publish rotation/command" not in process.log
+    hand.graph.publisher(RotationCommand, "rotation/command")
+    hand.graph.until(lambda: "2 publish rotation/command (/test_node" in process.log, "a warning")
+
+
 def test_missed_ticks_are_counted(hand, start):
     process = start()
     hand.until_runs()
@@ -320,6 +377,7 @@ def test_missed_ticks_are_counted(hand, start):
         ({"axis": "0,0,2"}, "length 2"),
         ({"wrist": "sideways"}, "palm_up, palm_down"),
         ({"open_s": -1.0}, "open_s"),
+        ({"command_lease_s": -1.0}, "command_lease_s"),
     ],
 )
 def test_what_cannot_be_honoured_ends_the_process_with_the_reason(start, change, said):

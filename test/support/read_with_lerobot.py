@@ -26,12 +26,12 @@ def main() -> None:
     from lerobot.datasets.compute_stats import aggregate_stats
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-    root = sys.argv[1]
+    root, episode = sys.argv[1], int(sys.argv[2])
     windows = {"observation.state": [-0.1, -0.05, 0.0], "action": [0.0, 0.05]}
     dataset = LeRobotDataset("local/set", root=root, delta_timestamps=windows)
-    part = LeRobotDataset("local/set", root=root, episodes=[1])
+    part = LeRobotDataset("local/set", root=root, episodes=[episode])
     batch = next(iter(torch.utils.data.DataLoader(dataset, batch_size=8, shuffle=True)))
-    middle = dataset[dataset.meta.episodes[1]["dataset_from_index"] + 4]
+    middle = dataset[dataset.meta.episodes[episode]["dataset_from_index"] + 4]
     merged = aggregate_stats([dataset.meta.stats, dataset.meta.stats])
     found = {
         "episodes": dataset.num_episodes,
@@ -52,7 +52,7 @@ def main() -> None:
         "rows": len(dataset.hf_dataset),
         "mean": dataset.meta.stats["action"]["mean"].tolist(),
         "merged_count": merged["action"]["count"].tolist(),
-        "facts": {key: dataset.meta.episodes[1][key] for key in ("identity", "bag", "verdict")},
+        "facts": {key: dataset.meta.episodes[episode][key] for key in ("identity", "bag", "verdict")},
     }
     print(json.dumps(found))
 
