@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
+from dexndm_ros.doctor_cli import main
 from dexndm_ros.hand import doctor
 from dexndm_ros.hand.bus_types import BusConfig
 from dexndm_ros.hand.doctor import Level, check_packages, check_port, choose_port
-from dexndm_ros.doctor_cli import main
 from dexndm_ros.hand.doctor_motors import examine
 from dexndm_ros.hand.profile import PROFILES
 from dexndm_ros.hand.startup import bring_up

@@ -52,7 +52,9 @@ def main() -> None:
         "rows": len(dataset.hf_dataset),
         "mean": dataset.meta.stats["action"]["mean"].tolist(),
         "merged_count": merged["action"]["count"].tolist(),
-        "facts": {key: dataset.meta.episodes[episode][key] for key in ("identity", "bag", "verdict")},
+        "facts": {
+            key: dataset.meta.episodes[episode][key] for key in ("identity", "bag", "verdict")
+        },
     }
     print(json.dumps(found))
 
