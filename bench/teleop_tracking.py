@@ -114,7 +114,7 @@ def run(options: Options) -> Result:
         [Check(f"virtual arm, {name}: worst, mm", worst, 5.0) for name, worst in worst_mm.items()],
         [
             "off the path: what is left when the delay is taken out",
-            "0.2 m/s all along a 3 cm corner is 1.3 m/s2; the limiter allows 1.5",
+            "0.2 m/s all along a 3 cm corner is 1.3 m/s2; the limiter allows 2",
         ],
         {"reasons": sorted(reasons)},
     )  # fmt: skip

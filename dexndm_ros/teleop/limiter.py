@@ -53,14 +53,14 @@ class LimiterConfig:
     box_lower_m: tuple[float, float, float] = (0.25, -0.45, 0.10)
     box_upper_m: tuple[float, float, float] = (0.75, 0.45, 0.80)
     speed_m_s: float = 0.25
-    acceleration_m_s2: float = 1.5
+    acceleration_m_s2: float = 2.0
     stop_m_s2: float = 4.0
     turn_rad_s: float = 0.8
     turn_acceleration_rad_s2: float = 6.0
     leash_m: float = 0.08
     leash_rad: float = math.radians(15.0)
     approach_s: float = 0.05
-    follow_s: float = 0.05
+    follow_s: float = 0.03
     period_s: float = 0.01
 
     def __post_init__(self) -> None:

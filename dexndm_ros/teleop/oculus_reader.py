@@ -164,5 +164,5 @@ class OculusReader:
                 self.words = line.strip()
             return
         self._seq += 1
-        self._counts["accepted"] += 1
         self._slot.put(sample)
+        self._counts["accepted"] += 1

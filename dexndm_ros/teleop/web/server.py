@@ -253,8 +253,8 @@ class TeleopServer:
         elif client is not self._operator:
             self._counts["not the operator"] += 1
         else:
-            self._counts["accepted"] += 1
             self._taken(message, now_s)
+            self._counts["accepted"] += 1  # last: who waits for the count then finds the frame
         return None
 
     def _welcome(self, client: Client) -> _End | None:

@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from dexndm_ros.teleop.web.access import WebError, proof_of
 from dexndm_ros.teleop.web.config import WebConfig
 from dexndm_ros.teleop.web.intake import Limits
+from dexndm_ros.teleop.web.server import TeleopServer
 from dexndm_ros.teleop.web.source import WebXrSource
 from dexndm_ros.teleop.web.status import Status
 from support.webxr import TOKEN, RawPage, controller, frame, wait_until
@@ -66,6 +67,28 @@ def drive(visit):
         return page
 
     return drive
+
+
+def test_a_frame_is_counted_once_it_can_be_had() -> None:
+    """Who waits for the count may then ask for the sample."""
+    counted: list[int] = []
+
+    def take(message, arrived_s) -> None:
+        counted.append(server.counts().get("accepted", 0))
+
+    config = WebConfig(token=TOKEN, port=0, period_s=0.02)
+    server = TeleopServer(config, take, lambda: None, lambda: Status("Ready", "good"))
+    server.start()
+    try:
+        page = RawPage(server.port).prove()
+        assert page.claim()
+        for seq in (1, 2):
+            page.say(**frame(seq))
+            wait_until(lambda want=seq: server.counts().get("accepted", 0) == want, "the frame")
+        page.close()
+    finally:
+        server.stop()
+    assert counted == [0, 1]
 
 
 def counted(source, **expected):
