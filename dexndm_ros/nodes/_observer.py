@@ -19,10 +19,12 @@ from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
 from dexndm_ros.middleware import settle
+from dexndm_ros.nodes._polled import AllOf
 
 __all__ = ["Observer", "Row"]
 
 _SERVICE_WAIT_S = 10.0
+_LOOK_S = 0.02
 
 Row = tuple[Any, str, Callable[[Any], None], QoSProfile]
 """Message type, topic, callback (called in the observer's thread) and QoS."""
@@ -33,12 +35,13 @@ class Observer:
 
     Args:
         name: the node's name.
-        rows: what it listens to.
+        rows: what it hears at once.
+        often: what it looks for 50 times a second: topics whose every message would wake it for nothing.
     """
 
-    def __init__(self, name: str, rows: Iterable[Row]) -> None:
+    def __init__(self, name: str, rows: Iterable[Row], often: Iterable[Row] = ()) -> None:
         self._name = name
-        self._rows = tuple(rows)
+        self._rows, self._often = tuple(rows), tuple(often)
         self._stop = threading.Event()
 
     def __enter__(self) -> Self:
@@ -50,6 +53,10 @@ class Observer:
         self._subscriptions = [
             self._node.create_subscription(kind, topic, callback, qos)
             for kind, topic, callback, qos in self._rows
+        ]
+        self._looks = [
+            (AllOf(self._node, kind, topic, qos), callback)
+            for kind, topic, callback, qos in self._often
         ]
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
@@ -97,4 +104,7 @@ class Observer:
     def _spin(self) -> None:
         with contextlib.suppress(ExternalShutdownException):
             while not self._stop.is_set():
-                self._executor.spin_once(timeout_sec=0.5)
+                self._executor.spin_once(timeout_sec=_LOOK_S if self._looks else 0.5)
+                for topic, callback in self._looks:
+                    for message in topic.take():
+                        callback(message)

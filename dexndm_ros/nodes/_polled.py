@@ -10,7 +10,9 @@ from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
+
+from dexndm_ros.nodes._qos import control_subscriber
 
 __all__ = ["AllOf", "NewestOf", "Polled", "unheard"]
 
@@ -39,12 +41,11 @@ class AllOf:
         node: whose subscription it is.
         message_type: of the topic.
         topic: its name.
-        depth: messages that wait in the middleware; of more, the newest.
+        qos: its depth says how many messages wait in the middleware; of more, the newest.
     """
 
-    def __init__(self, node: Node, message_type: Any, topic: str, depth: int) -> None:
-        self._type = message_type
-        qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)
+    def __init__(self, node: Node, message_type: Any, topic: str, qos: QoSProfile) -> None:
+        self._node, self._type = node, message_type
         self._subscription = node.create_subscription(
             message_type, topic, unheard, qos, callback_group=Polled()
         )
@@ -57,6 +58,10 @@ class AllOf:
                 taken.append(message[0])
         return taken
 
+    def leave(self) -> None:
+        """Hear no more."""
+        self._node.destroy_subscription(self._subscription)
+
 
 class NewestOf:
     """The newest message of a topic, for a slow reader.
@@ -68,7 +73,7 @@ class NewestOf:
     """
 
     def __init__(self, node: Node, message_type: Any, topic: str) -> None:
-        self._all = AllOf(node, message_type, topic, depth=1)
+        self._all = AllOf(node, message_type, topic, control_subscriber())
         self.message: Any | None = None
         """What was fetched last; None = nothing came yet."""
 
@@ -78,3 +83,7 @@ class NewestOf:
         if taken:
             self.message = taken[-1]
         return bool(taken)
+
+    def leave(self) -> None:
+        """Hear no more."""
+        self._all.leave()

@@ -14,6 +14,7 @@ from dexndm_msgs.msg import HandHealth, HandState, RecorderStatus
 from geometry_msgs.msg import QuaternionStamped
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from scipy.spatial.transform import Rotation
 
 from dexndm_ros.hand.joints import JOINT_COUNT
@@ -34,7 +35,7 @@ PARAMETERS: tuple[tuple[str, Any, str], ...] = (
 )
 
 
-_STATES = 100
+_STATES = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 _HEALTH_AGE_S = 2.5
 _SILENT_S = 0.3
 _NOWHERE = np.full(JOINT_COUNT, np.nan)

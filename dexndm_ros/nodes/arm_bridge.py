@@ -114,10 +114,9 @@ class ArmBridge(Node):
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
     def _listen(self, profile: ArmProfile) -> None:
-        newest = control_subscriber()
         state, controller = profile.state, profile.controller
-        self.create_subscription(PoseStamped, _TARGET, self._on_target, newest)
-        self.create_subscription(TeleopStatus, "teleop/status", self._on_operator, 10)
+        self._targets = NewestOf(self, PoseStamped, _TARGET)
+        self._operator = NewestOf(self, TeleopStatus, "teleop/status")
         # a real arm tells both a thousand times a second
         self._poses = NewestOf(self, PoseStamped, state.pose_topic)
         self._joints = NewestOf(self, JointState, state.joints_topic)
@@ -130,19 +129,6 @@ class ArmBridge(Node):
             self.create_subscription(kind, controller.status_topic, self._on_servo_status, 1)
 
     # --- callbacks: they only store ---------------------------------------------------------------
-
-    def _on_target(self, message: PoseStamped) -> None:
-        frame = message.header.frame_id
-        if frame != self._profile.base_frame:
-            self._stray = (frame or "no frame", time.monotonic())
-            return
-        try:
-            self._drive.target(pose_told(message), time.monotonic())
-        except ValueError as error:
-            self._complain(f"arm/target_pose: {error}")
-
-    def _on_operator(self, message: TeleopStatus) -> None:
-        self._drive.operator(engaged=message.engaged)
 
     def _on_imu(self, message: Imu) -> None:
         q, known = message.orientation, message.orientation_covariance[0] != -1.0
@@ -209,6 +195,11 @@ class ArmBridge(Node):
             self._see_pose(self._poses.message, now_s)
         if self._joints.fetch() and self._joints.message is not None:
             self._see_joints(self._joints.message, now_s)
+        if self._targets.fetch() and self._targets.message is not None:
+            self._see_target(self._targets.message, now_s)
+        # after the target: one that was told before the grip was let go is not followed
+        if self._operator.fetch() and self._operator.message is not None:
+            self._drive.operator(engaged=self._operator.message.engaged)
         told = self._drive.tick(now_s)
         self._measured = told.measured
         stamp, frame = self.get_clock().now().to_msg(), self._profile.base_frame
@@ -228,6 +219,16 @@ class ArmBridge(Node):
             self._fault_publisher.publish(String(data=told.fault))
             if told.fault:
                 self.get_logger().warning(told.fault)
+
+    def _see_target(self, message: PoseStamped, now_s: float) -> None:
+        frame = message.header.frame_id
+        if frame != self._profile.base_frame:
+            self._stray = (frame or "no frame", now_s)
+            return
+        try:
+            self._drive.target(pose_told(message), now_s)
+        except ValueError as error:
+            self._complain(f"arm/target_pose: {error}")
 
     def _see_pose(self, message: PoseStamped, now_s: float) -> None:
         topic, frame = self._profile.state.pose_topic, message.header.frame_id

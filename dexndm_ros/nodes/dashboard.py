@@ -8,6 +8,7 @@ services. It never moves a joint, and a campaign does not need it.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from concurrent.futures import Future
@@ -97,9 +98,17 @@ class DashboardNode(Node):
         except (DashboardError, WebhookError) as error:
             raise NodeFailedError(str(error)) from error
         self._join_graph()
-        if self._directory is not None:
-            write_private(self._directory / URL_FILE, self._server.url_with_token + "\n")
-        self.get_logger().info(f"dashboard: {self._server.url_with_token}")
+        self._tell_address(self._server)
+
+    def _tell_address(self, server: DashboardServer) -> None:
+        """To the owner, with the token; the log goes to every participant of the domain and to files of others."""
+        if self._directory is None:
+            self.get_logger().info(f"dashboard: {server.url} (its token is on the terminal)")
+            print(f"dashboard: {server.url_with_token}", file=sys.stderr, flush=True)
+            return
+        kept = self._directory / URL_FILE
+        write_private(kept, server.url_with_token + "\n")
+        self.get_logger().info(f"dashboard: {server.url} (with its token: {kept})")
 
     def failure(self) -> str:
         """Why the process must end; empty while it need not."""

@@ -25,7 +25,8 @@ from std_srvs.srv import Trigger
 from dexndm_ros.dashboard.access import DashboardError
 from dexndm_ros.nodes import _quest_output as output
 from dexndm_ros.nodes._demonstrations import Demonstrations
-from dexndm_ros.nodes._qos import LATCHED, control_subscriber
+from dexndm_ros.nodes._polled import NewestOf
+from dexndm_ros.nodes._qos import LATCHED
 from dexndm_ros.nodes._quest_page import show_code, tell_page, way_through_usb
 from dexndm_ros.nodes._quest_settings import declare_parameters, open_source, read_settings
 from dexndm_ros.nodes._run import NodeFailedError, NodeRefusedError, run_node, until_shutdown
@@ -139,24 +140,22 @@ class QuestBridge(Node):
         self._hands_publisher = self.create_publisher(ControllerState, "teleop/controllers", 10)
         self._status_publisher = self.create_publisher(TeleopStatus, "teleop/status", 10)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        newest = control_subscriber()
-        self.create_subscription(PoseStamped, "arm/measured_pose", self._on_measured, newest)
-        self.create_subscription(PoseStamped, "arm/commanded_pose", self._on_commanded, newest)
+        self._measured_poses = NewestOf(self, PoseStamped, "arm/measured_pose")
+        self._commanded_poses = NewestOf(self, PoseStamped, "arm/commanded_pose")
         self.create_subscription(String, "arm/fault", self._on_fault, LATCHED)
         self.create_service(Trigger, "teleop/set_forward", self._on_forward)
         if self._settings.source == "recording":
             self.create_service(Trigger, "teleop/play", self._on_play)
         self.create_timer(_DIAGNOSTICS_PERIOD_S, self._report)
 
-    # --- callbacks: they store, and answer --------------------------------------------------------
+    # --- the arm's poses, a hundred times a second ------------------------------------------------
 
-    def _on_measured(self, message: PoseStamped) -> None:
-        wanted = self._settings.base_frame or message.header.frame_id
-        self._measured = self._seen(message, wanted)
-        self._frame = wanted
-
-    def _on_commanded(self, message: PoseStamped) -> None:
-        self._commanded = self._seen(message, self._frame) if self._frame else None
+    def _look_at_arm(self) -> None:
+        if self._measured_poses.fetch() and (told := self._measured_poses.message) is not None:
+            self._frame = self._settings.base_frame or told.header.frame_id
+            self._measured = self._seen(told, self._frame)
+        if self._commanded_poses.fetch() and (told := self._commanded_poses.message) is not None:
+            self._commanded = self._seen(told, self._frame) if self._frame else None
 
     def _seen(self, message: PoseStamped, wanted: str) -> _Seen | None:
         """A pose of the arm and when it came; None where it is no pose, or of another frame."""
@@ -172,6 +171,8 @@ class QuestBridge(Node):
             )
             return None
         return pose, time.monotonic()
+
+    # --- callbacks: they store, and answer --------------------------------------------------------
 
     def _on_fault(self, message: String) -> None:
         self._arm_fault = message.data
@@ -200,6 +201,7 @@ class QuestBridge(Node):
     def _tick(self, tick: Tick) -> None:
         assert self._source is not None
         sample = self._source.latest()
+        self._look_at_arm()
         now_s = time.monotonic()
         with self._stepping:
             decision = self._bridge.tick(now_s, sample, self._arm(now_s))

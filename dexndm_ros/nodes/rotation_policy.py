@@ -21,6 +21,7 @@ from std_srvs.srv import Trigger
 
 from dexndm_ros.hand.joints import JOINT_NAMES, LOWER_RAD, UPPER_RAD
 from dexndm_ros.nodes._lifecycle import SteadyLifecycleNode
+from dexndm_ros.nodes._polled import NewestOf
 from dexndm_ros.nodes._qos import LATCHED, control_publisher, control_subscriber
 from dexndm_ros.nodes._rotation_policy_io import (
     PARAMETERS,
@@ -118,15 +119,13 @@ class RotationPolicyNode(SteadyLifecycleNode):
             self.create_subscription(HandState, "hand/state", self._on_state, newest),
             # Said once and to be heard: reliable.
             self.create_subscription(RotationCommand, "rotation/command", self._on_rotation, 1),
-            # An arm sends the wrist as a stream, a fixed stand once and latched: a subscription
-            # that asks for latched messages never hears the stream, another misses the latched.
-            self.create_subscription(
-                QuaternionStamped, "wrist/orientation", self._on_wrist, newest
-            ),
             self.create_subscription(
                 QuaternionStamped, "wrist/orientation", self._on_latched_wrist, LATCHED
             ),
         ]
+        # An arm sends the wrist as a stream, a fixed stand once and latched: a subscription
+        # that asks for latched messages never hears the stream, another misses the latched.
+        self._wrist_stream = NewestOf(self, QuaternionStamped, "wrist/orientation")
         self._restart_service = self.create_service(Trigger, "policy/restart", self._on_restart)
         self._report_timer = self.create_timer(_REPORT_PERIOD_S, self._report)
         self._wired = True
@@ -162,6 +161,7 @@ class RotationPolicyNode(SteadyLifecycleNode):
         self.destroy_publisher(self._diagnostics_publisher)
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
+        self._wrist_stream.leave()
         self.destroy_service(self._restart_service)
         self.destroy_timer(self._report_timer)
 
@@ -197,9 +197,6 @@ class RotationPolicyNode(SteadyLifecycleNode):
         except AxisError as error:
             self._asked.refused(f"rotation/command refused: {error}", now_ns)
 
-    def _on_wrist(self, message: QuaternionStamped) -> None:
-        self._hear_wrist(message, latched=False)
-
     def _on_latched_wrist(self, message: QuaternionStamped) -> None:
         self._hear_wrist(message, latched=True)
 
@@ -232,6 +229,8 @@ class RotationPolicyNode(SteadyLifecycleNode):
             self._restart = False
             self._session.restart()
         sample = self._newest()
+        if self._wrist_stream.fetch() and self._wrist_stream.message is not None:
+            self._hear_wrist(self._wrist_stream.message, latched=False)
         axis, axis_refusal = self._asked.at(time.monotonic_ns())
         wrist, wrist_refusal = self._wrist.at(time.monotonic_ns())
         result = self._session.tick(

@@ -41,7 +41,7 @@ class TeleopObserver(Observer):
             (JointState, joints_topic, self._on_joints, newest),
             (String, "arm/fault", self._on_fault, LATCHED),
         ]
-        super().__init__(name, [*own, *hand_rows(sink)])
+        super().__init__(name, [], often=[*own, *hand_rows(sink)])
         self._sink = sink
 
     def _on_status(self, message: TeleopStatus) -> None:

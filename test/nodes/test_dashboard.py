@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.client
 import json
 import queue
+import re
 import signal
 import stat
 import threading
@@ -25,11 +26,12 @@ from dexndm_msgs.msg import (
     ReplayStep,
 )
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import Log
 from std_srvs.srv import Trigger
 
 from dexndm_ros.nodes._qos import control_publisher
 from support.browser import browser_or_skip
-from support.ros import PATIENCE_S, Graph, NodeProcess, node_spec
+from support.ros import PATIENCE_S, ROSOUT, Graph, NodeProcess, node_spec
 
 pytestmark = pytest.mark.ros
 
@@ -122,6 +124,34 @@ def start(tmp_path, graph):
         node.__exit__(None, None, None)
 
 
+def test_the_token_is_in_a_file_of_ones_own_and_in_no_log(graph, start, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros"))
+    told = graph.listen(Log, "/rosout", ROSOUT)
+    node = start()
+    graph.until(lambda: any("dashboard: http" in each.msg for each in told.messages), "the log")
+    _, token = node.url.split("#token=")
+    assert (node.folder / "dashboard.url").stat().st_mode & 0o077 == 0
+    assert node.stop(signal.SIGINT) == 0
+    assert token not in node.log
+    assert not any(token in each.msg for each in told.messages)
+    files = [file for file in (tmp_path / "ros").rglob("*") if file.is_file()]
+    assert files, "the node writes a log file, which is what is looked at here"
+    assert not any(token in file.read_text(errors="replace") for file in files)
+
+
+def test_without_a_folder_the_token_is_on_the_terminal_only(graph, start, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros"))
+    told = graph.listen(Log, "/rosout", ROSOUT)
+    node = start(wait=False, directory="")
+    address = re.compile(r"http://127.0.0.1:\d+/#token=(\S+)")
+    token = graph.until(lambda: address.search(node.log), "the address")[1]
+    graph.until(lambda: any("dashboard: http" in each.msg for each in told.messages), "the log")
+    assert node.stop(signal.SIGINT) == 0
+    assert not any(token in each.msg for each in told.messages)
+    for file in (tmp_path / "ros").rglob("*"):
+        assert file.is_dir() or token not in file.read_text(errors="replace")
+
+
 def ask(url, method, path, token=""):
     """One request to the node."""
     host = url.split("/")[2]
@@ -202,7 +232,9 @@ def test_the_address_with_the_token_is_for_the_owner_and_survives_a_new_start(
     node = start()
     token = node.url.partition("#token=")[2]
     assert len(token) >= 40
-    graph.until(lambda: token in node.log, "the address in the log")
+    graph.until(
+        lambda: f"with its token: {node.folder}" in node.log, "the way to the address in the log"
+    )
     for name in ("dashboard.url", "dashboard.token"):
         assert stat.S_IMODE((node.folder / name).stat().st_mode) == 0o600
     assert ask(node.url, "POST", "/api/replay/stop", "wrong")[0] == 401

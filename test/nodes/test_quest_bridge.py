@@ -20,7 +20,6 @@ from dexndm_msgs.msg import ControllerState, RotationCommand, TeleopStatus
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import Log
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -34,14 +33,12 @@ from dexndm_ros.teleop.web.certificate import describe
 from support.adb import Adb
 from support.oculus_app import make_adb
 from support.operator import Operator, controller
-from support.ros import Graph, NodeProcess, node_spec
+from support.ros import ROSOUT, Graph, NodeProcess, node_spec
 from support.webxr import RawPage
 
 pytestmark = pytest.mark.ros
 
 ARM = (0.5, 0.1, 0.4)
-ROSOUT = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-"""What was logged before the test was heard of counts too."""
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from dexndm_ros.bringup import ProcessSpec
 from dexndm_ros.processes import node_environment
@@ -25,6 +25,8 @@ from dexndm_ros.processes import node_environment
 PATIENCE_S = 60.0
 """Time-out of every wait: far beyond what a busy machine needs, so that only a real fault meets it."""
 
+ROSOUT = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""For ``/rosout``: what was logged before the test was heard of counts too."""
 
 _STOP_S = 15.0
 _ASK_AGAIN_S = 10.0
