@@ -9,13 +9,9 @@ up nobody, and is dropped after a while.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
-import importlib.resources
 import json
-import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -23,28 +19,12 @@ from typing import Any
 from aiohttp import web
 
 from dexndm_ros.dashboard.access import DashboardError, bearer_fits, check_host, refusal
+from dexndm_ros.pages.files import HEADERS, Files, guard
+from dexndm_ros.pages.hosting import Hosted
 
 __all__ = ["ACTIONS", "Act", "ActionResult", "DashboardServer", "ServerConfig"]
 
 ACTIONS = ("start", "pause", "resume", "stop")
-_KINDS = {
-    ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",
-}  # fmt: skip
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-_START_S = 10.0
-_STOP_S = 5.0
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -98,21 +78,16 @@ class DashboardServer:
     def __init__(
         self, config: ServerConfig, snapshot: Callable[[], dict[str, Any]], act: Act
     ) -> None:
-        if not 0 <= config.port <= 65535:
-            raise DashboardError(f"port is {config.port}; allowed: 0 (any that is free) to 65535")
         self.config = config
         self._host = check_host(config.host, config.port)
         self._snapshot = snapshot
         self._act = act
-        self._assets = load_assets()
+        self._files = Files("dexndm_ros.dashboard")
         self._cached: tuple[float, dict[str, str]] = (float("-inf"), {})
         self._viewers = 0
         self._actions = 0
         self._port = 0
-        self._ready: Future[int] = Future()
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closing: asyncio.Event | None = None
+        self._hosted = Hosted(self._application, self._host, config.port, DashboardError)
 
     # --- from outside -------------------------------------------------------------------------------
 
@@ -122,23 +97,16 @@ class DashboardServer:
         Raises:
             DashboardError: the port cannot be had.
         """
-        self._thread = threading.Thread(target=self._run, name="dashboard server", daemon=True)
-        self._thread.start()
-        self._port = self._ready.result(_START_S)
+        self._port = self._hosted.start()
 
     def stop(self) -> None:
         """End all streams and free the port. Works twice."""
-        loop, closing = self._loop, self._closing
-        if loop is not None and closing is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(closing.set)
-        if self._thread is not None:
-            self._thread.join(_STOP_S)
+        self._hosted.stop()
 
     @property
     def running(self) -> bool:
         """The server's thread is alive."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._hosted.running
 
     @property
     def url(self) -> str:
@@ -156,88 +124,41 @@ class DashboardServer:
         """Streams that are open."""
         return self._viewers
 
-    # --- the thread ---------------------------------------------------------------------------------
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:
-            if self._ready.done():
-                raise
-            self._ready.set_exception(error)
-
-    async def _serve(self) -> None:
-        self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
-        runner = web.AppRunner(
-            self._application(), access_log=None, shutdown_timeout=1.0, lingering_time=1.0
-        )
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, self._host, self.config.port)
-            try:
-                await site.start()
-            except OSError as error:
-                raise DashboardError(self._cannot_bind(error)) from error
-            self._ready.set_result(runner.addresses[0][1])
-            await self._closing.wait()
-        finally:
-            await runner.cleanup()
-
-    def _cannot_bind(self, error: OSError) -> str:
-        where = f"port {self.config.port} of {self._host}"
-        if error.errno == errno.EADDRINUSE:
-            return f"{where} is taken by another program (another dashboard?); end it, or give another port (0 = any)"
-        return f"{where} cannot be had ({error.strerror}); give another port (0 = any)"
+    # --- handlers, all in the server's thread -------------------------------------------------------
 
     def _application(self) -> web.Application:
-        app = web.Application(middlewares=[_guarded], client_max_size=self.config.max_body)
-        app.router.add_get("/", self._page)
-        app.router.add_get("/static/{name}", self._asset)
+        app = web.Application(
+            middlewares=[guard(_refuse, _refusal)], client_max_size=self.config.max_body
+        )
+        self._files.serve(app)
         app.router.add_get("/api/status", self._status)
         app.router.add_get("/api/stream", self._stream, allow_head=False)
         app.router.add_post("/api/replay/{action}", self._replay)
         return app
-
-    # --- handlers -----------------------------------------------------------------------------------
-
-    async def _page(self, request: web.Request) -> web.Response:
-        return self._file("index.html")
-
-    async def _asset(self, request: web.Request) -> web.Response:
-        return self._file(request.match_info["name"])
-
-    def _file(self, name: str) -> web.Response:
-        if (
-            name not in self._assets
-        ):  # what is served was read at the start; no path comes from a request
-            raise web.HTTPNotFound(text=f"there is no {name[:100]!r} here")
-        kind, content = self._assets[name]
-        return web.Response(body=content, content_type=kind, charset="utf-8")
 
     async def _status(self, request: web.Request) -> web.Response:
         return web.Response(text=_joined(self._sections()), content_type="application/json")
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: the browser's EventSource connects again by itself."""
-        assert self._closing is not None
         if self._viewers >= self.config.max_viewers:
             return _answer(
                 503, False, f"{self.config.max_viewers} pages are open already; close one"
             )
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        response.headers.update(_HEADERS)  # sent before the middleware could add them
+        response.headers.update(HEADERS)  # sent before the middleware could add them
         self._viewers += 1
         try:
             await response.prepare(request)
             sent: dict[str, str] = {}
-            while not self._closing.is_set():
+            ends = False
+            while not ends:
                 sections = self._sections()
                 news = {key: text for key, text in sections.items() if sent.get(key) != text}
                 sent = sections
                 data = f"data: {_joined(news)}\n\n".encode()
                 await asyncio.wait_for(response.write(data), self.config.patience_s)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._closing.wait(), self.config.period_s)
+                ends = await self._hosted.closing(self.config.period_s)
         except (TimeoutError, ConnectionError):
             if request.transport is not None:
                 request.transport.abort()  # a polite end would wait for the viewer again
@@ -280,32 +201,13 @@ class DashboardServer:
         return sections
 
 
-@web.middleware
-async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse other sites, and put the protective headers on every answer."""
-    try:
-        if reason := refusal(request.headers):
-            response: web.StreamResponse = _answer(403, False, reason)
-        else:
-            response = await handler(request)
-    except web.HTTPException as error:
-        response = _answer(error.status, False, error.text or error.reason)
-    if not response.prepared:
-        response.headers.update(_HEADERS)
-    return response
+def _refuse(request: web.Request) -> web.Response | None:
+    reason = refusal(request.headers)
+    return _refusal(403, reason) if reason else None
 
 
-def load_assets() -> dict[str, tuple[str, bytes]]:
-    """The files of the page by name: content type and bytes."""
-    folder = importlib.resources.files("dexndm_ros.dashboard") / "static"
-    found = {}
-    for file in folder.iterdir():
-        suffix = "." + file.name.rpartition(".")[2]
-        if suffix in _KINDS:
-            found[file.name] = (_KINDS[suffix], file.read_bytes())
-    if "index.html" not in found:
-        raise DashboardError("the page is not installed; install dexndm_ros again")
-    return found
+def _refusal(status: int, words: str) -> web.Response:
+    return _answer(status, False, words)
 
 
 def _answer(status: int, ok: bool, message: str) -> web.Response:

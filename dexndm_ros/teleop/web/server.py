@@ -16,14 +16,14 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from dexndm_ros.pages.files import Files, guard
+from dexndm_ros.pages.hosting import Hosted
 from dexndm_ros.teleop.sample import Side
-from dexndm_ros.teleop.web.access import Pairing, WebError, check_bind, proof_fits
+from dexndm_ros.teleop.web.access import Pairing, WebError, check_bind, proof_fits, refusal
 from dexndm_ros.teleop.web.addresses import OwnNames, lasting_names, page_urls
 from dexndm_ros.teleop.web.certificate import Certificate, keep_certificate, server_context
 from dexndm_ros.teleop.web.client import Client, Close
 from dexndm_ros.teleop.web.config import WebConfig
-from dexndm_ros.teleop.web.files import Files, guard
-from dexndm_ros.teleop.web.hosting import Hosted
 from dexndm_ros.teleop.web.intake import Intake
 from dexndm_ros.teleop.web.messages import Answer, Claim, Frame, Message, Pair, Pong, Release
 from dexndm_ros.teleop.web.status import Status, as_json
@@ -31,6 +31,9 @@ from dexndm_ros.teleop.web.status import Status, as_json
 __all__ = ["TeleopServer"]
 
 _SOCKET = "/socket"
+_PERMISSIONS = {
+    "Permissions-Policy": "xr-spatial-tracking=(self), camera=(), microphone=(), geolocation=()"
+}
 _End = tuple[int, str]
 _SAY_S = 0.5  # an unchanged status is said again after this long
 
@@ -66,7 +69,7 @@ class TeleopServer:
         self._operator: Client | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._names: Callable[[], frozenset[str]] = frozenset  # only loopback's
-        self._files = Files()
+        self._files = Files("dexndm_ros.teleop.web")
         host, tls = check_bind(config.host, config.certificate is not None), None
         if config.certificate is not None:
             self._names = OwnNames()
@@ -75,7 +78,7 @@ class TeleopServer:
         self._scheme = "https" if tls else "http"
         self._host = host
         self._port = 0
-        self._hosted = Hosted(self._application, host, config.port, tls)
+        self._hosted = Hosted(self._application, host, config.port, WebError, tls)
 
     # --- from outside -------------------------------------------------------------------------------
 
@@ -147,14 +150,20 @@ class TeleopServer:
 
     def _application(self) -> web.Application:
         app = web.Application(
-            middlewares=[guard(self._scheme, self._names, _SOCKET, self._counts)],
-            client_max_size=1024,
+            middlewares=[guard(self._refuse, _answer, _PERMISSIONS)], client_max_size=1024
         )
-        app.router.add_get("/", self._files.page)
-        app.router.add_get("/static/{name}", self._files.asset)
+        self._files.serve(app)
         app.router.add_get(_SOCKET, self._socket, allow_head=False)
         app.on_shutdown.append(self._end)
         return app
+
+    def _refuse(self, request: web.Request) -> web.Response | None:
+        to_socket = request.path == _SOCKET
+        reason = refusal(request.headers, self._scheme, self._names(), to_socket)
+        if not reason:
+            return None
+        self._counts["foreign"] += 1
+        return _answer(403, reason)
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         limits = self.config.limits
@@ -322,3 +331,7 @@ class TeleopServer:
         for client in self._clients:
             self._send_away(client, Close.SERVER_ENDS, "the server ends")
         await asyncio.gather(*self._closing, return_exceptions=True)
+
+
+def _answer(status: int, words: str) -> web.Response:
+    return web.Response(status=status, text=words)

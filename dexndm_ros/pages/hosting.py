@@ -14,8 +14,6 @@ from typing import Any
 
 from aiohttp import web
 
-from dexndm_ros.teleop.web.access import WebError
-
 __all__ = ["Hosted"]
 
 _START_S = 10.0
@@ -29,6 +27,7 @@ class Hosted:
         build: makes the application, in the thread.
         host: address to bind to.
         port: 0 = any that is free.
+        error: raised where that cannot be had, with words.
         tls: None = plain HTTP.
     """
 
@@ -37,12 +36,14 @@ class Hosted:
         build: Callable[[], web.Application],
         host: str,
         port: int,
-        tls: ssl.SSLContext | None,
+        error: type[Exception],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         if not 0 <= port <= 65535:
-            raise WebError(f"port is {port}; allowed: 0 (any that is free) to 65535")
+            raise error(f"port is {port}; allowed: 0 (any that is free) to 65535")
         self._build = build
         self._host, self._asked_port, self._tls = host, port, tls
+        self._error = error
         self._ready: Future[int] = Future()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -52,9 +53,9 @@ class Hosted:
         """Serve; the port.
 
         Raises:
-            WebError: it cannot be had.
+            Exception: it cannot be had; of the class that was given.
         """
-        self._thread = threading.Thread(target=self._run, name="teleop server", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="page server", daemon=True)
         self._thread.start()
         return self._ready.result(_START_S)
 
@@ -64,6 +65,18 @@ class Hosted:
             self.soon(self._closing.set)
         if self._thread is not None:
             self._thread.join(_STOP_S)
+
+    @property
+    def running(self) -> bool:
+        """The thread is alive."""
+        return self._thread is not None and self._thread.is_alive()
+
+    async def closing(self, seconds: float) -> bool:
+        """In the server's thread: wait so long; whether the server ends meanwhile."""
+        assert self._closing is not None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), seconds)
+        return self._closing.is_set()
 
     def soon(self, call: Callable[..., Any], *arguments: Any) -> None:
         """Have something called in the server's thread; nothing happens when it has ended."""
@@ -90,7 +103,7 @@ class Hosted:
             try:
                 await site.start()
             except OSError as error:
-                raise WebError(self._cannot_bind(error)) from error
+                raise self._error(self._cannot_bind(error)) from error
             self._ready.set_result(runner.addresses[0][1])
             await self._closing.wait()
         finally:
