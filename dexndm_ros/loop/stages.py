@@ -227,7 +227,7 @@ def _residual(settings: Settings) -> Step:
     text = "corrections trained through the dynamics, judged by the gate, chosen by rollouts"
     return Step(
         "residual", 6, text, (words,), out / "metrics.json", ("rollouts", "hand", "nominal"),
-        20 + 0.1 * size.rollouts * size.residual_epochs + 9.0 * size.select,
+        20 + 0.3 * size.rollouts * size.residual_epochs + 9.0 * size.select,
     )  # fmt: skip
 
 
@@ -248,7 +248,7 @@ def _policy(settings: Settings) -> tuple[Step, ...]:
         export("inverse", "the inverse of the identified servos: a file with its card", "sysid", INVERSE),
         export("residual", "the learned residual: a file with its card", "residual", RESIDUAL),
         Step("choose", 7, "inverse, residual or the base alone: chosen by rollouts", (choose,), out / CHOSEN,
-             ("export_inverse", "export_residual"), 10 + 3.3 * size.choose),
+             ("export_inverse", "export_residual"), 10 + 1.4 * size.choose),
     )  # fmt: skip
 
 
