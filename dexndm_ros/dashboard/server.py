@@ -82,7 +82,7 @@ class DashboardServer:
         self._host = check_host(config.host, config.port)
         self._snapshot = snapshot
         self._act = act
-        self._files = Files("dexndm_ros.dashboard")
+        self._files = Files("dexndm_ros.dashboard", DashboardError)
         self._cached: tuple[float, dict[str, str]] = (float("-inf"), {})
         self._viewers = 0
         self._actions = 0

@@ -14,7 +14,7 @@ __all__ = ["HEADERS", "Files", "guard"]
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}  # fmt: skip
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
@@ -30,13 +30,13 @@ class Files:
 
     Args:
         package: whose folder ``static`` holds them.
-
-    Raises:
-        FileNotFoundError: they are not installed.
+        error: raised where they are not installed, with words.
     """
 
-    def __init__(self, package: str) -> None:
+    def __init__(self, package: str, error: type[Exception]) -> None:
         self._assets = _load(package)
+        if "index.html" not in self._assets:
+            raise error("the page is not installed; install dexndm_ros again")
 
     def serve(self, app: web.Application) -> None:
         """Add the page and its files to an application."""
@@ -74,8 +74,11 @@ def guard(
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response: web.StreamResponse
         try:
-            response: web.StreamResponse = refuse(request) or await handler(request)
+            refusal = refuse(request)
+            # not by its truth: an answer is a mapping too, and an empty one must not let a request in
+            response = refusal if refusal is not None else await handler(request)
         except web.HTTPException as error:
             response = answer(error.status, error.text or error.reason)
         if not response.prepared:
@@ -92,6 +95,4 @@ def _load(package: str) -> dict[str, tuple[str, bytes]]:
         suffix = "." + file.name.rpartition(".")[2]
         if suffix in _KINDS:
             found[file.name] = (_KINDS[suffix], file.read_bytes())
-    if "index.html" not in found:
-        raise FileNotFoundError("the page is not installed; install dexndm_ros again")
     return found

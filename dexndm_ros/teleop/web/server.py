@@ -69,7 +69,7 @@ class TeleopServer:
         self._operator: Client | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._names: Callable[[], frozenset[str]] = frozenset  # only loopback's
-        self._files = Files("dexndm_ros.teleop.web")
+        self._files = Files("dexndm_ros.teleop.web", WebError)
         host, tls = check_bind(config.host, config.certificate is not None), None
         if config.certificate is not None:
             self._names = OwnNames()
