@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from dexndm_ros.training.compare.config import Recipe
+from dexndm_ros.training.compare.config import CompareConfig, Recipe
+from dexndm_ros.training.compare.errors import CompareError
 from dexndm_ros.training.compare.methods import WAVES, Method, through_dynamics
 from dexndm_ros.training.compare.pipeline import Pipeline
 from dexndm_ros.training.compare.runner import Runner
 from dexndm_ros.training.compare.stages import Stage
 
-__all__ = ["ABLATIONS", "Ablation", "Studies", "ablation_name", "study_stages"]
+__all__ = ["ABLATIONS", "Ablation", "Studies", "ablated_methods", "parse_ablations", "study_stages"]
 
 _NEXT_JOINT = tuple((joint + 1) % 16 for joint in range(16))
 _NEXT_FINGER = tuple((joint + 4) % 16 for joint in range(16))
@@ -29,10 +30,12 @@ class Ablation:
     """One change.
 
     Attributes:
+        name: to ask for it.
         words: what is different.
         changes: fields of the recipe.
     """
 
+    name: str
     words: str
     changes: Mapping[str, Any]
 
@@ -48,18 +51,19 @@ def _deploy(recipe: Recipe, pipeline: Pipeline) -> Any:
 
 
 ABLATIONS = (
-    Ablation("as in the comparison", {}),
-    Ablation("without pretraining", {"pretrain": False}),
-    Ablation("without noise on the targets", {"sigma_rad": 0.0}),
-    Ablation("noise of 0.005 rad", {"sigma_rad": 0.005}),
-    Ablation("noise of 0.02 rad", {"sigma_rad": 0.02}),
-    Ablation("load on every trajectory", {"free_share": 0.0}),
-    Ablation("without load", {"load": 0.0}),
-    Ablation("half the load", {"load": 0.5}),
-    Ablation("base waves replayed", {"library": WAVES}),
-    Ablation("history of 5 ticks", {"window": 5}),
-    Ablation("history of 20 ticks", {"window": 20}),
+    Ablation("same", "as in the comparison", {}),
+    Ablation("no_pretraining", "without pretraining", {"pretrain": False}),
+    Ablation("no_noise", "without noise on the targets", {"sigma_rad": 0.0}),
+    Ablation("noise_5mrad", "noise of 0.005 rad", {"sigma_rad": 0.005}),
+    Ablation("noise_20mrad", "noise of 0.02 rad", {"sigma_rad": 0.02}),
+    Ablation("all_load", "load on every trajectory", {"free_share": 0.0}),
+    Ablation("no_load", "without load", {"load": 0.0}),
+    Ablation("half_load", "half the load", {"load": 0.5}),
+    Ablation("waves", "base waves replayed", {"library": WAVES}),
+    Ablation("window_5", "history of 5 ticks", {"window": 5}),
+    Ablation("window_20", "history of 20 ticks", {"window": 20}),
 )
+CURVE, TRANSFER = "curve", "transfer"
 CURVE_STRUCTURES = ("joint", "hand")
 _TRANSFERS = {
     "from nothing": None,
@@ -68,18 +72,43 @@ _TRANSFERS = {
 }
 
 
-def ablation_name(row: Ablation) -> str:
-    """Of a row in the table."""
-    return row.words
+def parse_ablations(text: str) -> tuple[str, ...]:
+    """Names from "waves,curve", in the table's order; "all" = all of them.
+
+    Raises:
+        CompareError: a name that is none.
+    """
+    known = (*(row.name for row in ABLATIONS), CURVE, TRANSFER)
+    names = set(known) if text == "all" else {word.strip() for word in text.split(",")} - {""}
+    if unknown := sorted(names - set(known)):
+        raise CompareError(f"ablation {unknown[0]!r} is none of {', '.join(known)}")
+    return tuple(name for name in known if name in names)
+
+
+def ablated_methods(config: CompareConfig) -> dict[str, Method]:
+    """The rows that are asked for, by what the table calls them."""
+    return {row.words: row.method for row in ABLATIONS if row.name in config.ablations}
 
 
 def study_stages(pipeline: Pipeline) -> dict[str, Stage]:
     """Dynamics models of the curve and of the transfer study, by what is asked of them."""
+    wanted = pipeline.config.ablations
+    return (_curve_stages(pipeline) if CURVE in wanted else {}) | (
+        _transfer_stages(pipeline) if TRANSFER in wanted else {}
+    )
+
+
+def _curve_stages(pipeline: Pipeline) -> dict[str, Stage]:
     stages = {}
     for count in pipeline.config.budget.curve:
         for structure in CURVE_STRUCTURES:
             recipe = Recipe(pretrain=False, trajectories=count)
             stages[f"curve/{structure}/{count}"] = pipeline.dynamics(structure, recipe)
+    return stages
+
+
+def _transfer_stages(pipeline: Pipeline) -> dict[str, Stage]:
+    stages = {}
     for skip in (False, True):
         source = pipeline.transfer(None, (), skip)
         for name, joints in _TRANSFERS.items():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dexndm_ros.paths import PathError
 from dexndm_ros.sim.worlds import WorldError
+from dexndm_ros.training.compare.ablations import parse_ablations
 from dexndm_ros.training.compare.config import BUDGETS, CompareConfig
 from dexndm_ros.training.compare.errors import CompareError
 from dexndm_ros.training.compare.job import Comparison, compare
@@ -54,7 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trajectories", type=int, help="of each wrist, in place of the budget's")
     parser.add_argument("--physics", default="ref", choices=["fast", "ref"], help="of the test")
     parser.add_argument(
-        "--ablations", action="store_true", help="also those of the joint-wise method"
+        "--ablations",
+        nargs="?",
+        const="all",
+        default="",
+        help="also those of the joint-wise method: all, or some by name: "
+        + ",".join(parse_ablations("all")),
     )
     parser.add_argument("--jobs", type=int, help="stages at once (one a core, at most 4)")
     parser.add_argument(
@@ -86,7 +92,7 @@ def _config(arguments: argparse.Namespace) -> CompareConfig:
         pipelines=arguments.pipelines,
         budget=budget,
         physics=arguments.physics,
-        ablations=arguments.ablations,
+        ablations=parse_ablations(arguments.ablations),
         jobs=jobs,
         threads=max(1, cores // max(1, jobs)),
     )

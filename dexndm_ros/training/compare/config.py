@@ -102,7 +102,7 @@ class CompareConfig:
         pipelines: seeds of everything: data, initialisation, training, test.
         budget: how much work.
         physics: preset of the test.
-        ablations: also the ablations of the paper's section 5.
+        ablations: names of those of the paper's section 5 and of its studies.
         jobs: stages at once.
         threads: of each.
     """
@@ -117,7 +117,7 @@ class CompareConfig:
     pipelines: int = 3
     budget: Budget = BUDGETS["small"]
     physics: str = "ref"
-    ablations: bool = False
+    ablations: tuple[str, ...] = ()
     jobs: int = 1
     threads: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dexndm_ros.sim.worlds import World
-from dexndm_ros.training.compare.ablations import ABLATIONS, Studies, ablation_name, study_stages
+from dexndm_ros.training.compare.ablations import Studies, ablated_methods, study_stages
 from dexndm_ros.training.compare.config import CompareConfig
 from dexndm_ros.training.compare.evaluation import load_episodes
 from dexndm_ros.training.compare.methods import METHODS, Deployed, Method
@@ -65,7 +65,7 @@ def compare(
     world = config.load_world()
     runner = Runner(config.out / "stages", config.jobs, config.threads, say)
     chosen = {name: METHODS[name] for name in config.methods}
-    studied = {ablation_name(row): row.method for row in ABLATIONS} if config.ablations else {}
+    studied = ablated_methods(config)
     found = Comparison(
         config,
         world,
@@ -100,7 +100,7 @@ def compare(
 
 def _all_stages(pipeline: Pipeline, methods: Mapping[str, Method]) -> list[Stage]:
     """For the plan: as if nothing were refused."""
-    stages = list(study_stages(pipeline).values()) if pipeline.config.ablations else []
+    stages = list(study_stages(pipeline).values())
     for method in methods.values():
         deployed = method.deploy(pipeline)
         stages += [*deployed.stages, *_tests(pipeline, deployed)]

@@ -51,9 +51,11 @@ def report_folder(config: CompareConfig, folder: Path | None = None) -> Path:
     theirs = json.loads(file.read_text(encoding="utf-8"))["settings"]
     ours = _finite(_settings(config))
     other = [key for key in _SAME if theirs.get(key) != ours[key]]
-    other += [key for key in ("pipelines", "ablations") if theirs[key] > ours[key]]
-    if not set(theirs["methods"]) <= set(ours["methods"]):
-        other.append("methods")
+    if theirs["pipelines"] > ours["pipelines"]:
+        other.append("pipelines")
+    other += [
+        key for key in ("methods", "ablations") if not set(theirs[key] or ()) <= set(ours[key])
+    ]
     if other:
         raise CompareError(
             f"{folder} has the report of a comparison with other {', '.join(other)}; "

@@ -10,7 +10,12 @@ import pytest
 import tyro
 
 from dexndm_ros.paths import world_path
-from dexndm_ros.training.compare.ablations import ABLATIONS, study_stages
+from dexndm_ros.training.compare.ablations import (
+    ABLATIONS,
+    ablated_methods,
+    parse_ablations,
+    study_stages,
+)
 from dexndm_ros.training.compare.config import BUDGETS, CompareConfig, Recipe
 from dexndm_ros.training.compare.errors import CompareError
 from dexndm_ros.training.compare.methods import METHODS, parse_methods
@@ -132,9 +137,26 @@ def test_ablations_change_data_or_model_and_keep_the_rollouts():
 
 
 def test_studies_ask_for_every_size_and_start():
-    names = set(study_stages(Pipeline(config(), 0)))
+    names = set(study_stages(Pipeline(config(ablations=("curve", "transfer")), 0)))
     assert {f"curve/joint/{n}" for n in BUDGETS["small"].curve} <= names
     assert "transfer/without linear path/from the next joint" in names
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"), [("", set()), ("curve,waves", {"curve"}), ("transfer", {"transfer"})]
+)
+def test_only_the_ablations_that_are_asked_for_are_done(text, kinds):
+    settings = config(ablations=parse_ablations(text))
+    assert {name.split("/")[0] for name in study_stages(Pipeline(settings, 0))} == kinds
+    rows = {row.words for row in ABLATIONS if row.name in text.split(",")}
+    assert set(ablated_methods(settings)) == rows
+    assert len(rows) == text.count("waves")
+
+
+def test_an_unknown_ablation_is_refused_with_the_known_ones():
+    assert len(ablated_methods(config(ablations=parse_ablations("all")))) == len(ABLATIONS)
+    with pytest.raises(CompareError, match=r"'wave' is none of same, .*waves.*, curve, transfer"):
+        parse_ablations("wave,curve")
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 160])
@@ -189,7 +211,7 @@ def test_every_job_understands_its_words():
     from dexndm_ros.training.simulate.cli import read_config
     from dexndm_ros.training.sysid.cli import _config, _parser
 
-    pipeline = Pipeline(config(), 0)
+    pipeline = Pipeline(config(ablations=parse_ablations("all")), 0)
     ablated = [row.method.deploy(pipeline).stages for row in ABLATIONS]
     wanted = [stage for name in METHODS for stage in METHODS[name].deploy(pipeline).stages]
     wanted += [stage for found in ablated for stage in found]

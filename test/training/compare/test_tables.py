@@ -122,7 +122,8 @@ def test_a_method_that_failed_where_it_is_hard_wins_nothing_by_it():
 
 
 def comparison(out, **changes):
-    config = CompareConfig("twin", out, ("direct", "joint"), **{"pipelines": 3} | changes)
+    grown = {"pipelines": 3, "ablations": ("waves",)} | changes
+    config = CompareConfig("twin", out, ("direct", "joint"), **grown)
     methods = {name: measured(name, factor) for name, factor in (("direct", 1.0), ("joint", 1.5))}
     return Comparison(config, World.load("twin"), methods)
 
@@ -155,6 +156,7 @@ def test_a_failure_of_any_part_is_one(tmp_path, part):
         ({"wrists": ("palm_down", "palm_up")}, "wrists"),
         ({"pipelines": 2}, "pipelines"),
         ({"methods": ("direct",)}, "methods"),
+        ({"ablations": ()}, "ablations"),
     ],
 )
 def test_a_report_is_not_overwritten_by_another_comparison(reported, tmp_path, changes, named):
@@ -171,7 +173,7 @@ def test_a_report_is_not_overwritten_by_another_comparison(reported, tmp_path, c
 
 def test_a_report_grows_and_other_data_or_another_file_has_its_own(reported, tmp_path):
     first = reported / "twin-160"
-    more = comparison(reported, jobs=3, threads=5, ablations=True).config
+    more = comparison(reported, jobs=3, threads=5, ablations=("waves", "curve")).config
     assert report_folder(dataclasses.replace(more, methods=("direct", "uan", "joint"))) == first
     full = dataclasses.replace(more, budget=BUDGETS["full"])
     assert report_folder(full).name == "twin-2000"
