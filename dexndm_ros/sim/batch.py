@@ -19,7 +19,7 @@ from dexndm_ros.hand.description import FINGERS
 from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES
 from dexndm_ros.sim.gap import ServoGap
 from dexndm_ros.sim.hand_model import xyzw
-from dexndm_ros.sim.scene import OBJECT_JOINT, build_model
+from dexndm_ros.sim.scene import OBJECT_JOINT, build_model, pieces_of
 from dexndm_ros.sim.worlds import World
 
 __all__ = ["HandBatch", "JointLoad"]
@@ -50,7 +50,8 @@ class HandBatch:
         self.worlds = list(worlds)
         self.count = len(self.worlds)
         # Worlds that are equal share a compiled model, but for motors that each warm up in their own way.
-        compiled = {world: build_model(world) for world in dict.fromkeys(self.worlds)}
+        most = max(pieces_of(world) for world in self.worlds)
+        compiled = {world: build_model(world, pieces=most) for world in dict.fromkeys(self.worlds)}
         self.models = [compiled[world] for world in self.worlds]
         self._warming = [k for k, w in enumerate(self.worlds) if np.any(w.gap.torque_loss)]
         for k in self._warming:
@@ -81,6 +82,8 @@ class HandBatch:
         self.kp = np.array([m.actuator_gainprm[:, 0] for m in self.models])
         self.kd = np.array([-m.actuator_biasprm[:, 2] for m in self.models])
         self.torque_limit = np.array([m.actuator_forcerange[:, 1] for m in self.models])
+        self._palms_turn = False
+        self._palm_quats: list[Array] = []
         self._unpack()
         self._gap = ServoGap([w.gap for w in self.worlds], model.opt.timestep, self.q)
 
@@ -95,7 +98,8 @@ class HandBatch:
             return
         free = model.joint(OBJECT_JOINT)
         self._object_q = 1 + free.qposadr[0]
-        self._object_v = 1 + nq + free.dofadr[0]
+        self._object_dof = free.dofadr[0]
+        self._object_v = 1 + nq + self._object_dof
         self._force_slots = np.array(
             [model.sensor(f"{f}_tip_force").adr[0] + np.arange(3) for f in FINGERS]
         )
@@ -142,12 +146,31 @@ class HandBatch:
         self._gap.reset(rows, q if target is None else target)
         self._unpack()
 
-    def step(self, target: Array, load: JointLoad | None = None) -> None:
+    def turn_palms(self, rows: NDArray[np.intp], wrists_xyzw: Array) -> None:
+        """Turn hands another way; to be followed by ``set_state`` of the same rows.
+
+        Args:
+            rows: which worlds, (n,).
+            wrists_xyzw: orientation of the palm in the world, (n, 4).
+        """
+        if not self._palms_turn:
+            self._palms_turn = True  # from now on each row has a model of its own
+            self.models = [copy.copy(model) for model in self.models]
+            self._palm_quats = [model.body("palm").quat for model in self.models]
+        quaternions = self.palm_rotation.as_quat()
+        quaternions[rows] = wrists_xyzw
+        self.palm_rotation = Rotation.from_quat(quaternions)
+        self._palm_inverse = self.palm_rotation.inv()
+        for row, wxyz in zip(rows, np.roll(wrists_xyzw, 1, axis=-1), strict=True):
+            self._palm_quats[row][:] = wxyz
+
+    def step(self, target: Array, load: JointLoad | None = None, push: Array | None = None) -> None:
         """Hold joint targets for one control period.
 
         Args:
             target: (N, 16) rad.
             load: what else turns the joints, asked before every physics step; None = nothing.
+            push: force on the object's centre, (N, 3) N, world frame; None = none.
         """
         if self._gap.any:
             control = self._gap.commands(target, self._substeps)
@@ -158,10 +181,11 @@ class HandBatch:
                 command = control[:, k]
                 if self._gap.bends_torque:
                     command = self._soften(command)
-                self._advance(command[:, None], None if load is None else load(self.q, self.qd))
+                turn = None if load is None else load(self.q, self.qd)
+                self._advance(command[:, None], self._applied(turn, push))
                 self._see_joints()
         else:
-            self._advance(control)
+            self._advance(control, self._applied(None, push))
         self._unpack()
 
     def _soften(self, target: Array) -> Array:
@@ -173,16 +197,26 @@ class HandBatch:
                 self.models[k].actuator_forcerange[:] = ranges[k]
         return self._gap.control(target, self.q, self.qd, self.kp, self.kd, self.torque_limit)
 
-    def _advance(self, control: Array, torque: Array | None = None) -> None:
-        """Physics steps under given controls, (N, steps, 16), and joint torques, (N, 16)."""
+    def _applied(self, torque: Array | None, push: Array | None) -> Array | None:
+        """Generalised forces of joint torques (N, 16) and a push on the object (N, 3), both or neither."""
+        if torque is None and push is None:
+            return None
+        applied = np.zeros_like(self._warmstart)
+        if torque is not None:
+            applied[:, self._dofs] = torque
+        if push is not None:  # the first three of a free joint are the world's axes
+            applied[:, self._object_dof : self._object_dof + 3] = push
+        return applied
+
+    def _advance(self, control: Array, applied: Array | None = None) -> None:
+        """Physics steps under given controls, (N, steps, 16), and generalised forces, (N, nv)."""
         steps = control.shape[1]
         states, sensors = self._buffers[steps]
         given = mujoco.mjtState.mjSTATE_CTRL.value
-        if torque is not None:
+        if applied is not None:
             given |= mujoco.mjtState.mjSTATE_QFRC_APPLIED.value
-            applied = np.zeros((self.count, steps, self._warmstart.shape[1]))
-            applied[:, :, self._dofs] = torque[:, None]
-            control = np.concatenate([control, applied], axis=2)
+            forces = np.broadcast_to(applied[:, None], (self.count, steps, applied.shape[1]))
+            control = np.concatenate([control, forces], axis=2)
         self._rollout.rollout(
             self.models,
             self._data,

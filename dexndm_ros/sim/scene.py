@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
@@ -12,49 +14,94 @@ from dexndm_ros.hand.description import FINGERS, TIP_OFFSETS_M
 from dexndm_ros.sim.arm_model import add_arm
 from dexndm_ros.sim.box import add_box
 from dexndm_ros.sim.hand_model import add_hand
+from dexndm_ros.sim.shapes.families import shape_named
+from dexndm_ros.sim.shapes.pieces import Piece, Shape
 from dexndm_ros.sim.worlds import GRASP_CENTRE_M, ObjectConfig, World
 from dexndm_ros.teleop.chain import PALM_ON_FLANGE, ArmChain
 from dexndm_ros.teleop.pose import Pose
 
-__all__ = ["OBJECT_BODY", "OBJECT_JOINT", "build_model"]
+__all__ = ["OBJECT_BODY", "OBJECT_JOINT", "build_model", "pieces_of"]
 
 OBJECT_BODY = "object"
 OBJECT_JOINT = "object_free"
 _PALM_HEIGHT_M = 0.35
 
 
-def _add_object(spec: mujoco.MjSpec, config: ObjectConfig, position_m: NDArray[np.float64]) -> None:
+_GEOMS = {
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+    "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+}
+
+
+def _pieces(config: ObjectConfig) -> Shape:
+    """The object as a shape, in metres."""
+    if config.kind == "shape":
+        return shape_named(config.shape).sized(config.size_m)
+    kind, size = {
+        "cylinder": ("cylinder", (config.radius_m, config.half_height_m, 0.0)),
+        "cuboid": ("box", config.half_size_m),
+        "sphere": ("sphere", (config.radius_m, 0.0, 0.0)),
+    }[config.kind]
+    return Shape(config.kind, (Piece(kind, size),))
+
+
+def _add_object(
+    spec: mujoco.MjSpec, config: ObjectConfig, position_m: NDArray[np.float64], pieces: int
+) -> None:
+    """The object, with at least so many geoms: models that are stepped together must have the same number."""
     body = spec.worldbody.add_body(name=OBJECT_BODY, pos=position_m)
     joint = body.add_freejoint(name=OBJECT_JOINT)
     joint.damping = [0.0, 0.0, 0.0]
-    size = {
-        "cylinder": [config.radius_m, config.half_height_m, 0.0],
-        "cuboid": list(config.half_size_m),
-        "sphere": [config.radius_m, 0.0, 0.0],
-    }[config.kind]
-    shape = {
-        "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
-        "cuboid": mujoco.mjtGeom.mjGEOM_BOX,
-        "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
-    }[config.kind]
-    offset = np.asarray(config.centre_of_mass_m)
-    body.add_geom(
-        name="object",
-        type=shape,
-        size=size,
-        pos=-offset,
-        mass=config.mass_kg,
-        contype=1,
-        conaffinity=1,
-        condim=4,
-        priority=1,
-        friction=[config.friction, config.torsional_friction_m, 1e-4],
-        rgba=[0.93, 0.45, 0.13, 1.0],
-    )
+    shape = _pieces(config)
+    for number, (piece, mass_kg) in enumerate(
+        zip(shape.pieces, shape.masses(config.mass_kg), strict=True)
+    ):
+        body.add_geom(
+            name="object" if number == 0 else f"object_{number}",
+            type=_GEOMS[piece.kind],
+            size=list(piece.size),
+            pos=list(piece.position),
+            quat=np.roll(piece.rotation_xyzw, 1),
+            mass=mass_kg,
+            contype=1,
+            conaffinity=1,
+            condim=4,
+            priority=1,
+            friction=[config.friction, config.torsional_friction_m, 1e-4],
+            rgba=[0.93, 0.45, 0.13, 1.0],
+        )
+    if any(config.centre_of_mass_m):
+        _shift_mass(body, config)
+    for _ in range(pieces - len(shape.pieces)):
+        body.add_geom(type=_GEOMS["sphere"], size=[1e-4, 0, 0], mass=0, contype=0, conaffinity=0)
+
+
+def _shift_mass(body: mujoco.MjsBody, config: ObjectConfig) -> None:
+    """Put the centre of mass beside where even pieces have it; the inertia about it stays."""
+    even = dataclasses.replace(config, centre_of_mass_m=(0.0, 0.0, 0.0))
+    alone = mujoco.MjSpec()
+    _add_object(alone, even, np.zeros(3), 0)
+    compiled = alone.compile().body(OBJECT_BODY)
+    body.explicitinertial = True
+    body.mass = config.mass_kg
+    body.ipos = compiled.ipos + config.centre_of_mass_m
+    body.iquat = compiled.iquat
+    body.inertia = compiled.inertia
+
+
+def pieces_of(world: World) -> int:
+    """Geoms of a world's object."""
+    return len(_pieces(world.object).pieces) if world.object.kind != "none" else 0
 
 
 def build_model(
-    world: World, visual: bool = False, arm_q_rad: NDArray[np.float64] | None = None
+    world: World,
+    visual: bool = False,
+    arm_q_rad: NDArray[np.float64] | None = None,
+    pieces: int = 1,
 ) -> mujoco.MjModel:
     """Compile a world.
 
@@ -64,6 +111,7 @@ def build_model(
             the physics).
         arm_q_rad: joint angles of an arm that carries the hand, shape (7,): object and box are where the palm is
             then, and the wrist is not the world's. None = the palm is fixed in the world.
+        pieces: geoms of the object, at least, see ``pieces_of``.
 
     Returns:
         A model whose actuators stand in motor order; joints, bodies and sensors are found by name.
@@ -94,7 +142,7 @@ def build_model(
     add_hand(spec, tuple(mount.position_m), mount.xyzw, gains, world.hand, world.gap, flange)
     if world.object.kind != "none":
         centre = palm.position_m + palm.rotation.apply(GRASP_CENTRE_M)
-        _add_object(spec, world.object, centre)
+        _add_object(spec, world.object, centre, pieces)
         _add_object_sensors(spec)
     table_m = add_box(spec, world.box, palm.position_m, palm.xyzw, visual)
     if visual:

@@ -44,7 +44,7 @@ __all__ = [
 GRASP_CENTRE_M = np.array([-0.005, -0.040, -0.125])
 """Where the object's centre rests between the fingertips, palm frame, metres."""
 _MOTORS: dict[str, MotorModel] = {"xc330_m288": XC330_M288, "xl330_m288": XL330_M288}
-_KINDS = ("cylinder", "cuboid", "sphere", "none")
+_KINDS = ("cylinder", "cuboid", "sphere", "shape", "none")
 
 
 class WorldError(ValueError):
@@ -133,10 +133,12 @@ class ObjectConfig:
     """The object in the hand.
 
     Attributes:
-        kind: cylinder, cuboid, sphere or none.
+        kind: cylinder, cuboid, sphere, shape or none.
         radius_m: of a cylinder or sphere.
         half_height_m: of a cylinder, along the object's z.
         half_size_m: of a cuboid.
+        shape: name of a shape made of convex pieces, see ``sim.shapes``.
+        size_m: its shortest side.
         mass_kg: total mass, spread evenly.
         friction: sliding friction against everything (it wins over the hand's own).
         torsional_friction_m: MuJoCo's second friction number.
@@ -147,6 +149,8 @@ class ObjectConfig:
     radius_m: float = 0.034
     half_height_m: float = 0.030
     half_size_m: tuple[float, float, float] = (0.029, 0.029, 0.029)
+    shape: str = ""
+    size_m: float = 0.05
     mass_kg: float = 0.05
     friction: float = 1.0
     torsional_friction_m: float = 0.02
@@ -308,6 +312,13 @@ def _validate(world: World) -> None:
         raise WorldError(f"servo.motor: {world.servo.motor!r} is none of {', '.join(_MOTORS)}")
     if world.object.kind not in _KINDS:
         raise WorldError(f"object.kind: {world.object.kind!r} is none of {', '.join(_KINDS)}")
+    if world.object.kind == "shape":
+        from dexndm_ros.sim.shapes.families import shape_named  # which is made of objects of ours
+
+        try:
+            shape_named(world.object.shape)
+        except ValueError as error:
+            raise WorldError(f"object.shape: {error}") from error
     try:
         parse_wrist(world.wrist)
     except ValueError as error:
@@ -328,6 +339,7 @@ def _validate(world: World) -> None:
         "object.half_height_m": world.object.half_height_m,
         "object.mass_kg": world.object.mass_kg,
         "object.half_size_m": min(world.object.half_size_m),
+        "object.size_m": world.object.size_m,
         "object.friction": world.object.friction,
         "servo.kp_scale": np.min(world.servo.kp_scale),
         "servo.kd_scale": np.min(world.servo.kd_scale),
