@@ -41,8 +41,9 @@ class HandBatch:
         object_rotation: object orientation in the palm frame, N rotations.
         tip_force: net contact force of each fingertip link on the object, (N, 4) N.
         tip_position: fingertips, (N, 4, 3) m, palm frame.
+        up: against gravity, (N, 3), palm frame.
 
-    Worlds without an object are taken too, but not beside worlds with one; the last four attributes are then
+    Worlds without an object are taken too, but not beside worlds with one; those of the object and the tips are then
     all zero (and no rotation).
     """
 
@@ -82,8 +83,8 @@ class HandBatch:
         self.kp = np.array([m.actuator_gainprm[:, 0] for m in self.models])
         self.kd = np.array([-m.actuator_biasprm[:, 2] for m in self.models])
         self.torque_limit = np.array([m.actuator_forcerange[:, 1] for m in self.models])
-        self._palms_turn = False
-        self._palm_quats: list[Array] = []
+        self._gravity: Array | None = None  # of the world, once hands have been turned
+        self.up = self.palm_rotation.inv().apply([0.0, 0.0, 1.0])
         self._unpack()
         self._gap = ServoGap([w.gap for w in self.worlds], model.opt.timestep, self.q)
 
@@ -146,23 +147,20 @@ class HandBatch:
         self._gap.reset(rows, q if target is None else target)
         self._unpack()
 
-    def turn_palms(self, rows: NDArray[np.intp], wrists_xyzw: Array) -> None:
-        """Turn hands another way; to be followed by ``set_state`` of the same rows.
+    def turn(self, rows: NDArray[np.intp], wrists_xyzw: Array) -> None:
+        """Turn hands another way: what turns is gravity, so nothing that is seen in the palm frame jumps.
 
         Args:
             rows: which worlds, (n,).
             wrists_xyzw: orientation of the palm in the world, (n, 4).
         """
-        if not self._palms_turn:
-            self._palms_turn = True  # from now on each row has a model of its own
+        if self._gravity is None:  # from now on each row has a model of its own
+            self._gravity = self.models[0].opt.gravity.copy()
             self.models = [copy.copy(model) for model in self.models]
-            self._palm_quats = [model.body("palm").quat for model in self.models]
-        quaternions = self.palm_rotation.as_quat()
-        quaternions[rows] = wrists_xyzw
-        self.palm_rotation = Rotation.from_quat(quaternions)
-        self._palm_inverse = self.palm_rotation.inv()
-        for row, wxyz in zip(rows, np.roll(wrists_xyzw, 1, axis=-1), strict=True):
-            self._palm_quats[row][:] = wxyz
+        down = Rotation.from_quat(wrists_xyzw).inv().apply(self._gravity)
+        self.up[rows] = -down / np.linalg.norm(self._gravity)
+        for row, gravity in zip(rows, self.palm_rotation[rows].apply(down), strict=True):
+            self.models[row].opt.gravity[:] = gravity
 
     def step(self, target: Array, load: JointLoad | None = None, push: Array | None = None) -> None:
         """Hold joint targets for one control period.

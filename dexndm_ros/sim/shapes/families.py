@@ -123,9 +123,10 @@ def draw_object(family: Family, number: int, rng: np.random.Generator) -> Object
     scale, one = rng.uniform(*family.scale), family.prototypes[number % len(family.prototypes)]
     if one.kind == "shape":
         return dataclasses.replace(one, size_m=float(scale * rng.uniform(*family.extent_m)))
+    x, y, z = one.half_size_m
     return dataclasses.replace(
         one,
         radius_m=one.radius_m * scale,
         half_height_m=one.half_height_m * scale,
-        half_size_m=tuple(scale * half for half in one.half_size_m),
+        half_size_m=(scale * x, scale * y, scale * z),
     )

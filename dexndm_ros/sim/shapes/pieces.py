@@ -76,12 +76,17 @@ class Piece:
 
     def scaled(self, factor: float) -> Piece:
         """The same piece in a larger or smaller shape."""
-        size, place = (tuple(factor * part for part in each) for each in (self.size, self.position))
-        return replace(self, size=size, position=place)
+        (a, b, c), (x, y, z) = self.size, self.position
+        return replace(
+            self,
+            size=(factor * a, factor * b, factor * c),
+            position=(factor * x, factor * y, factor * z),
+        )
 
     def moved(self, by: Array) -> Piece:
         """The same piece elsewhere in the shape."""
-        return replace(self, position=tuple((np.array(self.position) + by).tolist()))
+        x, y, z = (np.array(self.position) + by).tolist()
+        return replace(self, position=(x, y, z))
 
 
 @dataclass(frozen=True)
