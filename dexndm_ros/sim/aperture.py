@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The canonical pose opened or closed: where the fingertips stand around an object of another width.
 
-The canonical grasp pose (paper, section C) fits objects some 68 mm wide. For others the fingertips are moved towards the
-axis through the grasp centre, or away from it, in their own planes, and the joints follow by least squares.
+The canonical grasp pose (paper, section C) fits objects some 68 mm wide. For others the fingertips are moved towards
+the axis through the grasp centre, or away from it, in their own planes, and the joints follow by least squares.
 """
 
 from __future__ import annotations

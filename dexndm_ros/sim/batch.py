@@ -19,7 +19,7 @@ from dexndm_ros.hand.description import FINGERS
 from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES
 from dexndm_ros.sim.gap import ServoGap
 from dexndm_ros.sim.hand_model import xyzw
-from dexndm_ros.sim.scene import OBJECT_JOINT, build_model, pieces_of
+from dexndm_ros.sim.scene import OBJECT_BODY, OBJECT_JOINT, build_model, pieces_of
 from dexndm_ros.sim.worlds import World
 
 __all__ = ["HandBatch", "JointLoad"]
@@ -270,6 +270,20 @@ class HandBatch:
             return self._gap.torque(self.q, self.qd, self.kp, self.kd, self.torque_limit)
         wanted = self.kp * (target - self.q) - self.kd * self.qd
         return np.clip(wanted, -self.torque_limit, self.torque_limit)
+
+    def penetration(self) -> Array:
+        """How deep the deepest contact of each object is, (N,) m."""
+        deepest = np.zeros(self.count)
+        full = mujoco.mjtState.mjSTATE_FULLPHYSICS
+        for row, (model, state) in enumerate(zip(self.models, self._state, strict=True)):
+            data, body = self._data[0], model.body(OBJECT_BODY).id
+            mujoco.mj_setState(model, data, state, full)
+            mujoco.mj_kinematics(model, data)
+            mujoco.mj_collision(model, data)
+            contact = data.contact
+            of_object = (model.geom_bodyid[contact.geom] == body).any(axis=-1)
+            deepest[row] = -min(0.0, contact.dist[of_object].min(initial=0.0))
+        return deepest
 
     def finite(self) -> NDArray[np.bool_]:
         """Which worlds still hold finite numbers, (N,)."""

@@ -39,13 +39,16 @@ class Correction(Protocol):
         """
 
 
-def step_corrected(batch: HandBatch, correction: Correction, target: Array) -> Array:
+def step_corrected(
+    batch: HandBatch, correction: Correction, target: Array, push: Array | None = None
+) -> Array:
     """Advance hands one control period under corrected commands.
 
     Args:
         batch: the hands.
         correction: of their motion.
         target: commands, (N, 16) rad.
+        push: force on the object, see ``HandBatch.step``.
 
     Returns:
         What the motors got, (N, 16) rad.
@@ -53,9 +56,9 @@ def step_corrected(batch: HandBatch, correction: Correction, target: Array) -> A
     sent = correction.target(batch.q, target)
     first = correction.torque(batch.q, batch.qd)
     if first is None:
-        batch.step(sent)
+        batch.step(sent, push=push)
     else:
-        batch.step(sent, _beginning_with(first, correction))
+        batch.step(sent, _beginning_with(first, correction), push)
     return sent
 
 

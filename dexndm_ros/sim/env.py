@@ -22,11 +22,14 @@ from dexndm_ros.hand.joints import (
     UPPER_RAD,
 )
 from dexndm_ros.policy.observation import ObservationHistory
+from dexndm_ros.policy.wrist import parse_wrist
 from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.correction import Correction, step_corrected
 from dexndm_ros.sim.fall import FallLimits
-from dexndm_ros.sim.grasps import GraspCache, object_size_m
+from dexndm_ros.sim.grasps import GraspCache, object_kind, object_size_m
 from dexndm_ros.sim.rewards import RewardWeights, StepQuantities, reward_terms
+from dexndm_ros.sim.scene import object_shape
+from dexndm_ros.sim.tasks import TaskDraw
 from dexndm_ros.sim.worlds import GRASP_CENTRE_M, World
 
 __all__ = ["ACTION_SCALE_RAD", "EnvConfig", "RotationEnv", "StepResult"]
@@ -45,6 +48,11 @@ class EnvConfig:
         episode_steps: control steps, 400 = 20 s.
         reward: weights.
         fall: when the object counts as lost.
+        tasks: axes and wrists that are drawn anew at each reset.
+        push_m_s2: a force on the object, as an acceleration: normal with this deviation along each axis (paper, Table
+            14: 2; there it is drawn anew in a step with probability 0.25).
+        push_probability: of a new one in a step.
+        push_fade: what is left of a push after a step (hora: 0.9 in 0.08 s).
         joint_noise_rad: uniform noise on the joint angles of the proprioceptive observation.
         quantise: round those angles to encoder ticks, as the servo does.
         auto_reset: begin a new episode in the step that ended one.
@@ -53,6 +61,10 @@ class EnvConfig:
     episode_steps: int = 400
     reward: RewardWeights = field(default_factory=RewardWeights)
     fall: FallLimits = field(default_factory=FallLimits)
+    tasks: TaskDraw = field(default_factory=TaskDraw)
+    push_m_s2: float = 0.0
+    push_probability: float = 0.25
+    push_fade: float = 0.936
     joint_noise_rad: float = 0.0
     quantise: bool = True
     auto_reset: bool = True
@@ -127,7 +139,9 @@ class RotationEnv:
             name: np.array([n == name for n in names]) for name in dict.fromkeys(names)
         }
         self._sizes = np.array([object_size_m(w) for w in worlds])
-        self._up = self.batch.palm_rotation.inv().apply([0.0, 0.0, 1.0])
+        self._kinds = [object_kind(w) for w in worlds]
+        self._extents = np.array([object_shape(w.object).extents for w in worlds])
+        self._masses = np.array([w.object.mass_kg for w in worlds])
         self.rng = np.random.default_rng(seed)
         self.history = ObservationHistory(batch=self.count)
         self.target = np.zeros((self.count, JOINT_COUNT))
@@ -136,6 +150,10 @@ class RotationEnv:
         self.action = np.zeros_like(self.target)
         self.episode_step = np.zeros(self.count, dtype=np.int64)
         self.steps = 0
+        self.resets = 0.0
+        self._push = np.zeros((self.count, 3))
+        self._goal = Rotation.identity(self.count)
+        self._start_pose = np.zeros_like(self.target)
         self._start_position = np.zeros((self.count, 3))
         self._body_axis = self.axes.copy()
         self.velocity = np.zeros((self.count, 3))
@@ -146,12 +164,14 @@ class RotationEnv:
     def reset(self, mask: NDArray[np.bool_] | None = None) -> None:
         """Begin new episodes (of the masked hands, or of all) from random grasps."""
         mask = np.ones(self.count, dtype=bool) if mask is None else mask
+        self.resets += float(mask.mean())
+        self._draw_tasks(self.config.tasks, np.flatnonzero(mask))
         for wrist, of_wrist in self._wrist_rows.items():
             rows = np.flatnonzero(mask & of_wrist)
             if not len(rows):
                 continue
             cache = self._grasps[wrist]
-            pick = cache.pick(self._sizes[rows], self.rng)
+            pick = cache.pick(self._sizes[rows], [self._kinds[row] for row in rows], self.rng)
             self.batch.set_state(
                 rows,
                 cache.q[pick],
@@ -165,6 +185,9 @@ class RotationEnv:
             self._body_axis[rows] = start.inv().apply(self.axes[rows])
         if self._correction is not None:
             self._correction.reset(mask, self.batch.q, self.target)
+        self._push[mask] = 0.0
+        self._start_pose[mask] = self.batch.q[mask]
+        self._set_goal(mask, self.batch.object_rotation)
         self.previous_target[mask] = self.target[mask]
         self.action[mask] = 0.0
         self.velocity[mask] = 0.0
@@ -172,6 +195,32 @@ class RotationEnv:
         self.episode_step[mask] = 0
         self.measured[mask] = self._measure()[mask]
         self.history.reset_rows(mask, self.measured, self.target)
+
+    def _draw_tasks(self, tasks: TaskDraw, rows: NDArray[np.intp]) -> None:
+        if tasks.axes:
+            axes = tasks.axis_table()
+            self.axes[rows] = axes[self.rng.integers(0, len(axes), len(rows))]
+        if tasks.wrists:
+            wrists = np.array([parse_wrist(name) for name in tasks.wrist_names()])
+            self.wrists[rows] = wrists[self.rng.integers(0, len(wrists), len(rows))]
+            self.batch.turn(rows, self.wrists[rows])
+
+    def _set_goal(self, mask: NDArray[np.bool_], begin: Rotation) -> None:
+        """A quarter turn ahead about the axis (paper, section A.1)."""
+        ahead = (Rotation.from_rotvec(0.5 * np.pi * self.axes) * begin).as_quat()
+        goal = self._goal.as_quat()
+        goal[mask] = ahead[mask]
+        self._goal = Rotation.from_quat(goal)
+
+    def _draw_push(self) -> Array | None:
+        """Force on each object, (N, 3) N."""
+        config = self.config
+        if not config.push_m_s2:
+            return None
+        anew = self.rng.random(self.count) < config.push_probability
+        fresh = self.rng.normal(size=(self.count, 3)) * (config.push_m_s2 * self._masses)[:, None]
+        self._push = np.where(anew[:, None], fresh, config.push_fade * self._push)
+        return self._push
 
     def step(self, action: Array) -> StepResult:
         """Advance one control period.
@@ -201,10 +250,11 @@ class RotationEnv:
         self.target = base_target
         self.executed = executed_target
         sent = executed_target
+        push = self._draw_push()
         if self._correction is None:
-            batch.step(sent)
+            batch.step(sent, push=push)
         else:
-            sent = step_corrected(batch, self._correction, executed_target)
+            sent = step_corrected(batch, self._correction, executed_target, push)
         period = batch.control_period_s
         turned = (batch.object_rotation * rotation.inv()).as_rotvec()
         self.angular_velocity = turned / period
@@ -218,17 +268,25 @@ class RotationEnv:
             batch.object_rotation.apply(self._body_axis),
             self.axes,
         )
+        asked = (
+            self._start_pose if self.config.reward.pose_reading == "start" else CANONICAL_POSE_RAD
+        )
+        goal_error = (self._goal * batch.object_rotation.inv()).magnitude()
         quantities = StepQuantities(
             axis=self.axes,
             angular_velocity=self.angular_velocity,
             velocity=self.velocity,
-            pose_error=batch.q - CANONICAL_POSE_RAD,
+            pose_error=batch.q - asked,
             torque=batch.torque(sent),
             joint_velocity=batch.qd,
             fingertips=(batch.tip_force > 0.01).sum(axis=1).astype(np.float64),
             fallen=fallen,
+            goal_error=goal_error,
         )
-        terms = reward_terms(quantities, self.config.reward, self.steps)
+        terms = reward_terms(quantities, self.config.reward, self.steps, self.resets)
+        reached = goal_error < self.config.reward.goal_threshold_rad
+        if reached.any():
+            self._set_goal(reached, self._goal)
         truncated = (self.episode_step >= self.config.episode_steps) & ~fallen
         along = (turned * self.axes).sum(axis=1)
         result = StepResult(
@@ -255,14 +313,17 @@ class RotationEnv:
 
     def starts(self, mask: NDArray[np.bool_]) -> GraspCache:
         """The present states of the masked hands, as a cache to begin episodes from."""
-        batch = self.batch
+        batch, names = self.batch, list(dict.fromkeys(self._kinds))
         return GraspCache(
             target=self.target[mask].copy(),
             q=batch.q[mask].copy(),
             position=batch.object_position[mask].copy(),
             rotation_xyzw=batch.object_rotation.as_quat()[mask],
             radius_m=self._sizes[mask],
-            meta={"joint_names": list(JOINT_NAMES), "from": "rollout"},
+            kind=np.array(
+                [names.index(self._kinds[k]) for k in np.flatnonzero(mask)], dtype=np.intp
+            ),
+            meta={"joint_names": list(JOINT_NAMES), "from": "rollout", "objects": names},
         )
 
     def proprioceptive(self) -> NDArray[np.float32]:
@@ -270,11 +331,12 @@ class RotationEnv:
         return self.history.observation(self.wrists, self.axes)
 
     def privileged(self) -> NDArray[np.float32]:
-        """The oracle's observation, (N, 118).
+        """The oracle's observation, (N, 121); entries are only ever added at its end.
 
         Joint angles, target minus angle, previous target minus angle, joint velocity, last action; object
         position (from the grasp centre of this episode), two object axes, velocities, fingertip-to-object
-        vectors, fingertip contact forces; the rotation axis, gravity's direction and object size.
+        vectors, fingertip contact forces; the rotation axis, gravity's direction, object size and the sides of
+        the box around it.
         """
         b = self.batch
         rotation = b.object_rotation.apply(self._body_axis)
@@ -292,7 +354,8 @@ class RotationEnv:
             10.0 * (b.object_position[:, None] - b.tip_position).reshape(self.count, -1),
             np.minimum(b.tip_force, 5.0),
             self.axes,
-            self._up,
+            b.up,
             100.0 * (self._sizes[:, None] - 0.034),
+            50.0 * (self._extents - 0.06),
         ]
         return np.concatenate(parts, axis=1).astype(np.float32)

@@ -9,6 +9,7 @@ Targets are stored beside the angles, or the grip force would be lost at reset.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,13 +20,20 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_NAMES, LOWER_RAD, UPPER_RAD
+from dexndm_ros.sim.aperture import aperture_pose
 from dexndm_ros.sim.batch import HandBatch
+from dexndm_ros.sim.scene import object_shape
 from dexndm_ros.sim.worlds import GRASP_CENTRE_M, World
 
-__all__ = ["GraspCache", "GraspConfig", "make_grasps"]
+__all__ = ["EVERY_WRIST", "GraspCache", "GraspConfig", "make_grasps", "object_kind"]
 
 Array = NDArray[np.float64]
-_ARRAYS = ("target", "q", "position", "rotation_xyzw", "radius_m")
+_H = math.sqrt(0.5)
+_ARRAYS = ("target", "q", "position", "rotation_xyzw", "radius_m", "kind")
+_ALL_WAYS = np.array(
+    [[0, 0, 0, 1], [1, 0, 0, 0], [0, _H, 0, _H], [0, -_H, 0, _H], [_H, 0, 0, _H], [-_H, 0, 0, _H]]
+)
+"""Wrists, xyzw, under which gravity points along each axis of the palm in turn."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,11 @@ class GraspConfig:
         min_upright: least cosine between the object's z and its start.
         min_fingertips: least number of fingertips touching at the end.
         max_speed_m_s: largest object speed at the end.
+        fit_hand: open or close the pose to the object's width first, see ``aperture``.
+        squeeze_m: and by so much further.
+        tilt_steps: control periods for each of six directions of gravity in which the grasp must then hold, so that it
+            serves every wrist; 0 = not asked.
+        max_penetration_m: deepest that links and object may overlap; 0 = not asked.
     """
 
     joint_noise_rad: float = 0.25
@@ -51,6 +64,16 @@ class GraspConfig:
     min_upright: float = 0.9
     min_fingertips: int = 2
     max_speed_m_s: float = 0.05
+    fit_hand: bool = False
+    squeeze_m: float = 0.006
+    tilt_steps: int = 0
+    max_penetration_m: float = 0.0
+
+
+EVERY_WRIST = GraspConfig(
+    joint_noise_rad=0.15, fit_hand=True, tilt_steps=10, max_penetration_m=0.002, max_speed_m_s=0.02
+)
+"""For objects of all families and all wrists; made palm down, as in the paper (section C)."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +86,7 @@ class GraspCache:
         position: object centre, (N, 3) m, palm frame.
         rotation_xyzw: object orientation, (N, 4), palm frame.
         radius_m: size of the object the grasp was made with, (N,).
+        kind: of that object, an index into ``meta["objects"]``, see ``object_kind``; (N,).
         meta: names, conventions, counts, acceptance a condition.
     """
 
@@ -71,6 +95,7 @@ class GraspCache:
     position: Array
     rotation_xyzw: Array
     radius_m: Array
+    kind: NDArray[np.intp]
     meta: dict[str, Any]
 
     def __len__(self) -> int:
@@ -78,7 +103,8 @@ class GraspCache:
 
     def save(self, path: Path) -> None:
         """Write one npz file (float32)."""
-        arrays = {name: getattr(self, name).astype(np.float32) for name in _ARRAYS}
+        arrays = {name: getattr(self, name).astype(np.float32) for name in _ARRAYS[:-1]}
+        arrays["kind"] = self.kind.astype(np.int32)
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(path, meta=json.dumps(self.meta), **arrays)
 
@@ -93,28 +119,65 @@ class GraspCache:
             meta = json.loads(str(file["meta"]))
             if tuple(meta["joint_names"]) != JOINT_NAMES:
                 raise ValueError(f"{path}: joint order differs: {meta['joint_names']}")
-            return cls(**{name: file[name].astype(np.float64) for name in _ARRAYS}, meta=meta)
+            columns = {name: file[name].astype(np.float64) for name in _ARRAYS[:-1]}
+            return cls(**columns, kind=file["kind"].astype(np.intp), meta=meta)
 
     def joined(self, *others: GraspCache) -> GraspCache:
         """This cache with others behind it; the meta data is this one's, with the counts of all."""
         caches = (self, *others)
+        names = list(dict.fromkeys(name for c in caches for name in c.meta["objects"]))
         columns = {name: np.concatenate([getattr(c, name) for c in caches]) for name in _ARRAYS}
-        return GraspCache(**columns, meta=self.meta | {"parts": [len(c) for c in caches]})
+        columns["kind"] = np.concatenate(
+            [np.array([names.index(n) for n in c.meta["objects"]])[c.kind] for c in caches]
+        )
+        counts = {"parts": [len(c) for c in caches], "objects": names}
+        return GraspCache(**columns, meta=self.meta | counts)
 
-    def pick(self, radius_m: Array, rng: np.random.Generator) -> NDArray[np.intp]:
-        """For each object size, the index of a random grasp among the sixteenth nearest in size."""
-        order = np.argsort(self.radius_m)
-        sizes = self.radius_m[order]
-        window = max(1, len(self) // 16)
-        start = np.searchsorted(sizes, radius_m) - window // 2
-        start = np.clip(start, 0, len(self) - window)
-        return order[start + rng.integers(0, window, size=len(radius_m))]
+    def pick(
+        self, radius_m: Array, kinds: Sequence[str], rng: np.random.Generator
+    ) -> NDArray[np.intp]:
+        """For each object, the index of a random grasp of its kind, among the sixteenth nearest in size.
+
+        Args:
+            radius_m: sizes, (n,).
+            kinds: of the objects, n.
+            rng: draws.
+
+        Raises:
+            ValueError: no grasp of a kind.
+        """
+        picked = np.zeros(len(radius_m), dtype=np.intp)
+        wanted = np.array(kinds)
+        for kind in dict.fromkeys(kinds):
+            rows = np.flatnonzero(wanted == kind)
+            if kind not in self.meta["objects"]:
+                raise ValueError(f"there is no grasp of {kind!r} in the cache; make one with it")
+            of_kind = np.flatnonzero(self.kind == self.meta["objects"].index(kind))
+            order = of_kind[np.argsort(self.radius_m[of_kind])]
+            window = max(1, len(order) // 16)
+            start = np.searchsorted(self.radius_m[order], radius_m[rows]) - window // 2
+            start = np.clip(start, 0, len(order) - window)
+            picked[rows] = order[start + rng.integers(0, window, size=len(rows))]
+        return picked
 
 
 def object_size_m(world: World) -> float:
     """The number that decides which grasps suit an object: half its width between the fingers."""
     config = world.object
+    if config.kind == "shape":
+        return float(object_shape(config).extents[:2].min() / 2.0)
     return config.radius_m if config.kind != "cuboid" else float(min(config.half_size_m[:2]))
+
+
+def object_kind(world: World) -> str:
+    """What grasps of different sizes have in common."""
+    config = world.object
+    if config.kind == "shape":
+        return config.shape
+    if config.kind == "cuboid":
+        x, y, z = config.half_size_m
+        return f"cuboid 1:{y / x:.2f}:{z / x:.2f}"
+    return config.kind
 
 
 def make_grasps(
@@ -142,59 +205,118 @@ def make_grasps(
     rng = np.random.default_rng(seed)
     batch = batch or HandBatch(worlds, threads)
     worlds = batch.worlds
-    rows = np.arange(batch.count)
     sizes = np.array([object_size_m(w) for w in worlds])
+    kinds = [object_kind(w) for w in worlds]
+    names = list(dict.fromkeys(kinds))
+    numbers = np.array([names.index(kind) for kind in kinds])
+    least = max(1, count // (8 * len(names)))  # of the kind that is hardest to hold
     kept: list[tuple[Array, ...]] = []
-    tried = accepted = 0
-    passed = dict.fromkeys(("sink", "drift", "upright", "fingertips", "speed"), 0)
-    while accepted < count:
-        noise = rng.uniform(-1, 1, (batch.count, 16)) * config.joint_noise_rad
-        target = np.clip(CANONICAL_POSE_RAD + noise, LOWER_RAD, UPPER_RAD)
-        position = GRASP_CENTRE_M + rng.uniform(-1, 1, (batch.count, 3)) * config.position_noise_m
-        yaw = rng.uniform(-np.pi, np.pi, batch.count)
-        start = Rotation.from_rotvec(yaw[:, None] * [0.0, 0.0, 1.0])
-        batch.set_state(rows, target, position, start.as_quat())
-        for _ in range(config.hold_steps):
-            before = batch.object_position
-            batch.step(target)
-        speed = np.linalg.norm(batch.object_position - before, axis=1) / batch.control_period_s
-        moved = batch.object_position - GRASP_CENTRE_M
-        conditions = {
-            "sink": np.abs(moved[:, 2]) < config.max_sink_m,
-            "drift": np.linalg.norm(moved[:, :2], axis=1) < config.max_drift_m,
-            "upright": np.abs(batch.object_rotation.as_matrix()[:, 2, 2]) > config.min_upright,
-            "fingertips": (batch.tip_force > 0.01).sum(axis=1) >= config.min_fingertips,
-            "speed": speed < config.max_speed_m_s,
-        }
-        good = np.logical_and.reduce(list(conditions.values())) & batch.finite()
+    tried, of_kind = 0, np.zeros(len(names), dtype=np.int64)
+    passed: dict[str, int] = {}
+    while of_kind.sum() < count or of_kind.min() < least:
+        state, conditions = _try(batch, sizes, config, rng)
+        good = np.logical_and.reduce(list(conditions.values()))
         for name, mask in conditions.items():
-            passed[name] += int(mask.sum())
+            passed[name] = passed.get(name, 0) + int(mask.sum())
         tried += batch.count
-        accepted += int(good.sum())
-        kept.append(
-            (
-                target[good],
-                batch.q[good],
-                batch.object_position[good],
-                batch.object_rotation.as_quat()[good],
-                sizes[good],
-            )
-        )
-        if tried > 2000 and accepted < tried / 50:
+        np.add.at(of_kind, numbers[good], 1)
+        kept.append((*(part[good] for part in state), sizes[good], numbers[good]))
+        if tried > 2000 and of_kind.sum() < tried / 50:
             worst = min(passed, key=lambda name: passed[name])
             raise RuntimeError(
-                f"only {accepted} of {tried} grasps accepted; {worst!r} failed most "
+                f"only {of_kind.sum()} of {tried} grasps accepted; {worst!r} failed most "
                 f"({passed[worst]} passed): check object size, friction and wrist"
             )
-    columns = (np.concatenate(parts)[:count] for parts in zip(*kept, strict=True))
+        if tried > 200 * max(count, batch.count):
+            raise RuntimeError(f"{names[int(of_kind.argmin())]} cannot be held: leave it out")
     meta = {
         "joint_names": list(JOINT_NAMES),
         "quaternion": "xyzw, object in palm frame",
         "wrist": worlds[0].wrist,
+        "objects": names,
         "seed": seed,
         "tried": tried,
-        "accepted": accepted,
+        "accepted": int(of_kind.sum()),
         "passed": passed,
         "config": asdict(config),
     }
-    return GraspCache(**dict(zip(_ARRAYS, columns, strict=True)), meta=meta)
+    columns = [np.concatenate(parts) for parts in zip(*kept, strict=True)]
+    chosen = _share(columns[-1].astype(np.intp), count)
+    return GraspCache(
+        **{name: column[chosen] for name, column in zip(_ARRAYS, columns, strict=True)}, meta=meta
+    )
+
+
+def _share(kind: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """Which ``count`` grasps to keep: the first ones, but none of a kind while a rarer kind has more to give."""
+    nth = np.zeros(len(kind), dtype=np.int64)
+    for number in np.unique(kind):
+        of_kind = np.flatnonzero(kind == number)
+        nth[of_kind] = np.arange(len(of_kind))
+    return np.sort(np.argsort(nth, kind="stable")[:count])
+
+
+def _try(
+    batch: HandBatch, sizes: Array, config: GraspConfig, rng: np.random.Generator
+) -> tuple[tuple[Array, ...], dict[str, NDArray[np.bool_]]]:
+    """One grasp in each world: target, q, position and rotation when it had been held; and what it passes."""
+    rows = np.arange(batch.count)
+    noise = rng.uniform(-1, 1, (batch.count, 16)) * config.joint_noise_rad
+    pose = opened = CANONICAL_POSE_RAD
+    if config.fit_hand:
+        pose, opened = aperture_pose(sizes - config.squeeze_m), aperture_pose(sizes + 0.004)
+    target = np.clip(pose + noise, LOWER_RAD, UPPER_RAD)
+    position = GRASP_CENTRE_M + rng.uniform(-1, 1, (batch.count, 3)) * config.position_noise_m
+    yaw = rng.uniform(-np.pi, np.pi, batch.count)
+    start = Rotation.from_rotvec(yaw[:, None] * [0.0, 0.0, 1.0])
+    begin = np.clip(opened + noise, LOWER_RAD, UPPER_RAD) if config.fit_hand else target
+    batch.set_state(rows, begin, position, start.as_quat())
+    speed = _hold(batch, target, config.hold_steps)
+    state = (target, batch.q, batch.object_position, batch.object_rotation.as_quat())
+    touching = (batch.tip_force > 0.01).sum(axis=1) >= config.min_fingertips
+    conditions = _kept_place(batch, config, start) | {
+        "fingertips": touching,
+        "speed": speed < config.max_speed_m_s,
+        "finite": batch.finite(),
+    }
+    if config.max_penetration_m:
+        conditions["penetration"] = batch.penetration() < config.max_penetration_m
+    if config.tilt_steps:
+        conditions["tilt"] = _survives_tilting(batch, target, config, start)
+    return state, conditions
+
+
+def _hold(batch: HandBatch, target: Array, steps: int) -> Array:
+    """Hold targets; the object's speed at the end, (N,) m/s."""
+    before = batch.object_position
+    for _ in range(steps):
+        before = batch.object_position
+        batch.step(target)
+    return np.asarray(
+        np.linalg.norm(batch.object_position - before, axis=1) / batch.control_period_s
+    )
+
+
+def _kept_place(
+    batch: HandBatch, config: GraspConfig, start: Rotation
+) -> dict[str, NDArray[np.bool_]]:
+    moved = batch.object_position - GRASP_CENTRE_M
+    upright = np.abs((batch.object_rotation * start.inv()).as_matrix()[:, 2, 2])
+    return {
+        "sink": np.abs(moved[:, 2]) < config.max_sink_m,
+        "drift": np.linalg.norm(moved[:, :2], axis=1) < config.max_drift_m,
+        "upright": upright > config.min_upright,
+    }
+
+
+def _survives_tilting(
+    batch: HandBatch, target: Array, config: GraspConfig, start: Rotation
+) -> NDArray[np.bool_]:
+    """Whether the object keeps its place while gravity points along each axis of the palm in turn."""
+    rows = np.arange(batch.count)
+    for wrist in _ALL_WAYS:
+        batch.turn(rows, np.tile(wrist, (batch.count, 1)))
+        _hold(batch, target, config.tilt_steps)
+    kept = np.logical_and.reduce(list(_kept_place(batch, config, start).values()))
+    batch.turn(rows, np.array([w.wrist_xyzw() for w in batch.worlds]))
+    return np.asarray(kept & batch.finite())

@@ -20,7 +20,7 @@ from dexndm_ros.sim.worlds import GRASP_CENTRE_M, ObjectConfig, World
 from dexndm_ros.teleop.chain import PALM_ON_FLANGE, ArmChain
 from dexndm_ros.teleop.pose import Pose
 
-__all__ = ["OBJECT_BODY", "OBJECT_JOINT", "build_model", "pieces_of"]
+__all__ = ["OBJECT_BODY", "OBJECT_JOINT", "build_model", "object_shape", "pieces_of"]
 
 OBJECT_BODY = "object"
 OBJECT_JOINT = "object_free"
@@ -36,7 +36,7 @@ _GEOMS = {
 }
 
 
-def _pieces(config: ObjectConfig) -> Shape:
+def object_shape(config: ObjectConfig) -> Shape:
     """The object as a shape, in metres."""
     if config.kind == "shape":
         return shape_named(config.shape).sized(config.size_m)
@@ -55,7 +55,7 @@ def _add_object(
     body = spec.worldbody.add_body(name=OBJECT_BODY, pos=position_m)
     joint = body.add_freejoint(name=OBJECT_JOINT)
     joint.damping = [0.0, 0.0, 0.0]
-    shape = _pieces(config)
+    shape = object_shape(config)
     for number, (piece, mass_kg) in enumerate(
         zip(shape.pieces, shape.masses(config.mass_kg), strict=True)
     ):
@@ -94,7 +94,7 @@ def _shift_mass(body: mujoco.MjsBody, config: ObjectConfig) -> None:
 
 def pieces_of(world: World) -> int:
     """Geoms of a world's object."""
-    return len(_pieces(world.object).pieces) if world.object.kind != "none" else 0
+    return len(object_shape(world.object).pieces) if world.object.kind != "none" else 0
 
 
 def build_model(

@@ -50,16 +50,14 @@ def _onnx_controller(policy: OnnxPolicy) -> Controller:
 def _oracle_controller(folder: Path) -> Controller:
     """A trained oracle, deterministic."""
     import torch
-    from tensordict import TensorDict
 
     from dexndm_ros.training.oracle import load_oracle
 
     actor = load_oracle(folder)
 
     def control(env: RotationEnv, first: bool) -> StepResult:
-        obs = TensorDict({"privileged": torch.from_numpy(env.privileged())}, [env.count])
         with torch.inference_mode():
-            action = actor(obs).numpy().astype(np.float64)
+            action = actor(torch.from_numpy(env.privileged())).numpy().astype(np.float64)
         return env.step(action)
 
     return control

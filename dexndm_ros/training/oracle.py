@@ -27,7 +27,7 @@ from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.correction import Correction
 from dexndm_ros.sim.env import EnvConfig, RotationEnv
-from dexndm_ros.sim.grasps import GraspCache, make_grasps
+from dexndm_ros.sim.grasps import GraspCache, GraspConfig, make_grasps
 from dexndm_ros.sim.randomise import Randomisation, draw_worlds
 from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.ppo import PpoConfig, algorithm_settings, load_actor, network_settings
@@ -68,6 +68,7 @@ class OracleConfig:
         correction: run folder of ``dexndm train uan`` or ``asap`` that corrects the simulator, or empty.
         env: episode settings.
         randomisation: of the worlds.
+        grasp: how grasps are sampled; where wrists are drawn, they must hold under every one of them.
     """
 
     out: str = "runs/oracle"
@@ -91,6 +92,7 @@ class OracleConfig:
     correction: str = ""
     env: EnvConfig = field(default_factory=EnvConfig)
     randomisation: Randomisation = field(default_factory=Randomisation)
+    grasp: GraspConfig = field(default_factory=GraspConfig)
 
 
 def runner_config(config: OracleConfig) -> dict[str, Any]:
@@ -117,10 +119,17 @@ def runner_config(config: OracleConfig) -> dict[str, Any]:
 
 
 class OracleVecEnv(VecEnv):
-    """``RotationEnv`` as rsl_rl sees it, keeping the statistics of finished episodes."""
+    """``RotationEnv`` as rsl_rl sees it, keeping the statistics of finished episodes.
 
-    def __init__(self, env: RotationEnv, reward_scale: float) -> None:
+    Args:
+        env: it.
+        reward_scale: rewards are multiplied by this.
+        inputs: so many of the first entries of the privileged observation are given; 0 = all.
+    """
+
+    def __init__(self, env: RotationEnv, reward_scale: float, inputs: int = 0) -> None:
         self.env = env
+        self._inputs = inputs or env.privileged().shape[1]
         self.num_envs = env.count
         self.num_actions = 16
         self.max_episode_length = env.config.episode_steps
@@ -141,7 +150,7 @@ class OracleVecEnv(VecEnv):
 
     def get_observations(self) -> TensorDict:
         """The privileged observation."""
-        obs = torch.from_numpy(self.env.privileged())
+        obs = torch.from_numpy(self.env.privileged())[:, : self._inputs]
         return TensorDict({"privileged": obs}, batch_size=[self.num_envs])
 
     def step(
@@ -166,7 +175,7 @@ def build_env(config: OracleConfig) -> RotationEnv:
     base = replace(World.load(config.world), wrist=config.wrist, physics=config.physics)
     worlds = draw_worlds(base, config.envs, config.randomisation, config.seed)
     batch = HandBatch(worlds, config.threads)
-    grasps = make_grasps(worlds, config.grasps, config.seed, batch=batch)
+    grasps = make_grasps(worlds, config.grasps, config.seed, config.grasp, batch=batch)
     axis = parse_axis(config.axis)
     if config.starts_from:
         folder = Path(config.starts_from)
@@ -203,8 +212,7 @@ def harvest_starts(env: RotationEnv, actor: torch.nn.Module, every: int) -> Gras
     parts: list[GraspCache] = []
     for step in range(env.config.episode_steps):
         with torch.inference_mode():
-            obs = TensorDict({"privileged": torch.from_numpy(env.privileged())}, [env.count])
-            action = actor(obs).numpy().astype(np.float64)
+            action = actor(torch.from_numpy(env.privileged())).numpy().astype(np.float64)
         holding &= ~env.step(action).terminated
         if step % every == every - 1:
             parts.append(env.starts(holding))
@@ -227,10 +235,11 @@ def train_oracle(config: OracleConfig, bar: OpenBar = open_bar) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     record = asdict(config) | {"commit": commit_id()}
     (out / "config.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
-    vec = OracleVecEnv(build_env(config), config.reward_scale)
+    checkpoint = out / "oracle.pt"
+    begins_at = checkpoint if checkpoint.exists() else Path(config.init_from)
+    vec = OracleVecEnv(build_env(config), config.reward_scale, _inputs(begins_at))
     train_cfg = runner_config(config)
     runner = OnPolicyRunner(vec, copy.deepcopy(train_cfg), log_dir=None, device="cpu")
-    checkpoint = out / "oracle.pt"
     done_steps, wall_s = 0, 0.0
     if checkpoint.exists():
         state = runner.load(str(checkpoint))
@@ -247,6 +256,14 @@ def train_oracle(config: OracleConfig, bar: OpenBar = open_bar) -> Path:
     with asked_to_stop() as stop:
         _learn(config, runner, vec, done_steps, wall_s, stop, bar)
     return checkpoint
+
+
+def _inputs(checkpoint: Path) -> int:
+    """What the oracle of a checkpoint sees; 0 where there is none."""
+    if not checkpoint.is_file():
+        return 0
+    state = torch.load(checkpoint, weights_only=False, map_location="cpu")
+    return int(state["actor_state_dict"]["mlp.0.weight"].shape[1])
 
 
 def _same_task(config: OracleConfig) -> bool:
@@ -344,11 +361,29 @@ def _save(runner: OnPolicyRunner, out: Path, steps: int, wall_s: float) -> None:
     partial.replace(out / "oracle.pt")
 
 
-def load_oracle(folder: Path) -> torch.nn.Module:
-    """The deterministic actor of a run folder; call with a TensorDict ``{"privileged": (N, D)}``."""
+class Oracle(torch.nn.Module):
+    """A trained actor, deterministic.
+
+    Args:
+        actor: of a checkpoint.
+        inputs: what it was trained on: so many of the first entries of the privileged observation.
+    """
+
+    def __init__(self, actor: torch.nn.Module, inputs: int) -> None:
+        super().__init__()
+        self.actor, self.inputs = actor, inputs
+
+    def forward(self, privileged: torch.Tensor) -> torch.Tensor:
+        """Map observations (N, D) to actions (N, 16), not clipped."""
+        seen = TensorDict({"privileged": privileged[:, : self.inputs]}, [len(privileged)])
+        action: torch.Tensor = self.actor(seen)
+        return action
+
+
+def load_oracle(folder: Path) -> Oracle:
+    """The oracle of a run folder."""
     record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     state = torch.load(folder / "oracle.pt", weights_only=False, map_location="cpu")
-    actor: torch.nn.Module = load_actor(
-        state["actor_state_dict"], _HIDDEN, record["init_std"], 16, "privileged"
-    )
-    return actor
+    weights = state["actor_state_dict"]
+    actor = load_actor(weights, _HIDDEN, record["init_std"], 16, "privileged")
+    return Oracle(actor, weights["mlp.0.weight"].shape[1])

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tensordict import TensorDict
 
 from dexndm_ros.sim.env import RotationEnv
 
@@ -61,7 +60,7 @@ def label_by_task(
         with torch.inference_mode():
             for actor, group in zip(actors, rows, strict=True):
                 part = obs[group]
-                out[group] = actor(TensorDict({"privileged": part}, [len(part)])).numpy()
+                out[group] = actor(part).numpy()
         return np.clip(out, -1.0, 1.0)
 
     return label

@@ -8,15 +8,24 @@ import dataclasses
 import mujoco
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_NAMES, LOWER_RAD, UPPER_RAD
+from dexndm_ros.policy.wrist import WRISTS
 from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.env import ACTION_SCALE_RAD, EnvConfig, RotationEnv
 from dexndm_ros.sim.fall import FallLimits
 from dexndm_ros.sim.grasps import GraspCache, make_grasps
 from dexndm_ros.sim.randomise import Randomisation, draw_worlds
-from dexndm_ros.sim.rewards import RewardWeights, StepQuantities, off_axis_weight, reward_terms
+from dexndm_ros.sim.rewards import (
+    PAPER,
+    RewardWeights,
+    StepQuantities,
+    off_axis_weight,
+    reward_terms,
+)
 from dexndm_ros.sim.scene import build_model
+from dexndm_ros.sim.tasks import TaskDraw
 from dexndm_ros.sim.worlds import World
 
 Z = np.array([0.0, 0.0, 1.0])
@@ -167,6 +176,7 @@ def quantities(n=3, **changes) -> StepQuantities:
         joint_velocity=np.zeros((n, 16)),
         fingertips=np.zeros(n),
         fallen=np.zeros(n, dtype=bool),
+        goal_error=np.full(n, np.pi / 2),
     )
     return dataclasses.replace(base, **changes)
 
@@ -192,6 +202,109 @@ def test_reward_terms_one_by_one():
     assert work == pytest.approx(-0.1 * 1.6)
     assert (reward_terms(quantities(fingertips=np.full(3, 4.0)), w, 0)["fingertips"] == 0.12).all()
     assert (reward_terms(quantities(fallen=np.ones(3, dtype=bool)), w, 0)["fall"] == -5.0).all()
+
+
+def test_both_readings_of_the_terms_where_paper_and_code_differ():
+    omega = np.zeros((3, 16))
+    omega[:, :2] = [2.0, -1.0]
+    s = quantities(
+        velocity=np.tile([0.1, -0.2, 0.2], (3, 1)), torque=np.full((3, 16), 0.5), joint_velocity=omega
+    )  # fmt: skip
+
+    def term(name, **readings):
+        return reward_terms(s, RewardWeights(**{name: 1.0}, **readings), 0)[name]
+
+    np.testing.assert_allclose(term("work", work_reading="abs"), -1.5)
+    np.testing.assert_allclose(term("work", work_reading="signed"), -0.5)
+    np.testing.assert_allclose(term("work", work_reading="squared"), -0.25)
+    np.testing.assert_allclose(term("linear", linear_reading="l1"), -0.5)
+    np.testing.assert_allclose(term("linear", linear_reading="squared"), -0.09)
+    for field in ("work_reading", "linear_reading", "pose_reading"):
+        with pytest.raises(ValueError, match=field):
+            RewardWeights(**{field: "other"})
+
+
+def test_the_goal_pays_more_the_nearer_it_is_and_a_bonus_at_it():
+    w = RewardWeights(goal=2.0, goal_gain=0.1, goal_soften_rad=0.1, goal_cap=0.8, goal_bonus=3.0)
+    near = quantities(goal_error=np.array([0.9, 0.3, 0.01]))
+    np.testing.assert_allclose(reward_terms(near, w, 0)["goal"], [0.2, 0.5, 2 * (0.8 + 3.0)])
+
+
+def test_the_paper_counts_resets_of_one_environment():
+    assert off_axis_weight(PAPER, 10**9, resets=10) == 0.0
+    assert off_axis_weight(PAPER, 0, resets=55) == pytest.approx(0.05)
+    assert off_axis_weight(PAPER, 0, resets=1000) == pytest.approx(0.1)
+
+
+def test_the_goal_is_a_quarter_turn_ahead_and_moves_on_when_it_is_near(grasps):
+    """The goal pays when the object has been turned to it, by hand here, and is then a quarter turn further."""
+    env = make_env(grasps, reward=RewardWeights(goal=1.0))
+    start = env.batch.object_rotation
+    still = env.step_target(env.target, env.target).terms["goal"]
+    np.testing.assert_allclose(still, 0.1 / (np.pi / 2 + 0.1), rtol=0.05)
+    rows = np.arange(4)
+    for quarter in (1, 2):
+        there = Rotation.from_rotvec([0, 0, quarter * np.pi / 2]) * start
+        env.batch.set_state(
+            rows, env.batch.q, env.batch.object_position, there.as_quat(), env.target
+        )
+        assert (env.step_target(env.target, env.target).terms["goal"] > 1.0).all()
+        assert (env.step_target(env.target, env.target).terms["goal"] < 0.1).all()
+
+
+def test_tasks_are_drawn_at_each_reset_and_turn_gravity(grasps):
+    env = make_env(
+        grasps,
+        worlds=[World(physics="fast", wrist="palm_down")] * 64,
+        tasks=TaskDraw(("all",), ("all",)),
+    )
+    seen = set()
+    for _ in range(4):
+        env.reset()
+        np.testing.assert_allclose(env.proprioceptive()[:, 324:], env.axes, atol=1e-6)
+        np.testing.assert_allclose(
+            env.batch.up, Rotation.from_quat(env.wrists).inv().apply([0, 0, 1]), atol=1e-12
+        )
+        tasks = np.concatenate([env.axes, env.batch.up], axis=1)
+        seen |= {tuple(task) for task in np.round(tasks, 3).tolist()}
+    assert len(seen) > 100  # of 32 x 6, in 256 draws
+
+
+def test_a_hand_that_is_turned_is_one_that_was_built_so(grasps):
+    """What gravity does to the object under each wrist, before anything else touches it."""
+    for wrist, quaternion in WRISTS.items():
+        built = HandBatch([World(physics="fast", wrist=wrist)], 1)
+        turned = HandBatch([World(physics="fast", wrist="palm_down")], 1)
+        turned.turn(np.array([0]), np.array([quaternion]))
+        np.testing.assert_allclose(turned.up, built.up, atol=1e-12)
+        away = np.array([[0.0, 0.0, -0.6]])
+        for batch in (built, turned):
+            batch.set_state(np.array([0]), np.zeros((1, 16)), away, np.array([[0, 0, 0, 1.0]]))
+            for _ in range(4):
+                batch.step(np.zeros((1, 16)))
+        fell = built.object_position - away
+        assert np.linalg.norm(fell) > 0.1
+        np.testing.assert_allclose(turned.object_position, built.object_position, atol=1e-6)
+        np.testing.assert_allclose(turned.q, built.q, atol=1e-6)
+
+
+def test_pushes_are_as_large_as_asked_and_only_then(grasps):
+    heavy = dataclasses.replace(
+        World(physics="fast"), object=dataclasses.replace(World().object, mass_kg=0.1)
+    )
+    worlds = [World(physics="fast")] * 200 + [heavy] * 200
+    env = RotationEnv(worlds, grasps, Z, EnvConfig(push_m_s2=2.0, push_probability=1.0), seed=1)
+    force = env._draw_push()
+    np.testing.assert_allclose(force[:200].std(), 2.0 * 0.05, rtol=0.1)
+    np.testing.assert_allclose(force[200:].std(), 2.0 * 0.1, rtol=0.1)
+    assert make_env(grasps)._draw_push() is None
+    free = HandBatch([World(physics="fast")] * 2, 1)
+    free.set_state(
+        np.arange(2), np.zeros((2, 16)), np.full((2, 3), -0.6), np.tile([0, 0, 0, 1.0], (2, 1))
+    )
+    free.step(np.zeros((2, 16)), push=np.array([[0.0, 0.1, 0.0], [0.0, 0.0, 0.0]]))
+    apart = free.palm_rotation[0].apply(free.object_position[0] - free.object_position[1])
+    np.testing.assert_allclose(apart, [0.0, 0.5 * (0.1 / 0.05) * 0.05**2, 0.0], atol=6e-4)
 
 
 def test_the_off_axis_weight_rises_between_its_two_counts():

@@ -69,9 +69,9 @@ def test_a_run_leaves_a_base_policy_that_went_on_from_the_shipped_one(run: Retra
 
 
 def test_an_oracle_goes_on_from_its_own_weights_and_normaliser(run: RetrainConfig) -> None:
-    was = load_oracle(SHIPPED / "oracles" / "up_plus").state_dict()
+    was = load_oracle(SHIPPED / "oracles" / "up_plus").actor.state_dict()
     folder = Path(run.out) / "oracles" / "palm_up+z"
-    now = load_oracle(folder).state_dict()
+    now = load_oracle(folder).actor.state_dict()
     for name, before in was.items():
         if "weight" in name or name.endswith("_std"):
             assert (now[name] - before).norm() < 0.1 * before.norm(), name
