@@ -28,7 +28,8 @@ from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.sim.env import EnvConfig, RotationEnv
 from dexndm_ros.sim.grasps import GraspCache, object_size_m
 from dexndm_ros.sim.worlds import World
-from dexndm_ros.training.evaluate import Episodes, open_controller, run_episodes
+from dexndm_ros.training.controllers import open_controller
+from dexndm_ros.training.episodes import Episodes, run_episodes
 
 _STEPS = 400
 _PERIOD_S = 0.05

@@ -23,6 +23,7 @@ from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_NAMES, LOWER_RAD, U
 from dexndm_ros.sim.aperture import aperture_pose
 from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.scene import object_shape
+from dexndm_ros.sim.shapes.families import object_label
 from dexndm_ros.sim.worlds import GRASP_CENTRE_M, World
 
 __all__ = ["EVERY_WRIST", "GraspCache", "GraspConfig", "make_grasps", "object_kind"]
@@ -71,7 +72,7 @@ class GraspConfig:
 
 
 EVERY_WRIST = GraspConfig(
-    joint_noise_rad=0.15, fit_hand=True, tilt_steps=10, max_penetration_m=0.002, max_speed_m_s=0.02
+    joint_noise_rad=0.15, fit_hand=True, tilt_steps=10, max_penetration_m=0.003, max_speed_m_s=0.02
 )
 """For objects of all families and all wrists; made palm down, as in the paper (section C)."""
 
@@ -171,13 +172,8 @@ def object_size_m(world: World) -> float:
 
 def object_kind(world: World) -> str:
     """What grasps of different sizes have in common."""
-    config = world.object
-    if config.kind == "shape":
-        return config.shape
-    if config.kind == "cuboid":
-        x, y, z = config.half_size_m
-        return f"cuboid 1:{y / x:.2f}:{z / x:.2f}"
-    return config.kind
+    kind = world.object.kind
+    return kind if kind == "cylinder" else object_label(world.object)
 
 
 def make_grasps(

@@ -12,7 +12,7 @@ from dexndm_ros.sim.scene import object_shape
 from dexndm_ros.sim.shapes.families import FAMILIES, draw_object
 from dexndm_ros.sim.worlds import ObjectConfig, World
 
-__all__ = ["OBJECTS_ONLY", "TABLE_14", "Randomisation", "draw_worlds"]
+__all__ = ["OBJECTS_ONLY", "TABLE_14", "Randomisation", "draw_worlds", "family_of", "keep_hand"]
 
 Range = tuple[float, float]
 
@@ -47,7 +47,15 @@ class Randomisation:
 TABLE_14 = Randomisation(centre_of_mass_share=0.1, mass_kg=(0.010, 0.050), friction=(0.3, 3.0))
 """Mass and friction of the paper's Table 14; families are added by who trains or tests. It gives no centre of mass."""
 
-OBJECTS_ONLY = Randomisation(kp_scale=(1.0, 1.0), kd_scale=(1.0, 1.0), joint_gain_spread=0.0)
+
+def keep_hand(ranges: Randomisation) -> Randomisation:
+    """The same, but the hand is as the world file has it."""
+    return dataclasses.replace(
+        ranges, kp_scale=(1.0, 1.0), kd_scale=(1.0, 1.0), joint_gain_spread=0.0
+    )
+
+
+OBJECTS_ONLY = keep_hand(Randomisation())
 """Draws the object and leaves the hand as the world file has it: one hand, many objects."""
 
 
@@ -77,12 +85,17 @@ def draw_worlds(base: World, count: int, ranges: Randomisation | None, seed: int
     return worlds
 
 
+def family_of(ranges: Randomisation, number: int) -> str:
+    """Of the world of this number; "" where nothing is drawn from families."""
+    return ranges.families[number % len(ranges.families)] if ranges.families else ""
+
+
 def _draw_object(
     base: ObjectConfig, number: int, ranges: Randomisation, rng: np.random.Generator
 ) -> ObjectConfig:
     if ranges.families:
-        turn, of_family = divmod(number, len(ranges.families))
-        one = draw_object(FAMILIES[ranges.families[of_family]], turn, rng)
+        turn = number // len(ranges.families)
+        one = draw_object(FAMILIES[family_of(ranges, number)], turn, rng)
     else:
         one = dataclasses.replace(
             base,

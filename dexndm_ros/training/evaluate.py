@@ -2,9 +2,9 @@
 """Evaluation job: roll a policy out in drawn worlds, from grasps no training has seen, and report.
 
     dexndm evaluate --policy cylinder_z --wrist palm_up --axis=+z --episodes 256 --seeds 0,1,2
+    dexndm evaluate --policy cylinder_z --objects test --axis=+z,goal
 
-Metrics (paper, section 4): RotR, the angle turned about the axis until the object is lost or 20 s are over;
-TTF, the time held over 20 s; RotP, the mean off-axis rotation rate. Deterministic for a seed.
+What is measured: ``training.episodes``. Deterministic for a seed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,10 +30,12 @@ from dexndm_ros.paths import PathError
 from dexndm_ros.policy.onnx_file import fingerprint
 from dexndm_ros.policy.spec import PolicySpecError, refusal
 from dexndm_ros.policy.wrist import parse_axis
-from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.env import EnvConfig, RotationEnv
-from dexndm_ros.sim.grasps import GraspConfig, make_grasps
-from dexndm_ros.sim.randomise import OBJECTS_ONLY, Randomisation, draw_worlds
+from dexndm_ros.sim.fall import FallLimits
+from dexndm_ros.sim.grasps import EVERY_WRIST, GraspConfig, object_size_m
+from dexndm_ros.sim.randomise import OBJECTS_ONLY, TABLE_14, Randomisation, family_of, keep_hand
+from dexndm_ros.sim.shapes.families import object_label, parse_families
+from dexndm_ros.sim.shapes.pieces import ShapeError
 from dexndm_ros.sim.worlds import World, WorldError
 from dexndm_ros.training.controllers import (
     Controller,
@@ -40,75 +43,34 @@ from dexndm_ros.training.controllers import (
     open_controller,
     refused_residual,
 )
+from dexndm_ros.training.episodes import run_episodes, run_goals, unseen_env
+from dexndm_ros.training.evaluate_report import plot, table
 from dexndm_ros.training.progress import Progress, commit_id
 
-__all__ = ["Episodes", "evaluate", "main", "open_controller"]
+__all__ = ["GOAL", "TABLE_14_TRIAL", "Trial", "evaluate", "main"]
 
-Array = NDArray[np.float64]
-TEST_SEED = 1_000_003
-"""Added to an evaluation seed, so that no evaluation shares worlds or grasps with a training seed."""
+GOAL = "goal"
+"""In place of an axis: goal-oriented episodes."""
+_STEPS = EnvConfig.episode_steps
 
 
 @dataclass(frozen=True)
-class Episodes:
-    """One row an episode.
+class Trial:
+    """What a policy is put through.
 
     Attributes:
-        turned_rad: angle about the axis until the end, (N,).
-        held: share of the episode the object was held, (N,).
-        off_axis_rad_s: mean off-axis rate while held, (N,).
+        ranges: of what is drawn; None = the world as it is.
+        grasps: how start grasps are sampled; None = for one wrist.
+        push_m_s2: pushes on the object, see ``EnvConfig``.
     """
 
-    turned_rad: Array
-    held: Array
-    off_axis_rad_s: Array
-
-    def summary(self) -> dict[str, float]:
-        """Means over the episodes, and the share that survived to the end."""
-        return {
-            "rotation_rad": float(self.turned_rad.mean()),
-            "rotation_median_rad": float(np.median(self.turned_rad)),
-            "held": float(self.held.mean()),
-            "survived": float((self.held >= 1.0).mean()),
-            "off_axis_rad_s": float(self.off_axis_rad_s.mean()),
-        }
+    ranges: Randomisation | None = None
+    grasps: GraspConfig | None = None
+    push_m_s2: float = 0.0
 
 
-def run_episodes(
-    env: RotationEnv, control: Controller, on_step: Callable[[int], None] | None = None
-) -> Episodes:
-    """One episode in every environment (built without automatic reset)."""
-    steps = env.config.episode_steps
-    alive = np.ones(env.count, dtype=bool)
-    turned, held, off_axis = np.zeros(env.count), np.zeros(env.count), np.zeros(env.count)
-    for step in range(steps):
-        result = control(env, step == 0)
-        alive &= ~result.terminated
-        turned += np.where(alive, result.turned_rad, 0.0)
-        off_axis += np.where(alive, result.off_axis_rad, 0.0)
-        held += alive
-        if on_step is not None:
-            on_step(step + 1)
-    seconds = np.maximum(held, 1) * env.batch.control_period_s
-    return Episodes(turned, held / steps, off_axis / seconds)
-
-
-def unseen_env(
-    base: World,
-    axis: Array,
-    episodes: int,
-    seed: int,
-    ranges: Randomisation | None,
-    grasps: GraspConfig | None = None,
-    config: EnvConfig | None = None,
-    threads: int = 2,
-) -> RotationEnv:
-    """Worlds and grasps of an evaluation seed, without automatic reset."""
-    worlds = draw_worlds(base, episodes, ranges, seed + TEST_SEED)
-    batch = HandBatch(worlds, threads)
-    cache = make_grasps(worlds, max(2 * episodes, 64), seed + TEST_SEED, grasps, batch=batch)
-    settings = dataclasses.replace(config or EnvConfig(), auto_reset=False)
-    return RotationEnv(worlds, cache, axis, settings, seed + TEST_SEED, threads, batch)
+TABLE_14_TRIAL = Trial(TABLE_14, EVERY_WRIST, push_m_s2=2.0)
+"""The paper's test (Table 14); families of objects are added to its ranges."""
 
 
 def evaluate(
@@ -117,9 +79,8 @@ def evaluate(
     axis: str,
     episodes: int = 256,
     seeds: Sequence[int] = (0, 1, 2),
-    ranges: Randomisation | None = None,
+    trial: Trial | None = None,
     residual: str = "",
-    grasps: GraspConfig | None = None,
     threads: int = 2,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -128,37 +89,42 @@ def evaluate(
     Args:
         policy: policy file, shipped name, or run folder of an oracle.
         world: base world; its physics and wrist are used.
-        axis: rotation axis, as ``parse_axis`` reads it.
+        axis: rotation axis, as ``parse_axis`` reads it, or ``GOAL``.
         episodes: episodes a seed.
         seeds: evaluation seeds.
-        ranges: randomisation, or None.
+        trial: what is drawn; None = nothing but grasps.
         residual: residual policy file, or empty.
-        grasps: how start grasps are sampled.
         threads: physics threads.
         quiet: no progress bar.
 
     Returns:
-        Settings, a summary a seed, and mean and standard deviation over the seeds. ``residual_refused`` says why the
-        residual did not run; empty = it did, or there was none.
+        Settings, a summary a seed, mean and standard deviation over the seeds, and means of each family and each object
+        over all seeds. ``residual_refused`` says why the residual did not run; empty = it did, or there was none.
 
     Raises:
         ControllerError, PathError, PolicySpecError: as of ``open_controller``.
     """
-    rows = []
+    trial = trial or Trial()
     refused = refused_residual(policy, residual)
-    bar = None if quiet else Progress(400 * len(seeds), f"evaluate {world.wrist} {axis}")
+    bar = None if quiet else Progress(_STEPS * len(seeds), f"evaluate {world.wrist} {axis}")
     start = time.monotonic()
+    rows: list[dict[str, Any]] = []
+    groups = {name: _Groups() for name in ("family", "object")}
     for number, seed in enumerate(seeds):
-        env = unseen_env(world, parse_axis(axis), episodes, seed, ranges, grasps, threads=threads)
         control = open_controller(policy, residual, episodes)
 
-        def show(step: int, done: int = 400 * number) -> None:
+        def show(step: int, done: int = _STEPS * number) -> None:
             if bar is not None:
                 bar.update(done + step)
 
-        episodes_run = run_episodes(env, control, show)
-        by_third = survival_by_third(env.batch.worlds, episodes_run) if ranges else {}
-        rows.append(episodes_run.summary() | {"seed": seed, "survived_by_third": by_third})
+        env = _build(world, axis, episodes, seed, trial, threads)
+        row, each = _run(env, control, axis, seed, show)
+        worlds = env.batch.worlds
+        by_third = survival_by_third(worlds, each["survived"]) if trial.ranges else {}
+        rows.append(row | {"seed": seed, "survived_by_third": by_third})
+        groups["object"].add((object_label(w.object) for w in worlds), each)
+        if trial.ranges and trial.ranges.families:
+            groups["family"].add((family_of(trial.ranges, k) for k in range(episodes)), each)
     if bar is not None:
         bar.close()
     mean, std = {}, {}
@@ -173,10 +139,12 @@ def evaluate(
         "world": dataclasses.asdict(world),
         "axis": axis,
         "episodes": episodes,
-        "randomisation": dataclasses.asdict(ranges) if ranges else None,
+        "randomisation": dataclasses.asdict(trial.ranges) if trial.ranges else None,
+        "push_m_s2": trial.push_m_s2,
         "seeds": rows,
         "mean": mean,
         "std": std,
+        **{f"by_{name}": each.means() for name, each in groups.items()},
         "wall_s": round(time.monotonic() - start, 1),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "commit": commit_id(),
@@ -184,16 +152,69 @@ def evaluate(
     }
 
 
-def survival_by_third(worlds: Sequence[World], episodes: Episodes) -> dict[str, list[float]]:
+def _build(
+    world: World, axis: str, episodes: int, seed: int, trial: Trial, threads: int
+) -> RotationEnv:
+    config = EnvConfig(push_m_s2=trial.push_m_s2)
+    towards = np.array([0.0, 0.0, 1.0])
+    if axis == GOAL:  # an object on its way to a goal may lie in any way
+        config = dataclasses.replace(config, fall=FallLimits(max_tilt_rad=np.pi))
+    else:
+        towards = parse_axis(axis)
+    return unseen_env(world, towards, episodes, seed, trial.ranges, trial.grasps, config, threads)
+
+
+Each = dict[str, NDArray[np.float64]]
+
+
+def _run(
+    env: RotationEnv, control: Controller, axis: str, seed: int, show: Callable[[int], None]
+) -> tuple[dict[str, float], Each]:
+    """Means over the episodes, and what each of them gave, (N,)."""
+    if axis == GOAL:
+        reached = run_goals(env, control, seed, show).astype(np.float64)
+        return {"goal_success": float(reached.mean())}, {
+            "survived": reached,
+            "goal_success": reached,
+        }
+    found = run_episodes(env, control, show)
+    survived = (found.held >= 1.0).astype(np.float64)
+    each = {"rotation_rad": found.turned_rad, "held": found.held, "survived": survived}
+    return found.summary(), each
+
+
+class _Groups:
+    """Episodes by a label."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+
+    def add(self, labels: Iterable[str], each: Mapping[str, NDArray[np.float64]]) -> None:
+        """Episodes of one seed."""
+        for row, label in enumerate(labels):
+            for key, values in each.items():
+                self._found[label][key].append(float(values[row]))
+
+    def means(self) -> dict[str, dict[str, float]]:
+        """Of each label: number of episodes and means."""
+        return {
+            label: {"episodes": len(next(iter(found.values())))}
+            | {key: float(np.mean(values)) for key, values in found.items()}
+            for label, found in sorted(self._found.items())
+        }
+
+
+def survival_by_third(
+    worlds: Sequence[World], survived: NDArray[np.float64]
+) -> dict[str, list[float]]:
     """Share of survivors in the lowest, middle and highest third of each drawn quantity: where it fails."""
     drawn = {
-        "radius_m": [w.object.radius_m for w in worlds],
+        "size_m": [object_size_m(w) for w in worlds],
         "mass_kg": [w.object.mass_kg for w in worlds],
         "friction": [w.object.friction for w in worlds],
         "kp_scale": [float(np.mean(w.servo.kp_scale)) for w in worlds],
         "kd_scale": [float(np.mean(w.servo.kd_scale)) for w in worlds],
     }
-    survived = episodes.held >= 1.0
     return {
         name: [
             round(float(survived[third].mean()), 3)
@@ -202,58 +223,6 @@ def survival_by_third(worlds: Sequence[World], episodes: Episodes) -> dict[str, 
         for name, values in drawn.items()
         if len(worlds) >= 3 and np.ptp(values) > 0
     }
-
-
-def table(results: Sequence[dict[str, Any]]) -> str:
-    """The results as text."""
-    lines = [
-        f"{'wrist':<11}{'axis':<6}{'rotation, rad in 20 s':>24}{'time held':>18}{'survived':>18}"
-        f"{'off-axis, rad/s':>20}"
-    ]
-    for result in results:
-        mean, std = result["mean"], result["std"]
-        cells = [
-            f"{mean[key]:.3g} ± {std[key]:.2g}"
-            for key in ("rotation_rad", "held", "survived", "off_axis_rad_s")
-        ]
-        lines.append(
-            f"{result['world']['wrist']:<11}{result['axis']:<6}"
-            f"{cells[0]:>24}{cells[1]:>18}{cells[2]:>18}{cells[3]:>20}"
-        )
-    first = results[0]
-    world, seeds = first["world"], [row["seed"] for row in first["seeds"]]
-    lines.append(
-        f"world {world['name']}, {first['episodes']} episodes a seed, seeds {seeds}, "
-        f"physics {world['physics']}, {_drawn(first['randomisation'])}, {first['machine']}"
-    )
-    return "\n".join(lines)
-
-
-def _drawn(ranges: dict[str, Any] | None) -> str:
-    if ranges is None:
-        return "not randomised"
-    return "objects drawn" if ranges == dataclasses.asdict(OBJECTS_ONLY) else "randomised"
-
-
-def plot(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """Bars of rotation and survival, one group a wrist and axis, error bars over the seeds."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    names = [f"{r['world']['wrist']}\n{r['axis']}" for r in results]
-    figure, panels = plt.subplots(1, 2, figsize=(3 + 1.6 * len(names), 3.2))
-    for panel, key, label in zip(
-        panels, ("rotation_rad", "survived"), ("rad in 20 s", "share surviving 20 s"), strict=True
-    ):
-        means = [r["mean"][key] for r in results]
-        panel.bar(names, means, yerr=[r["std"][key] for r in results], capsize=4)
-        panel.set_ylabel(label)
-        panel.grid(axis="y", alpha=0.3)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -271,7 +240,15 @@ def _parser() -> argparse.ArgumentParser:
         "--wrist", default="", help="wrists, comma separated (default: the world's)"
     )
     parser.add_argument(
-        "--axis", default="+z", help="axes in the palm frame, comma separated words"
+        "--axis",
+        default="+z",
+        help=f"axes in the palm frame, comma separated words; {GOAL!r} = turn objects to random goals",
+    )
+    parser.add_argument(
+        "--objects",
+        default="",
+        help="train, test, or names of families, comma separated, drawn and pushed as in the paper's Table 14 "
+        "(default: cylinders about the world's)",
     )
     parser.add_argument("--episodes", type=int, default=256)
     parser.add_argument("--seeds", default="0,1,2")
@@ -302,13 +279,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         base = World.load(arguments.world)
         if base.object.kind == "none":
             raise WorldError(f"world {base.name!r} has no object to turn; use one with an object")
+        trial = _trial(arguments)
         refused = refused_residual(arguments.policy, arguments.residual)
-    except (ControllerError, PathError, PolicySpecError, WorldError) as error:
+    except (ControllerError, PathError, PolicySpecError, ShapeError, WorldError) as error:
         print(f"dexndm evaluate: {error}", file=sys.stderr)
         return 2
     if refused:
         print(refusal(refused))
-    ranges = OBJECTS_ONLY if arguments.keep_hand else Randomisation()
     results = []
     for wrist in (arguments.wrist or base.wrist).split(","):
         for axis in arguments.axis.split(","):
@@ -320,7 +297,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     axis,
                     arguments.episodes,
                     [int(seed) for seed in arguments.seeds.split(",")],
-                    None if arguments.no_randomise else ranges,
+                    trial,
                     arguments.residual,
                     threads=arguments.threads,
                 )
@@ -331,3 +308,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.plot:
         plot(results, arguments.plot)
     return 0
+
+
+def _trial(arguments: argparse.Namespace) -> Trial:
+    """What the words ask for.
+
+    Raises:
+        ShapeError: unknown objects.
+    """
+    if arguments.no_randomise:
+        return Trial()
+    if not arguments.objects:
+        return Trial(OBJECTS_ONLY if arguments.keep_hand else Randomisation())
+    ranges = dataclasses.replace(TABLE_14, families=parse_families(arguments.objects))
+    return dataclasses.replace(
+        TABLE_14_TRIAL, ranges=keep_hand(ranges) if arguments.keep_hand else ranges
+    )

@@ -29,7 +29,8 @@ from dexndm_ros.replay.trajectory import STEPS, Trajectory
 from dexndm_ros.sim.env import RotationEnv
 from dexndm_ros.sim.randomise import Randomisation
 from dexndm_ros.sim.worlds import World
-from dexndm_ros.training.evaluate import open_controller, unseen_env
+from dexndm_ros.training.controllers import open_controller
+from dexndm_ros.training.episodes import unseen_env
 from dexndm_ros.training.progress import Progress, commit_id
 
 __all__ = ["GRID_RAD", "BuildConfig", "BuildError", "BuildTask", "build_library"]

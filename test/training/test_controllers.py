@@ -18,8 +18,8 @@ from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.sim.env import EnvConfig, RotationEnv
 from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.controllers import ControllerError, open_controller, refused_residual
+from dexndm_ros.training.episodes import unseen_env
 from dexndm_ros.training.evaluate import main as evaluate
-from dexndm_ros.training.evaluate import unseen_env
 from dexndm_ros.training.library_cli import main as library
 from dexndm_ros.training.simulate.cli import main as rollouts
 from support.tiny_policy import leap_seat, residual_spec, write_tiny_policy

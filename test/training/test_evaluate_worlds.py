@@ -10,7 +10,9 @@ import numpy as np
 from dexndm_ros.sim.env import EnvConfig
 from dexndm_ros.sim.randomise import OBJECTS_ONLY, draw_worlds
 from dexndm_ros.sim.worlds import World
-from dexndm_ros.training.evaluate import main, open_controller, run_episodes, unseen_env
+from dexndm_ros.training.controllers import open_controller
+from dexndm_ros.training.episodes import run_episodes, unseen_env
+from dexndm_ros.training.evaluate import main
 
 
 def test_keeping_the_hand_draws_objects_only():

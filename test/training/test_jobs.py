@@ -22,7 +22,7 @@ from dexndm_ros.sim.randomise import Randomisation, draw_worlds
 from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.cli import ConfigError, from_mapping
 from dexndm_ros.training.cli import main as train
-from dexndm_ros.training.evaluate import Episodes, evaluate, survival_by_third
+from dexndm_ros.training.evaluate import Trial, evaluate, survival_by_third
 from dexndm_ros.training.evaluate import main as evaluate_main
 from dexndm_ros.training.export import export_onnx, verify_export
 from dexndm_ros.training.export import main as export
@@ -140,7 +140,9 @@ def test_generalist_export_and_evaluation(oracle, tmp_path, capsys):
 def test_evaluation_repeats_for_a_seed_and_differs_between_seeds(oracle):
     def run(seed):
         world = World(physics="fast")
-        return evaluate(str(oracle), world, "+z", 6, (seed,), Randomisation(), quiet=True)["mean"]
+        return evaluate(str(oracle), world, "+z", 6, (seed,), Trial(Randomisation()), quiet=True)[
+            "mean"
+        ]
 
     assert run(4) == run(4)
     assert run(4) != run(5)
@@ -150,7 +152,7 @@ def test_survival_is_told_by_thirds_of_what_was_drawn():
     worlds = draw_worlds(World(), 30, Randomisation(), 2)
     slippery = np.array([w.object.friction for w in worlds])
     held = np.where(slippery < np.sort(slippery)[10], 0.5, 1.0)
-    thirds = survival_by_third(worlds, Episodes(np.zeros(30), held, np.zeros(30)))
+    thirds = survival_by_third(worlds, (held >= 1.0).astype(float))
     assert thirds["friction"] == [0.0, 1.0, 1.0]
     assert sum(thirds["mass_kg"]) == pytest.approx(2.0, abs=0.01)
 

@@ -18,7 +18,7 @@ from dexndm_ros.replay.trajectory import STEPS
 from dexndm_ros.sim.env import ACTION_SCALE_RAD
 from dexndm_ros.sim.randomise import Randomisation
 from dexndm_ros.sim.worlds import World
-from dexndm_ros.training.evaluate import unseen_env
+from dexndm_ros.training.episodes import unseen_env
 from dexndm_ros.training.library import (
     GRID_RAD,
     BuildConfig,

@@ -29,7 +29,8 @@ from dexndm_ros.sim.env import EnvConfig
 from dexndm_ros.sim.load import HandLoad, LoadConfig, draw_load
 from dexndm_ros.sim.randomise import OBJECTS_ONLY
 from dexndm_ros.sim.worlds import World
-from dexndm_ros.training.evaluate import open_controller, unseen_env
+from dexndm_ros.training.controllers import open_controller
+from dexndm_ros.training.episodes import unseen_env
 from dexndm_ros.training.simulate.blocks import replay_blocks, rollout_block
 from dexndm_ros.training.simulate.cli import main, read_config
 from dexndm_ros.training.simulate.closed_loop import roll_out

@@ -21,7 +21,8 @@ from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.sim.env import EnvConfig
 from dexndm_ros.sim.randomise import OBJECTS_ONLY
 from dexndm_ros.sim.worlds import World
-from dexndm_ros.training.evaluate import Episodes, open_controller, run_episodes, unseen_env
+from dexndm_ros.training.controllers import open_controller
+from dexndm_ros.training.episodes import Episodes, run_episodes, unseen_env
 from dexndm_ros.training.progress import Progress
 
 __all__ = ["TEST_SEEDS", "Outcomes", "load_episodes", "main"]

@@ -17,7 +17,8 @@ from dexndm_ros.sim.env import EnvConfig, RotationEnv
 from dexndm_ros.sim.grasps import GraspCache, make_grasps
 from dexndm_ros.sim.randomise import OBJECTS_ONLY, draw_worlds
 from dexndm_ros.sim.worlds import World
-from dexndm_ros.training.evaluate import open_controller, run_episodes
+from dexndm_ros.training.controllers import open_controller
+from dexndm_ros.training.episodes import run_episodes
 from dexndm_ros.training.progress import Progress
 from dexndm_ros.training.residual.config import SelectConfig
 

@@ -13,7 +13,8 @@ from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.sim.env import EnvConfig
 from dexndm_ros.sim.randomise import OBJECTS_ONLY, Randomisation
 from dexndm_ros.sim.worlds import ObjectConfig
-from dexndm_ros.training.evaluate import open_controller, unseen_env
+from dexndm_ros.training.controllers import open_controller
+from dexndm_ros.training.episodes import unseen_env
 from dexndm_ros.training.simulate.blocks import Block, policy_name
 from dexndm_ros.training.simulate.config import RolloutConfig
 from dexndm_ros.training.simulate.rows import PERIOD_S, About, Rows
