@@ -26,7 +26,7 @@ from dexndm_ros.paths import policy_path, world_path
 from dexndm_ros.policy.onnx_file import open_model
 from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.sim.env import EnvConfig, RotationEnv
-from dexndm_ros.sim.grasps import GraspCache, object_size_m
+from dexndm_ros.sim.grasp_cache import GraspCache, object_size_m
 from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.controllers import open_controller
 from dexndm_ros.training.episodes import Episodes, run_episodes

@@ -113,6 +113,12 @@ COMMANDS: tuple[Command, ...] = (
         "choose by rollouts which correction of a policy is to run, if any",
     ),
     Command(
+        "grasps",
+        "dexndm_ros.training.grasps_cli:main",
+        "make or look at a cache of start grasps for families of objects",
+        requirements="requirements-training.txt",
+    ),
+    Command(
         "library",
         "dexndm_ros.training.library_cli:main",
         "inspect a trajectory library, or build one from rollouts",

@@ -26,7 +26,7 @@ from dexndm_ros.policy.wrist import parse_wrist
 from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.correction import Correction, step_corrected
 from dexndm_ros.sim.fall import FallLimits
-from dexndm_ros.sim.grasps import GraspCache, object_kind, object_size_m
+from dexndm_ros.sim.grasp_cache import GraspCache, object_kind, object_size_m
 from dexndm_ros.sim.rewards import RewardWeights, StepQuantities, reward_terms
 from dexndm_ros.sim.scene import object_shape
 from dexndm_ros.sim.tasks import TaskDraw

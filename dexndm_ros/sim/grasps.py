@@ -8,12 +8,9 @@ Targets are stored beside the angles, or the grip force would be lost at reset.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +19,19 @@ from scipy.spatial.transform import Rotation
 from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_NAMES, LOWER_RAD, UPPER_RAD
 from dexndm_ros.sim.aperture import aperture_pose
 from dexndm_ros.sim.batch import HandBatch
-from dexndm_ros.sim.scene import object_shape
-from dexndm_ros.sim.shapes.families import object_label
+from dexndm_ros.sim.grasp_cache import (
+    GRASP_ARRAYS,
+    GraspCache,
+    GraspError,
+    object_kind,
+    object_size_m,
+)
 from dexndm_ros.sim.worlds import GRASP_CENTRE_M, World
 
-__all__ = ["EVERY_WRIST", "GraspCache", "GraspConfig", "make_grasps", "object_kind"]
+__all__ = ["EVERY_WRIST", "GraspConfig", "make_grasps"]
 
 Array = NDArray[np.float64]
 _H = math.sqrt(0.5)
-_ARRAYS = ("target", "q", "position", "rotation_xyzw", "radius_m", "kind")
 _ALL_WAYS = np.array(
     [[0, 0, 0, 1], [1, 0, 0, 0], [0, _H, 0, _H], [0, -_H, 0, _H], [_H, 0, 0, _H], [-_H, 0, 0, _H]]
 )
@@ -77,105 +78,6 @@ EVERY_WRIST = GraspConfig(
 """For objects of all families and all wrists; made palm down, as in the paper (section C)."""
 
 
-@dataclass(frozen=True)
-class GraspCache:
-    """N grasps.
-
-    Attributes:
-        target: joint targets, (N, 16) rad, motor order.
-        q: joint angles, (N, 16) rad.
-        position: object centre, (N, 3) m, palm frame.
-        rotation_xyzw: object orientation, (N, 4), palm frame.
-        radius_m: size of the object the grasp was made with, (N,).
-        kind: of that object, an index into ``meta["objects"]``, see ``object_kind``; (N,).
-        meta: names, conventions, counts, acceptance a condition.
-    """
-
-    target: Array
-    q: Array
-    position: Array
-    rotation_xyzw: Array
-    radius_m: Array
-    kind: NDArray[np.intp]
-    meta: dict[str, Any]
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-    def save(self, path: Path) -> None:
-        """Write one npz file (float32)."""
-        arrays = {name: getattr(self, name).astype(np.float32) for name in _ARRAYS[:-1]}
-        arrays["kind"] = self.kind.astype(np.int32)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, meta=json.dumps(self.meta), **arrays)
-
-    @classmethod
-    def load(cls, path: Path) -> GraspCache:
-        """Read a cache.
-
-        Raises:
-            ValueError: joints of another order.
-        """
-        with np.load(path) as file:
-            meta = json.loads(str(file["meta"]))
-            if tuple(meta["joint_names"]) != JOINT_NAMES:
-                raise ValueError(f"{path}: joint order differs: {meta['joint_names']}")
-            columns = {name: file[name].astype(np.float64) for name in _ARRAYS[:-1]}
-            return cls(**columns, kind=file["kind"].astype(np.intp), meta=meta)
-
-    def joined(self, *others: GraspCache) -> GraspCache:
-        """This cache with others behind it; the meta data is this one's, with the counts of all."""
-        caches = (self, *others)
-        names = list(dict.fromkeys(name for c in caches for name in c.meta["objects"]))
-        columns = {name: np.concatenate([getattr(c, name) for c in caches]) for name in _ARRAYS}
-        columns["kind"] = np.concatenate(
-            [np.array([names.index(n) for n in c.meta["objects"]])[c.kind] for c in caches]
-        )
-        counts = {"parts": [len(c) for c in caches], "objects": names}
-        return GraspCache(**columns, meta=self.meta | counts)
-
-    def pick(
-        self, radius_m: Array, kinds: Sequence[str], rng: np.random.Generator
-    ) -> NDArray[np.intp]:
-        """For each object, the index of a random grasp of its kind, among the sixteenth nearest in size.
-
-        Args:
-            radius_m: sizes, (n,).
-            kinds: of the objects, n.
-            rng: draws.
-
-        Raises:
-            ValueError: no grasp of a kind.
-        """
-        picked = np.zeros(len(radius_m), dtype=np.intp)
-        wanted = np.array(kinds)
-        for kind in dict.fromkeys(kinds):
-            rows = np.flatnonzero(wanted == kind)
-            if kind not in self.meta["objects"]:
-                raise ValueError(f"there is no grasp of {kind!r} in the cache; make one with it")
-            of_kind = np.flatnonzero(self.kind == self.meta["objects"].index(kind))
-            order = of_kind[np.argsort(self.radius_m[of_kind])]
-            window = max(1, len(order) // 16)
-            start = np.searchsorted(self.radius_m[order], radius_m[rows]) - window // 2
-            start = np.clip(start, 0, len(order) - window)
-            picked[rows] = order[start + rng.integers(0, window, size=len(rows))]
-        return picked
-
-
-def object_size_m(world: World) -> float:
-    """The number that decides which grasps suit an object: half its width between the fingers."""
-    config = world.object
-    if config.kind == "shape":
-        return float(object_shape(config).extents[:2].min() / 2.0)
-    return config.radius_m if config.kind != "cuboid" else float(min(config.half_size_m[:2]))
-
-
-def object_kind(world: World) -> str:
-    """What grasps of different sizes have in common."""
-    kind = world.object.kind
-    return kind if kind == "cylinder" else object_label(world.object)
-
-
 def make_grasps(
     worlds: Sequence[World],
     count: int,
@@ -183,6 +85,7 @@ def make_grasps(
     config: GraspConfig | None = None,
     threads: int = 2,
     batch: HandBatch | None = None,
+    on_grasps: Callable[[int], None] | None = None,
 ) -> GraspCache:
     """Sample until ``count`` grasps are accepted.
 
@@ -193,9 +96,10 @@ def make_grasps(
         config: sampling and acceptance.
         threads: physics threads.
         batch: the compiled worlds, where the caller has them already.
+        on_grasps: told how many have been accepted.
 
     Raises:
-        RuntimeError: fewer than one in fifty accepted over many tries; the message says which condition failed most.
+        GraspError: fewer than one in fifty accepted over many tries; the message says which condition failed most.
     """
     config = config or GraspConfig()
     rng = np.random.default_rng(seed)
@@ -217,14 +121,16 @@ def make_grasps(
         tried += batch.count
         np.add.at(of_kind, numbers[good], 1)
         kept.append((*(part[good] for part in state), sizes[good], numbers[good]))
+        if on_grasps is not None:
+            on_grasps(min(count, int(of_kind.sum())))
         if tried > 2000 and of_kind.sum() < tried / 50:
             worst = min(passed, key=lambda name: passed[name])
-            raise RuntimeError(
+            raise GraspError(
                 f"only {of_kind.sum()} of {tried} grasps accepted; {worst!r} failed most "
                 f"({passed[worst]} passed): check object size, friction and wrist"
             )
         if tried > 200 * max(count, batch.count):
-            raise RuntimeError(f"{names[int(of_kind.argmin())]} cannot be held: leave it out")
+            raise GraspError(f"{names[int(of_kind.argmin())]} cannot be held: leave it out")
     meta = {
         "joint_names": list(JOINT_NAMES),
         "quaternion": "xyzw, object in palm frame",
@@ -239,7 +145,8 @@ def make_grasps(
     columns = [np.concatenate(parts) for parts in zip(*kept, strict=True)]
     chosen = _share(columns[-1].astype(np.intp), count)
     return GraspCache(
-        **{name: column[chosen] for name, column in zip(_ARRAYS, columns, strict=True)}, meta=meta
+        **{name: column[chosen] for name, column in zip(GRASP_ARRAYS, columns, strict=True)},
+        meta=meta,
     )
 
 

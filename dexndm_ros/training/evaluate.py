@@ -32,7 +32,8 @@ from dexndm_ros.policy.spec import PolicySpecError, refusal
 from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.sim.env import EnvConfig, RotationEnv
 from dexndm_ros.sim.fall import FallLimits
-from dexndm_ros.sim.grasps import EVERY_WRIST, GraspConfig, object_size_m
+from dexndm_ros.sim.grasp_cache import object_size_m
+from dexndm_ros.sim.grasps import EVERY_WRIST, GraspConfig
 from dexndm_ros.sim.randomise import OBJECTS_ONLY, TABLE_14, Randomisation, family_of, keep_hand
 from dexndm_ros.sim.shapes.families import object_label, parse_families
 from dexndm_ros.sim.shapes.pieces import ShapeError

@@ -27,7 +27,8 @@ from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.correction import Correction
 from dexndm_ros.sim.env import EnvConfig, RotationEnv
-from dexndm_ros.sim.grasps import GraspCache, GraspConfig, make_grasps
+from dexndm_ros.sim.grasp_cache import GraspCache
+from dexndm_ros.sim.grasps import GraspConfig, make_grasps
 from dexndm_ros.sim.randomise import Randomisation, draw_worlds
 from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.ppo import PpoConfig, algorithm_settings, load_actor, network_settings
@@ -52,6 +53,7 @@ class OracleConfig:
         physics: preset to train on.
         envs: parallel environments.
         grasps: size of the grasp cache.
+        grasps_from: a file of ``dexndm grasps make`` with all objects of the run, in place of making them; or empty.
         total_steps: environment steps in all.
         steps_per_iteration: control steps of each environment between updates.
         seed: of worlds, grasps, starts and networks.
@@ -78,6 +80,7 @@ class OracleConfig:
     physics: str = "fast"
     envs: int = 256
     grasps: int = 3000
+    grasps_from: str = ""
     total_steps: int = 5_000_000
     steps_per_iteration: int = 16
     seed: int = 0
@@ -175,7 +178,10 @@ def build_env(config: OracleConfig) -> RotationEnv:
     base = replace(World.load(config.world), wrist=config.wrist, physics=config.physics)
     worlds = draw_worlds(base, config.envs, config.randomisation, config.seed)
     batch = HandBatch(worlds, config.threads)
-    grasps = make_grasps(worlds, config.grasps, config.seed, config.grasp, batch=batch)
+    if config.grasps_from:
+        grasps = GraspCache.load(Path(config.grasps_from))
+    else:
+        grasps = make_grasps(worlds, config.grasps, config.seed, config.grasp, batch=batch)
     axis = parse_axis(config.axis)
     if config.starts_from:
         folder = Path(config.starts_from)

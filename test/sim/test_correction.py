@@ -11,7 +11,8 @@ import pytest
 from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.correction import step_corrected
 from dexndm_ros.sim.env import EnvConfig, RotationEnv
-from dexndm_ros.sim.grasps import GraspCache, make_grasps
+from dexndm_ros.sim.grasp_cache import GraspCache
+from dexndm_ros.sim.grasps import make_grasps
 from dexndm_ros.sim.worlds import World
 
 WORLD = World(physics="fast")

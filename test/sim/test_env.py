@@ -8,6 +8,8 @@ import dataclasses
 import mujoco
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_NAMES, LOWER_RAD, UPPER_RAD
@@ -15,7 +17,8 @@ from dexndm_ros.policy.wrist import WRISTS
 from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.env import ACTION_SCALE_RAD, EnvConfig, RotationEnv
 from dexndm_ros.sim.fall import FallLimits
-from dexndm_ros.sim.grasps import GraspCache, make_grasps
+from dexndm_ros.sim.grasp_cache import GraspCache, GraspError
+from dexndm_ros.sim.grasps import make_grasps
 from dexndm_ros.sim.randomise import Randomisation, draw_worlds
 from dexndm_ros.sim.rewards import (
     PAPER,
@@ -89,6 +92,29 @@ def test_grasps_hold_and_keep_their_targets(grasps, tmp_path):
     for _ in range(20):
         env.step(np.zeros((4, 16)))
     assert np.linalg.norm(env.batch.object_position - start, axis=1).max() < 0.02
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 255))
+def test_a_damaged_cache_is_refused_and_a_whole_one_is_not(saved, where, change):
+    data = bytearray(saved.read_bytes())
+    data[where % len(data)] ^= change
+    broken = saved.with_name("broken.npz")
+    broken.write_bytes(data)
+    whole = GraspCache.load(saved)
+    try:
+        read = GraspCache.load(broken)
+    except GraspError as error:
+        assert str(broken) in str(error)
+    else:  # a byte that nobody reads
+        assert read.sha256 == whole.sha256 == whole.meta["sha256"]
+
+
+@pytest.fixture(scope="module")
+def saved(grasps, tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "grasps.npz"
+    grasps.save(path)
+    return path
 
 
 def test_actions_are_bounded_deltas_of_the_previous_target(grasps):

@@ -14,7 +14,8 @@ import numpy as np
 from dexndm_ros.policy.wrist import parse_axis
 from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.env import EnvConfig, RotationEnv
-from dexndm_ros.sim.grasps import GraspCache, make_grasps
+from dexndm_ros.sim.grasp_cache import GraspCache
+from dexndm_ros.sim.grasps import make_grasps
 from dexndm_ros.sim.randomise import OBJECTS_ONLY, draw_worlds
 from dexndm_ros.sim.worlds import World
 from dexndm_ros.training.controllers import open_controller
