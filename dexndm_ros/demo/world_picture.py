@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dexndm_ros.demo.errors import DemoError
 from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_NAMES
 
-__all__ = ["draw", "main"]
+__all__ = ["Image", "draw", "main", "off_screen", "rendered"]
 
 Image = NDArray[np.uint8]
 _ANTIALIAS = 2
@@ -44,16 +44,10 @@ def draw(
         WorldError: the world cannot be used.
         PathError: there is no such world.
     """
-    # Without a display EGL is what draws; it is asked before MuJoCo is imported.
-    os.environ.setdefault("MUJOCO_GL", "egl")
-    try:
-        import mujoco
-
-        from dexndm_ros.sim.box import BallView, prepare
-        from dexndm_ros.sim.scene import build_model
-        from dexndm_ros.sim.worlds import World
-    except Exception as error:  # MuJoCo refuses a backend that it does not know
-        raise _cannot_draw(error) from error
+    mujoco = off_screen()
+    from dexndm_ros.sim.box import BallView, prepare
+    from dexndm_ros.sim.scene import build_model
+    from dexndm_ros.sim.worlds import World
 
     loaded = World.load(world).with_wrist(wrist)
     model = build_model(loaded, visual=True)
@@ -61,14 +55,39 @@ def draw(
     data.qpos[[model.joint(name).qposadr[0] for name in JOINT_NAMES]] = CANONICAL_POSE_RAD
     prepare(model, data, loaded.box, seed)
     mujoco.mj_forward(model, data)
+    balls = BallView(model, data)
+    camera = _camera(mujoco, data, balls.world_m())
+    _see_through(model, balls, camera)
+    return rendered(model, data, camera, width_px, height_px)
+
+
+def off_screen() -> Any:
+    """MuJoCo, imported so that it draws without a display.
+
+    Raises:
+        DemoError: it cannot.
+    """
+    # Without a display EGL is what draws; it is asked before MuJoCo is imported.
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    try:
+        import mujoco
+    except Exception as error:  # MuJoCo refuses a backend that it does not know
+        raise _cannot_draw(error) from error
+    return mujoco
+
+
+def rendered(model: Any, data: Any, camera: Any, width_px: int, height_px: int) -> Image:
+    """A picture of a state, smoothed, (height, width, 3).
+
+    Raises:
+        DemoError: nothing can be drawn here.
+    """
+    mujoco = off_screen()
     view = model.vis
     view.global_.offwidth, view.global_.offheight = _ANTIALIAS * width_px, _ANTIALIAS * height_px
     view.headlight.ambient = np.full(3, 0.35)
     view.headlight.diffuse = np.full(3, 0.35)
     view.quality.shadowsize = 4096
-    balls = BallView(model, data)
-    camera = _camera(mujoco, data, balls.world_m())
-    _see_through(model, balls, camera)
     try:
         with mujoco.Renderer(model, _ANTIALIAS * height_px, _ANTIALIAS * width_px) as renderer:
             renderer.update_scene(data, camera)

@@ -20,7 +20,14 @@ from dexndm_ros.sim.worlds import GRASP_CENTRE_M, ObjectConfig, World
 from dexndm_ros.teleop.chain import PALM_ON_FLANGE, ArmChain
 from dexndm_ros.teleop.pose import Pose
 
-__all__ = ["OBJECT_BODY", "OBJECT_JOINT", "build_model", "object_shape", "pieces_of"]
+__all__ = [
+    "OBJECT_BODY",
+    "OBJECT_JOINT",
+    "add_pieces",
+    "build_model",
+    "object_shape",
+    "pieces_of",
+]
 
 OBJECT_BODY = "object"
 OBJECT_JOINT = "object_free"
@@ -56,27 +63,31 @@ def _add_object(
     joint = body.add_freejoint(name=OBJECT_JOINT)
     joint.damping = [0.0, 0.0, 0.0]
     shape = object_shape(config)
-    for number, (piece, mass_kg) in enumerate(
-        zip(shape.pieces, shape.masses(config.mass_kg), strict=True)
-    ):
-        body.add_geom(
-            name="object" if number == 0 else f"object_{number}",
-            type=_GEOMS[piece.kind],
-            size=list(piece.size),
-            pos=list(piece.position),
-            quat=np.roll(piece.rotation_xyzw, 1),
-            mass=mass_kg,
-            contype=1,
-            conaffinity=1,
-            condim=4,
-            priority=1,
-            friction=[config.friction, config.torsional_friction_m, 1e-4],
-            rgba=[0.93, 0.45, 0.13, 1.0],
-        )
+    geoms = add_pieces(body, shape)
+    for number, (geom, mass_kg) in enumerate(zip(geoms, shape.masses(config.mass_kg), strict=True)):
+        geom.name = "object" if number == 0 else f"object_{number}"
+        geom.mass = mass_kg
+        geom.contype = geom.conaffinity = geom.priority = 1
+        geom.condim = 4
+        geom.friction = [config.friction, config.torsional_friction_m, 1e-4]
+        geom.rgba = [0.93, 0.45, 0.13, 1.0]
     if any(config.centre_of_mass_m):
         _shift_mass(body, config)
     for _ in range(pieces - len(shape.pieces)):
         body.add_geom(type=_GEOMS["sphere"], size=[1e-4, 0, 0], mass=0, contype=0, conaffinity=0)
+
+
+def add_pieces(body: mujoco.MjsBody, shape: Shape) -> list[mujoco.MjsGeom]:
+    """The pieces of a shape as geoms of a body."""
+    return [
+        body.add_geom(
+            type=_GEOMS[piece.kind],
+            size=list(piece.size),
+            pos=list(piece.position),
+            quat=np.roll(piece.rotation_xyzw, 1),
+        )
+        for piece in shape.pieces
+    ]
 
 
 def _shift_mass(body: mujoco.MjsBody, config: ObjectConfig) -> None:
