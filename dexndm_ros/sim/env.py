@@ -142,6 +142,8 @@ class RotationEnv:
         self._kinds = [object_kind(w) for w in worlds]
         self._extents = np.array([object_shape(w.object).extents for w in worlds])
         self._masses = np.array([w.object.mass_kg for w in worlds])
+        self._friction = np.array([w.object.friction for w in worlds])
+        self._centres = np.array([w.object.centre_of_mass_m for w in worlds])
         self.rng = np.random.default_rng(seed)
         self.history = ObservationHistory(batch=self.count)
         self.target = np.zeros((self.count, JOINT_COUNT))
@@ -331,12 +333,12 @@ class RotationEnv:
         return self.history.observation(self.wrists, self.axes)
 
     def privileged(self) -> NDArray[np.float32]:
-        """The oracle's observation, (N, 121); entries are only ever added at its end.
+        """The oracle's observation, (N, 126); entries are only ever added at its end.
 
         Joint angles, target minus angle, previous target minus angle, joint velocity, last action; object
         position (from the grasp centre of this episode), two object axes, velocities, fingertip-to-object
-        vectors, fingertip contact forces; the rotation axis, gravity's direction, object size and the sides of
-        the box around it.
+        vectors, fingertip contact forces; the rotation axis, gravity's direction, object size, the sides of
+        the box around it, its mass, friction and centre of mass.
         """
         b = self.batch
         rotation = b.object_rotation.apply(self._body_axis)
@@ -357,5 +359,8 @@ class RotationEnv:
             b.up,
             100.0 * (self._sizes[:, None] - 0.034),
             50.0 * (self._extents - 0.06),
+            50.0 * (self._masses[:, None] - 0.05),
+            self._friction[:, None] - 1.0,
+            200.0 * self._centres,
         ]
         return np.concatenate(parts, axis=1).astype(np.float32)

@@ -35,6 +35,7 @@ from dexndm_ros.training.ppo import PpoConfig, algorithm_settings, load_actor, n
 from dexndm_ros.training.progress import OpenBar, commit_id, open_bar
 from dexndm_ros.training.runlog import RunLog, plot_curves
 from dexndm_ros.training.stopping import asked_to_stop
+from dexndm_ros.training.widen import input_count, widen_checkpoint
 
 __all__ = ["OracleConfig", "correction_for", "load_oracle", "train_oracle"]
 
@@ -132,7 +133,7 @@ class OracleVecEnv(VecEnv):
 
     def __init__(self, env: RotationEnv, reward_scale: float, inputs: int = 0) -> None:
         self.env = env
-        self._inputs = inputs or env.privileged().shape[1]
+        self.inputs = inputs or env.privileged().shape[1]
         self.num_envs = env.count
         self.num_actions = 16
         self.max_episode_length = env.config.episode_steps
@@ -153,7 +154,7 @@ class OracleVecEnv(VecEnv):
 
     def get_observations(self) -> TensorDict:
         """The privileged observation."""
-        obs = torch.from_numpy(self.env.privileged())[:, : self._inputs]
+        obs = torch.from_numpy(self.env.privileged())[:, : self.inputs]
         return TensorDict({"privileged": obs}, batch_size=[self.num_envs])
 
     def step(
@@ -242,8 +243,7 @@ def train_oracle(config: OracleConfig, bar: OpenBar = open_bar) -> Path:
     record = asdict(config) | {"commit": commit_id()}
     (out / "config.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
     checkpoint = out / "oracle.pt"
-    begins_at = checkpoint if checkpoint.exists() else Path(config.init_from)
-    vec = OracleVecEnv(build_env(config), config.reward_scale, _inputs(begins_at))
+    vec = OracleVecEnv(build_env(config), config.reward_scale, input_count(checkpoint))
     train_cfg = runner_config(config)
     runner = OnPolicyRunner(vec, copy.deepcopy(train_cfg), log_dir=None, device="cpu")
     done_steps, wall_s = 0, 0.0
@@ -252,24 +252,19 @@ def train_oracle(config: OracleConfig, bar: OpenBar = open_bar) -> Path:
         done_steps, wall_s = state["steps"], state["wall_s"]
         vec.env.steps = done_steps
     elif config.init_from:
+        wider = out / "begin.pt"
+        begin = widen_checkpoint(Path(config.init_from), vec.inputs, wider)
         runner.load(
-            config.init_from,
+            str(begin),
             load_cfg={"actor": True, "critic": True, "optimizer": False, "iteration": False},
         )
+        wider.unlink(missing_ok=True)
         _set_std(runner, config.init_std)
         if not _same_task(config):
             _forget_constants(runner)
     with asked_to_stop() as stop:
         _learn(config, runner, vec, done_steps, wall_s, stop, bar)
     return checkpoint
-
-
-def _inputs(checkpoint: Path) -> int:
-    """What the oracle of a checkpoint sees; 0 where there is none."""
-    if not checkpoint.is_file():
-        return 0
-    state = torch.load(checkpoint, weights_only=False, map_location="cpu")
-    return int(state["actor_state_dict"]["mlp.0.weight"].shape[1])
 
 
 def _same_task(config: OracleConfig) -> bool:
