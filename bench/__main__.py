@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.result import Options, Result
+from bench.result import Options, Result, SkippedError
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
@@ -25,6 +25,7 @@ BENCHES = {
     "loop_timing": "the demo's loops: observation to command, 20 Hz period, missed ticks",
     "onnx": "a paper-size network: ONNX Runtime fp32 and int8 against eager torch",
     "env_steps": "environment control steps a second against bare mujoco.rollout",
+    "env_steps_warp": "the same on a GPU with 1k, 4k and 16k worlds, against the CPU lane",
     "chaos_box": "the worlds for collecting: load by world and wrist, speed, heat, balls that escape",
     "closed_loop": "the shipped policy through bus, driver, DDS and node against `dexndm evaluate`",
     "campaign": "ten minutes in the Chaos Box at its real pace: duty cycle, period error, loss, CPU",
@@ -74,6 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         began = time.monotonic()
         try:
             result: Result = importlib.import_module(f"bench.{name}").run(options)
+        except SkippedError as reason:
+            print(f"{name} skipped: {reason}\n", flush=True)
+            continue
         except Exception as error:
             if os.environ.get("DEXNDM_TRACEBACK"):
                 traceback.print_exc()

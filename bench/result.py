@@ -16,12 +16,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Check", "Options", "Result", "machine", "quantiles"]
+__all__ = ["Check", "Options", "Result", "SkippedError", "machine", "quantiles"]
 
 _PACKAGES = (
-    "dynamixel-sdk", "mcap", "mujoco", "numpy", "onnxruntime", "pyarrow", "pyserial", "ros-rclpy", "rosbags", "scipy",
-    "torch", "zstandard",
+    "dynamixel-sdk", "mcap", "mujoco", "mujoco-warp", "numpy", "onnxruntime", "pyarrow", "pyserial", "ros-rclpy",
+    "rosbags", "scipy", "torch", "warp-lang", "zstandard",
 )  # fmt: skip
+
+
+class SkippedError(Exception):
+    """This machine lacks what a bench measures; the message says what."""
 
 
 @dataclass(frozen=True)

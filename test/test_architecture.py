@@ -23,7 +23,7 @@ ROS = {
     "sensor_msgs", "std_msgs", "std_srvs", "trajectory_msgs",
 }  # fmt: skip
 TORCH = {"torch", "tensordict", "rsl_rl", "tensorboard", "onnxscript"}
-MUJOCO = {"mujoco"}
+MUJOCO = {"mujoco", "mujoco_warp", "warp"}
 ROOMS = {
     "hand", "policy", "sim", "training", "nodes", "demo", "replay", "recording", "dashboard", "collect",
     "bags", "datasets", "playback", "loop", "teleop",

@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # Import name -> name on the Python package index, where they differ.
 PYPI = {"PIL": "pillow", "dynamixel_sdk": "dynamixel-sdk", "dynamixel_easy_sdk": "dynamixel-sdk",
         "rsl_rl": "rsl-rl-lib", "serial": "pyserial", "sklearn": "scikit-learn", "yaml": "pyyaml",
-        "imageio_ffmpeg": "imageio-ffmpeg", "xdist": "pytest-xdist"}  # fmt: skip
+        "imageio_ffmpeg": "imageio-ffmpeg", "xdist": "pytest-xdist",
+        "mujoco_warp": "mujoco-warp", "warp": "warp-lang"}  # fmt: skip
 # Import name -> rosdep key, for what Ubuntu 24.04 packages.
 ROSDEP = {"imageio": "python3-imageio", "matplotlib": "python3-matplotlib",
           "numpy": "python3-numpy", "scipy": "python3-scipy", "serial": "python3-serial",
@@ -107,6 +108,7 @@ def test_every_import_of_the_package_is_declared_for_rosdep_or_pip() -> None:
     declared = dependencies(package_xml("package.xml"))
     wheels = pins("requirements.txt") | pins("requirements-training.txt")
     wheels |= pins("requirements-datasets.txt") | pins("requirements-ray.txt")
+    wheels |= pins("requirements-gpu.txt")
     missing = []
     for name, where in third_party_imports("dexndm_ros").items():
         if is_ros(name):
@@ -123,6 +125,7 @@ def test_every_import_of_the_package_is_declared_for_rosdep_or_pip() -> None:
 def test_every_import_of_the_tests_and_benches_is_pinned() -> None:
     wheels = pins("requirements.txt") | pins("requirements-training.txt")
     wheels |= pins("requirements-datasets.txt") | pins("requirements-ray.txt")
+    wheels |= pins("requirements-gpu.txt")
     wheels |= pins("requirements-dev.txt") | pins("requirements-ros.txt")
     wheels |= pins("requirements-lerobot.txt")
     local = {path.stem for path in (ROOT / "test").iterdir()} | {"bench", "support", "test"}
@@ -151,7 +154,8 @@ def test_training_packages_stay_out_of_the_runtime() -> None:
 def test_constraints_hold_every_pin() -> None:
     constraints = pins("constraints.txt")
     for name in ("requirements.txt", "requirements-ros.txt", "requirements-training.txt",
-                 "requirements-datasets.txt", "requirements-ray.txt", "requirements-dev.txt"):  # fmt: skip
+                 "requirements-datasets.txt", "requirements-ray.txt", "requirements-dev.txt",
+                 "requirements-gpu.txt"):  # fmt: skip
         for package, version in pins(name).items():
             if package != "setuptools":
                 assert constraints.get(package) == version, f"{name}: {package}"

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dexndm_ros.sim.batch import HandBatch, JointLoad
+from dexndm_ros.sim.hands import Hands, JointLoad
 
 __all__ = ["Correction", "step_corrected"]
 
@@ -40,7 +40,7 @@ class Correction(Protocol):
 
 
 def step_corrected(
-    batch: HandBatch, correction: Correction, target: Array, push: Array | None = None
+    batch: Hands, correction: Correction, target: Array, push: Array | None = None
 ) -> Array:
     """Advance hands one control period under corrected commands.
 
@@ -48,7 +48,7 @@ def step_corrected(
         batch: the hands.
         correction: of their motion.
         target: commands, (N, 16) rad.
-        push: force on the object, see ``HandBatch.step``.
+        push: force on the object, see ``Hands.step``.
 
     Returns:
         What the motors got, (N, 16) rad.

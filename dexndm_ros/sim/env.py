@@ -27,6 +27,7 @@ from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.correction import Correction, step_corrected
 from dexndm_ros.sim.fall import FallLimits
 from dexndm_ros.sim.grasp_cache import GraspCache, object_kind, object_size_m
+from dexndm_ros.sim.hands import Hands
 from dexndm_ros.sim.rewards import RewardWeights, StepQuantities, reward_terms
 from dexndm_ros.sim.scene import object_shape
 from dexndm_ros.sim.tasks import TaskDraw
@@ -81,6 +82,8 @@ class StepResult:
         turned_rad: rotation about the axis in this step.
         off_axis_rad: rotation perpendicular to it.
         terms: reward terms by name.
+        finite: the physics held, see ``Hands.finite``; asked before a new episode may have begun.
+        push: force on each object in this step, (N, 3) N, world frame; None = none.
     """
 
     reward: Array
@@ -89,6 +92,8 @@ class StepResult:
     turned_rad: Array
     off_axis_rad: Array
     terms: dict[str, Array]
+    finite: NDArray[np.bool_]
+    push: Array | None
 
     @property
     def done(self) -> NDArray[np.bool_]:
@@ -124,12 +129,12 @@ class RotationEnv:
         config: EnvConfig | None = None,
         seed: int = 0,
         threads: int = 2,
-        batch: HandBatch | None = None,
+        batch: Hands | None = None,
         correction: Correction | None = None,
     ) -> None:
         self.config = config or EnvConfig()
         self._correction = correction
-        self.batch = batch or HandBatch(worlds, threads)
+        self.batch: Hands = batch or HandBatch(worlds, threads)
         self.count = self.batch.count
         self.axes = np.broadcast_to(np.asarray(axes, dtype=np.float64), (self.count, 3)).copy()
         self.wrists = np.array([w.wrist_xyzw() for w in worlds])
@@ -298,6 +303,8 @@ class RotationEnv:
             turned_rad=along,
             off_axis_rad=np.linalg.norm(turned - along[:, None] * self.axes, axis=1),
             terms=terms,
+            finite=batch.finite(),
+            push=None if push is None else push.copy(),
         )
         if self.config.auto_reset and result.done.any():
             self.reset(result.done)

@@ -140,6 +140,22 @@ class ServoGap:
         self._in_force[rows] = target + self._offset[rows]
         self._heat[rows] = 0.0
 
+    def memory(self) -> dict[str, Array]:
+        """What the hands remember, copied; rows (N, ...) by name."""
+        return {
+            "played": self._played.copy(),
+            "under_way": self._under_way.copy(),
+            "in_force": self._in_force.copy(),
+            "heat": self._heat.copy(),
+        }
+
+    def recall(self, memory: dict[str, Array]) -> None:
+        """Go on from a `memory`; of commands under way, the newest that these hands wait for."""
+        self._played = memory["played"].copy()
+        self._under_way = memory["under_way"][:, -self._depth :].copy()
+        self._in_force = memory["in_force"].copy()
+        self._heat = memory["heat"].copy()
+
     def commands(self, target: Array, steps: int) -> Array:
         """Targets in force while one is commanded for some physics steps.
 

@@ -26,6 +26,7 @@ from dexndm_ros.sim.grasp_cache import (
     object_kind,
     object_size_m,
 )
+from dexndm_ros.sim.hands import Hands
 from dexndm_ros.sim.worlds import GRASP_CENTRE_M, World
 
 __all__ = ["EVERY_WRIST", "GraspConfig", "make_grasps"]
@@ -84,7 +85,7 @@ def make_grasps(
     seed: int,
     config: GraspConfig | None = None,
     threads: int = 2,
-    batch: HandBatch | None = None,
+    batch: Hands | None = None,
     on_grasps: Callable[[int], None] | None = None,
 ) -> GraspCache:
     """Sample until ``count`` grasps are accepted.
@@ -160,7 +161,7 @@ def _share(kind: NDArray[np.intp], count: int) -> NDArray[np.intp]:
 
 
 def _try(
-    batch: HandBatch, sizes: Array, config: GraspConfig, rng: np.random.Generator
+    batch: Hands, sizes: Array, config: GraspConfig, rng: np.random.Generator
 ) -> tuple[tuple[Array, ...], dict[str, NDArray[np.bool_]]]:
     """One grasp in each world: target, q, position and rotation when it had been held; and what it passes."""
     rows = np.arange(batch.count)
@@ -189,7 +190,7 @@ def _try(
     return state, conditions
 
 
-def _hold(batch: HandBatch, target: Array, steps: int) -> Array:
+def _hold(batch: Hands, target: Array, steps: int) -> Array:
     """Hold targets; the object's speed at the end, (N,) m/s."""
     before = batch.object_position
     for _ in range(steps):
@@ -200,9 +201,7 @@ def _hold(batch: HandBatch, target: Array, steps: int) -> Array:
     )
 
 
-def _kept_place(
-    batch: HandBatch, config: GraspConfig, start: Rotation
-) -> dict[str, NDArray[np.bool_]]:
+def _kept_place(batch: Hands, config: GraspConfig, start: Rotation) -> dict[str, NDArray[np.bool_]]:
     moved = batch.object_position - GRASP_CENTRE_M
     upright = np.abs((batch.object_rotation * start.inv()).as_matrix()[:, 2, 2])
     return {
@@ -213,7 +212,7 @@ def _kept_place(
 
 
 def _survives_tilting(
-    batch: HandBatch, target: Array, config: GraspConfig, start: Rotation
+    batch: Hands, target: Array, config: GraspConfig, start: Rotation
 ) -> NDArray[np.bool_]:
     """Whether the object keeps its place while gravity points along each axis of the palm in turn."""
     rows = np.arange(batch.count)

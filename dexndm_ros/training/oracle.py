@@ -11,15 +11,13 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from rsl_rl.env import VecEnv
 from rsl_rl.runners import OnPolicyRunner
 from tensordict import TensorDict
 
@@ -28,157 +26,29 @@ from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.correction import Correction
 from dexndm_ros.sim.env import EnvConfig, RotationEnv
 from dexndm_ros.sim.grasp_cache import GraspCache
-from dexndm_ros.sim.grasps import GraspConfig, make_grasps
-from dexndm_ros.sim.randomise import Randomisation, draw_worlds
+from dexndm_ros.sim.grasps import make_grasps
+from dexndm_ros.sim.hands import Hands
+from dexndm_ros.sim.randomise import draw_worlds
 from dexndm_ros.sim.worlds import World
-from dexndm_ros.training.ppo import PpoConfig, algorithm_settings, load_actor, network_settings
+from dexndm_ros.training.cli import ConfigError
+from dexndm_ros.training.fault import FaultWatch
+from dexndm_ros.training.oracle_config import HIDDEN, OracleConfig, runner_config
+from dexndm_ros.training.oracle_env import OracleVecEnv
+from dexndm_ros.training.ppo import load_actor
 from dexndm_ros.training.progress import OpenBar, commit_id, open_bar
 from dexndm_ros.training.runlog import RunLog, plot_curves
 from dexndm_ros.training.stopping import asked_to_stop
+from dexndm_ros.training.torchrun import NO_CUDA, Rank, any_process, rank_here
 from dexndm_ros.training.widen import input_count, widen_checkpoint
 
 __all__ = ["OracleConfig", "correction_for", "load_oracle", "train_oracle"]
-
-_HIDDEN = (256, 128)
-
-
-@dataclass(frozen=True)
-class OracleConfig:
-    """One oracle run.
-
-    Attributes:
-        out: run folder.
-        wrist: wrist orientation.
-        axis: rotation axis, palm frame.
-        world: world file or shipped name that everything is drawn around.
-        physics: preset to train on.
-        envs: parallel environments.
-        grasps: size of the grasp cache.
-        grasps_from: a file of ``dexndm grasps make`` with all objects of the run, in place of making them; or empty.
-        total_steps: environment steps in all.
-        steps_per_iteration: control steps of each environment between updates.
-        seed: of worlds, grasps, starts and networks.
-        threads: physics threads.
-        torch_threads: learner threads (1 is fastest for nets this small on shared cores).
-        init_from: checkpoint to start from, or empty.
-        starts_from: run folder of an oracle for the same wrist whose rollouts lend start states, or empty. A gait
-            visited backwards in time passes through the same states, so the oracle of one direction shows
-            the other what regrasping looks like.
-        init_std: initial action noise.
-        learning_rate: initial.
-        reward_scale: rewards are multiplied by this before PPO sees them (keeps returns near 1).
-        save_every: iterations between checkpoints.
-        correction: run folder of ``dexndm train uan`` or ``asap`` that corrects the simulator, or empty.
-        env: episode settings.
-        randomisation: of the worlds.
-        grasp: how grasps are sampled; where wrists are drawn, they must hold under every one of them.
-    """
-
-    out: str = "runs/oracle"
-    wrist: str = "palm_up"
-    axis: str = "+z"
-    world: str = "nominal"
-    physics: str = "fast"
-    envs: int = 256
-    grasps: int = 3000
-    grasps_from: str = ""
-    total_steps: int = 5_000_000
-    steps_per_iteration: int = 16
-    seed: int = 0
-    threads: int = 2
-    torch_threads: int = 1
-    init_from: str = ""
-    starts_from: str = ""
-    init_std: float = 0.67
-    learning_rate: float = 5e-4
-    reward_scale: float = 0.05
-    save_every: int = 25
-    correction: str = ""
-    env: EnvConfig = field(default_factory=EnvConfig)
-    randomisation: Randomisation = field(default_factory=Randomisation)
-    grasp: GraspConfig = field(default_factory=GraspConfig)
-
-
-def runner_config(config: OracleConfig) -> dict[str, Any]:
-    """The nested dict that rsl_rl 5 wants."""
-    ppo = PpoConfig(
-        hidden=_HIDDEN,
-        steps=config.steps_per_iteration,
-        epochs=4,
-        minibatches=max(1, config.envs * config.steps_per_iteration // 1024),
-        learning_rate=config.learning_rate,
-        desired_kl=0.016,
-        entropy=0.0,
-        init_std=config.init_std,
-    )
-    model = {"class_name": "MLPModel"}
-    return {
-        "num_steps_per_env": ppo.steps,
-        "save_interval": config.save_every,
-        "obs_groups": {"actor": ["privileged"], "critic": ["privileged"]},
-        "algorithm": {"class_name": "PPO"} | algorithm_settings(ppo),
-        "actor": model | network_settings(ppo.hidden, ppo.init_std),
-        "critic": model | network_settings(ppo.hidden),
-    }
-
-
-class OracleVecEnv(VecEnv):
-    """``RotationEnv`` as rsl_rl sees it, keeping the statistics of finished episodes.
-
-    Args:
-        env: it.
-        reward_scale: rewards are multiplied by this.
-        inputs: so many of the first entries of the privileged observation are given; 0 = all.
-    """
-
-    def __init__(self, env: RotationEnv, reward_scale: float, inputs: int = 0) -> None:
-        self.env = env
-        self.inputs = inputs or env.privileged().shape[1]
-        self.num_envs = env.count
-        self.num_actions = 16
-        self.max_episode_length = env.config.episode_steps
-        self.device = "cpu"
-        self.cfg: dict[str, Any] = {}
-        self._scale = reward_scale
-        self._turned = np.zeros(env.count)
-        self.finished: deque[tuple[float, int, bool]] = deque(maxlen=512)
-
-    @property
-    def episode_length_buf(self) -> torch.Tensor:
-        """Steps of the running episodes."""
-        return torch.from_numpy(self.env.episode_step)
-
-    @episode_length_buf.setter
-    def episode_length_buf(self, value: torch.Tensor) -> None:
-        self.env.episode_step[:] = value.numpy()
-
-    def get_observations(self) -> TensorDict:
-        """The privileged observation."""
-        obs = torch.from_numpy(self.env.privileged())[:, : self.inputs]
-        return TensorDict({"privileged": obs}, batch_size=[self.num_envs])
-
-    def step(
-        self, actions: torch.Tensor
-    ) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
-        """Advance; a time-out is told apart from a fall, so that PPO bootstraps it."""
-        steps = self.env.episode_step + 1
-        result = self.env.step(actions.numpy().astype(np.float64))
-        if not np.isfinite(result.reward).all():
-            raise FloatingPointError("the simulation gave a reward that is not finite")
-        self._turned += result.turned_rad
-        for k in np.flatnonzero(result.done):
-            self.finished.append((self._turned[k], int(steps[k]), bool(result.terminated[k])))
-        self._turned[result.done] = 0.0
-        reward = torch.from_numpy((result.reward * self._scale).astype(np.float32))
-        extras = {"time_outs": torch.from_numpy(result.truncated.astype(np.float32))}
-        return self.get_observations(), reward, torch.from_numpy(result.done), extras
 
 
 def build_env(config: OracleConfig) -> RotationEnv:
     """Worlds, grasps and environment of a run."""
     base = replace(World.load(config.world), wrist=config.wrist, physics=config.physics)
     worlds = draw_worlds(base, config.envs, config.randomisation, config.seed)
-    batch = HandBatch(worlds, config.threads)
+    batch = _hands(worlds, config)
     if config.grasps_from:
         grasps = GraspCache.load(Path(config.grasps_from))
     else:
@@ -189,13 +59,54 @@ def build_env(config: OracleConfig) -> RotationEnv:
         record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         lender = RotationEnv(
             worlds, grasps, parse_axis(record["axis"]), EnvConfig(auto_reset=False), config.seed,
-            config.threads,
+            batch=batch,
         )  # fmt: skip
         grasps = grasps.joined(harvest_starts(lender, load_oracle(folder), every=20))
     correction = correction_for(config.correction, config.envs, config.physics)
     return RotationEnv(
-        worlds, grasps, axis, config.env, config.seed, config.threads, correction=correction
+        worlds, grasps, axis, config.env, config.seed, batch=batch, correction=correction
     )
+
+
+def _hands(worlds: list[World], config: OracleConfig) -> Hands:
+    """The worlds on the engine that is asked for.
+
+    Raises:
+        ConfigError: it is not installed, or cannot do these worlds.
+    """
+    if config.engine == "cpu":
+        return HandBatch(worlds, config.threads)
+    try:
+        from dexndm_ros.sim.warp_batch import WarpHandBatch
+        from dexndm_ros.sim.warp_model import WarpConfig, WarpError
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"engine is warp, and {error.name} is not installed: pip install -c constraints.txt -r "
+            "requirements-gpu.txt, or use --engine cpu"
+        ) from error
+    try:
+        room = WarpConfig(config.nconmax, config.njmax)
+        return WarpHandBatch(worlds, room, str(_device(config, rank_here())))
+    except WarpError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _device(config: OracleConfig, rank: Rank) -> torch.device:
+    """Where this process learns.
+
+    Raises:
+        ConfigError: a GPU is asked for and not there, or several processes are to share none.
+    """
+    if config.device == "cuda":
+        if not torch.cuda.is_available():
+            raise ConfigError(NO_CUDA)
+        return torch.device("cuda", rank.local)
+    if rank.count > 1:
+        raise ConfigError(
+            f"torchrun started {rank.count} processes, which learn one oracle together only on GPUs (rsl_rl speaks "
+            "NCCL alone): give --device cuda, or start one process"
+        )
+    return torch.device("cpu")
 
 
 def correction_for(folder: str, count: int, physics: str) -> Correction | None:
@@ -236,34 +147,42 @@ def train_oracle(config: OracleConfig, bar: OpenBar = open_bar) -> Path:
     Returns:
         The final checkpoint, ``<out>/oracle.pt``; ``log.csv`` and ``config.json`` stand beside it.
     """
+    rank = rank_here()
+    device = _device(config, rank)
+    config = replace(config, seed=config.seed + rank.number)
     torch.set_num_threads(config.torch_threads)
     torch.manual_seed(config.seed)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    record = asdict(config) | {"commit": commit_id()}
-    (out / "config.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+    if rank.first:
+        record = asdict(config) | {"commit": commit_id(), "processes": rank.count}
+        (out / "config.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
     checkpoint = out / "oracle.pt"
-    vec = OracleVecEnv(build_env(config), config.reward_scale, input_count(checkpoint))
+    env = build_env(config)
+    watch = FaultWatch(env, out / (f"fault_{rank.number}.npz" if rank.count > 1 else "fault.npz"))
+    inputs = input_count(checkpoint)
+    vec = OracleVecEnv(env, config.reward_scale, inputs, watch, device, rank.count)
     train_cfg = runner_config(config)
-    runner = OnPolicyRunner(vec, copy.deepcopy(train_cfg), log_dir=None, device="cpu")
+    runner = OnPolicyRunner(vec, copy.deepcopy(train_cfg), log_dir=None, device=str(device))
     done_steps, wall_s = 0, 0.0
     if checkpoint.exists():
-        state = runner.load(str(checkpoint))
+        state = runner.load(str(checkpoint), map_location=str(device))
         done_steps, wall_s = state["steps"], state["wall_s"]
         vec.env.steps = done_steps
     elif config.init_from:
-        wider = out / "begin.pt"
+        wider = out / f"begin_{rank.number}.pt"
         begin = widen_checkpoint(Path(config.init_from), vec.inputs, wider)
         runner.load(
             str(begin),
             load_cfg={"actor": True, "critic": True, "optimizer": False, "iteration": False},
+            map_location=str(device),
         )
         wider.unlink(missing_ok=True)
         _set_std(runner, config.init_std)
         if not _same_task(config):
             _forget_constants(runner)
     with asked_to_stop() as stop:
-        _learn(config, runner, vec, done_steps, wall_s, stop, bar)
+        _learn(config, runner, vec, done_steps, wall_s, stop, bar, rank)
     return checkpoint
 
 
@@ -308,52 +227,64 @@ def _learn(
     wall_s: float,
     stop: Callable[[], bool],
     open_one: OpenBar,
+    rank: Rank,
 ) -> None:
     out = Path(config.out)
     alg = runner.alg
-    log = RunLog(
-        out,
-        ["steps", "wall_s", "rad", "length", "fall", "reward", "std", "learning_rate", "value"],
-    )
-    bar = open_one(config.total_steps, f"oracle {config.wrist} {config.axis}", steps)
-    begin = time.monotonic() - wall_s
-    iteration = 0
-    obs = vec.get_observations()
-    alg.train_mode()
-    while steps < config.total_steps and not stop():
-        rewards = 0.0
-        with torch.inference_mode():
-            for _ in range(config.steps_per_iteration):
-                actions = alg.act(obs)
-                obs, reward, dones, extras = vec.step(actions)
-                alg.process_env_step(obs, reward, dones, extras)
-                rewards += float(reward.mean())
-            alg.compute_returns(obs)
-        losses = alg.update()
-        steps = vec.env.steps
-        iteration += 1
-        wall_s = time.monotonic() - begin
-        rad, length, fall = np.array(vec.finished or [(0.0, 0, False)], dtype=float).mean(axis=0)
-        log.write(
-            {
-                "steps": steps,
-                "wall_s": round(wall_s, 1),
-                "rad": round(rad, 3),
-                "length": round(length, 1),
-                "fall": round(fall, 3),
-                "reward": round(rewards / config.steps_per_iteration / config.reward_scale, 4),
-                "std": round(float(_log_std(runner).detach().exp().mean()), 3),
-                "learning_rate": alg.learning_rate,
-                "value": losses["value"],
-            }
-        )
-        bar.update(steps, f"{rad:.1f} rad, {length:.0f} steps an episode")
-        if iteration % config.save_every == 0:
+    fields = ["steps", "wall_s", "rad", "length", "fall", "reward", "std", "learning_rate", "value"]
+    log = RunLog(out, fields, steps) if rank.first else None
+    label = f"oracle {config.wrist} {config.axis}"
+    bar = open_one(config.total_steps, label, steps) if rank.first else None
+    with ExitStack() as at_end:
+        for shown in (log, bar):
+            if shown is not None:
+                at_end.callback(shown.close)
+        begin = time.monotonic() - wall_s
+        iteration = 0
+        obs = vec.get_observations()
+        alg.train_mode()
+        while steps < config.total_steps and not any_process(stop(), vec.device):
+            if rank.count > 1:  # weights are equal already, normalisers know only their own hands
+                alg.broadcast_parameters()
+            rewards = 0.0
+            with torch.inference_mode():
+                for _ in range(config.steps_per_iteration):
+                    actions = alg.act(obs)
+                    obs, reward, dones, extras = vec.step(actions)
+                    alg.process_env_step(obs, reward, dones, extras)
+                    rewards += float(reward.mean())
+                alg.compute_returns(obs)
+            losses = alg.update()
+            steps = vec.env.steps
+            iteration += 1
+            wall_s = time.monotonic() - begin
+            if log is None or bar is None:
+                continue
+            rad, length, fall = np.array(vec.finished or [(0.0, 0, False)], dtype=float).mean(
+                axis=0
+            )
+            log.write(
+                {
+                    "steps": steps,
+                    "wall_s": round(wall_s, 1),
+                    "rad": round(rad, 3),
+                    "length": round(length, 1),
+                    "fall": round(fall, 3),
+                    "reward": round(rewards / config.steps_per_iteration / config.reward_scale, 4),
+                    "std": round(float(_log_std(runner).detach().exp().mean()), 3),
+                    "learning_rate": alg.learning_rate,
+                    "value": losses["value"],
+                }
+            )
+            bar.update(steps, f"{rad:.1f} rad, {length:.0f} steps an episode")
+            if iteration % config.save_every == 0:
+                _save(runner, out, steps, wall_s)
+        if rank.first:
             _save(runner, out, steps, wall_s)
-    _save(runner, out, steps, wall_s)
-    log.close()
-    bar.close()
-    plot_curves(out, "steps", ["rad", "length", "fall"], f"oracle, {config.wrist} {config.axis}")
+    if rank.first:
+        plot_curves(
+            out, "steps", ["rad", "length", "fall"], f"oracle, {config.wrist} {config.axis}"
+        )
 
 
 def _save(runner: OnPolicyRunner, out: Path, steps: int, wall_s: float) -> None:
@@ -386,5 +317,5 @@ def load_oracle(folder: Path) -> Oracle:
     record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     state = torch.load(folder / "oracle.pt", weights_only=False, map_location="cpu")
     weights = state["actor_state_dict"]
-    actor = load_actor(weights, _HIDDEN, record["init_std"], 16, "privileged")
+    actor = load_actor(weights, HIDDEN, record["init_std"], 16, "privileged")
     return Oracle(actor, weights["mlp.0.weight"].shape[1])

@@ -18,9 +18,15 @@ class RunLog:
     Args:
         folder: run folder.
         fields: columns; the first is the step.
+        goes_on_from: step of the checkpoint that a run goes on from: rows that one wrote beyond it before it was cut
+            off are dropped, for they are written again. None = all stay.
     """
 
-    def __init__(self, folder: Path, fields: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, fields: Sequence[str], goes_on_from: int | None = None
+    ) -> None:
+        if goes_on_from is not None:
+            _drop_beyond(folder / "log.csv", goes_on_from)
         self._file = (folder / "log.csv").open("a", newline="", encoding="utf-8")
         self._csv = csv.DictWriter(self._file, fields)
         self._step = fields[0]
@@ -41,6 +47,17 @@ class RunLog:
         """Flush and close both."""
         self._board.close()
         self._file.close()
+
+
+def _drop_beyond(path: Path, step: int) -> None:
+    if not path.is_file() or not path.stat().st_size:
+        return
+    head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    # The last row may be half of one.
+    kept = [r for r in rows if r.endswith("\n") and int(r.partition(",")[0]) <= step]
+    part = path.with_name(path.name + ".part")
+    part.write_text("".join([head, *kept]), encoding="utf-8")
+    part.replace(path)
 
 
 def read_log(folder: Path) -> dict[str, list[str]]:

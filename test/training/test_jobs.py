@@ -54,6 +54,10 @@ def test_an_oracle_run_leaves_checkpoint_log_and_config(oracle):
 
 def test_an_oracle_run_resumes_where_it_stopped(oracle):
     before = torch.load(oracle / "oracle.pt", weights_only=False)
+    with (oracle / "log.csv").open(
+        "a"
+    ) as file:  # as a run leaves it that is killed after its last checkpoint
+        file.write("640" + 8 * ",0" + "\n7")
     assert train(["oracle", "--out", str(oracle), "--total-steps", "1024", *TINY]) == 0
     assert [int(row["steps"]) for row in log_rows(oracle)] == [256, 512, 768, 1024]
     after = torch.load(oracle / "oracle.pt", weights_only=False)

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from dexndm_ros.training.dynamics.errors import DynamicsError
+from dexndm_ros.training.torchrun import NO_CUDA, any_process, rank_here
 
 __all__ = ["Processes", "keep_freed_memory"]
 
@@ -39,22 +40,16 @@ class Processes:
     """
 
     def __init__(self, device: str = "auto", threads: int = 0) -> None:
-        self.rank = int(os.environ.get("RANK", "0"))
-        self.count = int(os.environ.get("WORLD_SIZE", "1"))
-        local, beside = (
-            int(os.environ.get(name, fallback))
-            for name, fallback in (("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "1"))
-        )
+        here = rank_here()
+        self.rank, self.count = here.number, here.count
         there = torch.cuda.is_available()
         if device == "cuda" and not there:
-            raise DynamicsError(
-                "device is cuda, and torch finds none here; leave --device out to train on the CPU"
-            )
+            raise DynamicsError(NO_CUDA)
         on_gpu = there and device != "cpu"
-        self.device = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+        self.device = torch.device("cuda", here.local) if on_gpu else torch.device("cpu")
         if on_gpu:
             torch.cuda.set_device(self.device)
-        self.threads = threads or max(1, len(os.sched_getaffinity(0)) // beside)
+        self.threads = threads or max(1, len(os.sched_getaffinity(0)) // here.beside)
         torch.set_num_threads(self.threads)
         if not on_gpu:
             keep_freed_memory()
@@ -75,11 +70,7 @@ class Processes:
 
     def any(self, flag: bool) -> bool:
         """Whether it is so in any process; all must ask."""
-        if not self._joined:
-            return flag
-        value = torch.tensor([float(flag)], device=self.device)
-        dist.all_reduce(value)
-        return bool(value.item())
+        return any_process(flag, self.device)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Add up the gradients of all processes, in one message."""
