@@ -40,6 +40,7 @@ class HandBatch(Hands):
             self.models[k] = copy.copy(self.models[k])
         self._turned = False
         model = self.models[0]
+        self.threads = threads
         self._rollout = rollout.Rollout(nthread=threads)
         self._data = [mujoco.MjData(model) for _ in range(threads)]
         self._warmstart = np.zeros((self.count, model.nv))
@@ -62,6 +63,36 @@ class HandBatch(Hands):
             self.models = [copy.copy(model) for model in self.models]
         for row in rows:
             self.models[row].opt.gravity[:] = self._gravity[row]
+
+    def copy_states(self, rows: NDArray[np.intp], source: HandBatch, of: NDArray[np.intp]) -> None:
+        """Go on from where hands of another batch stand: motion, contacts, gravity, what their servos remember.
+
+        Physics preset and parameters of the worlds may differ. With the same ones, what follows is the same to the
+        last bit.
+
+        Args:
+            rows: which worlds of this batch, (n,).
+            source: the other batch.
+            of: its worlds, one for each row, (n,); one may serve many rows.
+
+        Raises:
+            ValueError: an object in one of the two only, or palms that are mounted another way.
+        """
+        if self._has_object != source._has_object:
+            raise ValueError("states of worlds with an object do not fit worlds without one")
+        apart = (self.palm_rotation[rows] * source.palm_rotation[of].inv()).magnitude()
+        if apart.max(initial=0.0) > 1e-6:
+            raise ValueError("states can only be copied between worlds with the same wrist")
+        self._state[rows] = source._state[of]
+        self._warmstart[rows] = source._warmstart[of]
+        self._sensors[rows] = source._sensors[of]
+        self._gap.copy_memory(rows, source._gap, of)
+        if self._turned or source._turned:
+            self.up[rows] = source.up[of]
+            self._gravity[rows] = source._gravity[of]
+            self._gravity_turned(rows)
+        self._broken[rows] = source._broken[of]
+        self._unpack()
 
     def step(self, target: Array, load: JointLoad | None = None, push: Array | None = None) -> None:
         """Hold joint targets for one control period; see `Hands.step`."""

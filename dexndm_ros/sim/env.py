@@ -7,6 +7,7 @@ grasp cache and end after 400 steps or when the object has left the hand.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -33,12 +34,17 @@ from dexndm_ros.sim.scene import object_shape
 from dexndm_ros.sim.tasks import TaskDraw
 from dexndm_ros.sim.worlds import GRASP_CENTRE_M, World
 
-__all__ = ["ACTION_SCALE_RAD", "EnvConfig", "RotationEnv", "StepResult"]
+__all__ = ["ACTION_SCALE_RAD", "EnvConfig", "RotationEnv", "StepResult", "next_target"]
 
 Array = NDArray[np.float64]
 
 ACTION_SCALE_RAD = 1.0 / 24.0
 """Largest change of a target in a control step (paper, section C)."""
+
+
+def next_target(target: Array, action: Array) -> Array:
+    """Joint targets (N, 16) rad after actions (N, 16) in [-1, 1], within the joint limits."""
+    return np.asarray(np.clip(target + action * ACTION_SCALE_RAD, LOWER_RAD, UPPER_RAD))
 
 
 @dataclass(frozen=True)
@@ -236,7 +242,7 @@ class RotationEnv:
             action: (N, 16), clipped to [-1, 1].
         """
         action = np.clip(action, -1.0, 1.0)
-        target = np.clip(self.target + action * ACTION_SCALE_RAD, LOWER_RAD, UPPER_RAD)
+        target = next_target(self.target, action)
         return self._advance(action, target, target)
 
     def step_target(self, base_target: Array, executed_target: Array) -> StepResult:
@@ -262,39 +268,19 @@ class RotationEnv:
             batch.step(sent, push=push)
         else:
             sent = step_corrected(batch, self._correction, executed_target, push)
-        period = batch.control_period_s
-        turned = (batch.object_rotation * rotation.inv()).as_rotvec()
-        self.angular_velocity = turned / period
-        self.velocity = (batch.object_position - position) / period
+        did = self.quantities(batch, np.arange(self.count), position, rotation, sent)
+        fallen, goal_error = did.fallen, did.goal_error
+        self.angular_velocity, self.velocity = did.angular_velocity, did.velocity
         self.steps += self.count
         self.episode_step += 1
         self.measured = self._measure()
         self.history.push(self.measured, self.target)
-        fallen = self.config.fall.fallen(
-            batch.object_position - self._start_position,
-            batch.object_rotation.apply(self._body_axis),
-            self.axes,
-        )
-        asked = (
-            self._start_pose if self.config.reward.pose_reading == "start" else CANONICAL_POSE_RAD
-        )
-        goal_error = (self._goal * batch.object_rotation.inv()).magnitude()
-        quantities = StepQuantities(
-            axis=self.axes,
-            angular_velocity=self.angular_velocity,
-            velocity=self.velocity,
-            pose_error=batch.q - asked,
-            torque=batch.torque(sent),
-            joint_velocity=batch.qd,
-            fingertips=(batch.tip_force > 0.01).sum(axis=1).astype(np.float64),
-            fallen=fallen,
-            goal_error=goal_error,
-        )
-        terms = reward_terms(quantities, self.config.reward, self.steps, self.resets)
+        terms = reward_terms(did, self.config.reward, self.steps, self.resets)
         reached = goal_error < self.config.reward.goal_threshold_rad
         if reached.any():
             self._set_goal(reached, self._goal)
         truncated = (self.episode_step >= self.config.episode_steps) & ~fallen
+        turned = did.angular_velocity * batch.control_period_s
         along = (turned * self.axes).sum(axis=1)
         result = StepResult(
             reward=np.sum(list(terms.values()), axis=0),
@@ -310,6 +296,41 @@ class RotationEnv:
             self.reset(result.done)
         return result
 
+    def quantities(
+        self,
+        batch: Hands,
+        rows: NDArray[np.intp],
+        position: Array,
+        rotation: Rotation,
+        sent: Array,
+    ) -> StepQuantities:
+        """What a control step did to hands, judged as those of this environment are judged.
+
+        Args:
+            batch: the hands, n: this environment's, or others that went on from its states.
+            rows: of this environment, one for each hand, (n,): whose axis, start and goal count.
+            position: of the objects before the step, (n, 3) m, palm frame.
+            rotation: of the objects before the step, n, palm frame.
+            sent: targets of the step, (n, 16) rad.
+        """
+        period = batch.control_period_s
+        from_start = self.config.reward.pose_reading == "start"
+        return StepQuantities(
+            axis=self.axes[rows],
+            angular_velocity=(batch.object_rotation * rotation.inv()).as_rotvec() / period,
+            velocity=(batch.object_position - position) / period,
+            pose_error=batch.q - (self._start_pose[rows] if from_start else CANONICAL_POSE_RAD),
+            torque=batch.torque(sent),
+            joint_velocity=batch.qd,
+            fingertips=(batch.tip_force > 0.01).sum(axis=1).astype(np.float64),
+            fallen=self.config.fall.fallen(
+                batch.object_position - self._start_position[rows],
+                batch.object_rotation.apply(self._body_axis[rows]),
+                self.axes[rows],
+            ),
+            goal_error=(self._goal[rows] * batch.object_rotation.inv()).magnitude(),
+        )
+
     def _measure(self) -> Array:
         """Joint angles as the servos would report them, (N, 16) rad."""
         q = self.batch.q
@@ -319,6 +340,16 @@ class RotationEnv:
             tick = 2.0 * np.pi / 4096
             q = np.round(q / tick) * tick
         return q
+
+    def another(self, seed: int) -> RotationEnv:
+        """The same hands, objects and tasks in episodes of their own, without correction and automatic reset.
+
+        Args:
+            seed: of their starts (from the same grasps) and noise.
+        """
+        config = dataclasses.replace(self.config, auto_reset=False)
+        worlds, threads = self.batch.worlds, self.batch.threads
+        return RotationEnv(worlds, self._grasps, self.axes, config, seed, threads)
 
     def starts(self, mask: NDArray[np.bool_]) -> GraspCache:
         """The present states of the masked hands, as a cache to begin episodes from."""

@@ -156,6 +156,23 @@ class ServoGap:
         self._in_force = memory["in_force"].copy()
         self._heat = memory["heat"].copy()
 
+    def copy_memory(self, rows: NDArray[np.intp], source: ServoGap, of: NDArray[np.intp]) -> None:
+        """Remember what hands of other gaps remember.
+
+        Commands under way are looked up by their age, so that the physics steps may differ in length.
+
+        Args:
+            rows: which hands, (n,).
+            source: the other gaps.
+            of: their hands, one for each row, (n,).
+        """
+        self._played[rows] = source._played[of]
+        self._heat[rows] = source._heat[of]
+        self._in_force[rows] = source._in_force[of]
+        age_s = (np.arange(self._depth)[::-1] + 0.5) * self._step_s
+        slot = source._depth - 1 - np.floor(age_s / source._step_s).astype(np.intp)
+        self._under_way[rows] = source._under_way[of][:, np.maximum(slot, 0)]
+
     def commands(self, target: Array, steps: int) -> Array:
         """Targets in force while one is commanded for some physics steps.
 

@@ -58,6 +58,9 @@ class Hands(ABC):
         models: compiled, one for each.
     """
 
+    threads = 1
+    """Of a CPU, that compute the physics."""
+
     def __init__(self, worlds: Sequence[World], models: Sequence[mujoco.MjModel]) -> None:
         self.worlds = list(worlds)
         self.count = len(self.worlds)

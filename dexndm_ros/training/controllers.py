@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What turns objects in a training environment: a policy file as the node runs it, or a trained oracle."""
+"""What turns objects in a training environment: a policy file as the node runs it, a trained oracle, or a witness.
+
+Witnesses say what a policy's score is worth: ``planner`` searches in the true world, ``replay:POLICY`` repeats what
+the policy did in another episode, open loop.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,16 @@ from dexndm_ros.paths import policy_path
 from dexndm_ros.policy.controller import OnnxPolicy, load_policy
 from dexndm_ros.policy.spec import Seat
 from dexndm_ros.sim.env import RotationEnv, StepResult
+from dexndm_ros.training.progress import OpenBar
 
-__all__ = ["Controller", "ControllerError", "open_controller", "refused_residual"]
+__all__ = ["STEP_LIMIT_RAD", "Controller", "ControllerError", "open_controller", "refused_residual"]
 
 
 class ControllerError(ValueError):
     """A policy that cannot run as it was asked to; the message says what to do."""
 
 
-_STEP_LIMIT_RAD = GuardConfig.max_step_rad
+STEP_LIMIT_RAD = GuardConfig.max_step_rad
 """A control step is the guard's command period: all of the limit is there again in each."""
 
 Controller = Callable[[RotationEnv, bool], StepResult]
@@ -42,7 +47,7 @@ def _onnx_controller(policy: OnnxPolicy) -> Controller:
             policy.reset(q, env.target)
         before = env.target if first else env.executed
         action = policy.step(q, env.wrists, env.axes)
-        return env.step_target(action.base, slewed(before, action.target, _STEP_LIMIT_RAD))
+        return env.step_target(action.base, slewed(before, action.target, STEP_LIMIT_RAD))
 
     return control
 
@@ -63,18 +68,30 @@ def _oracle_controller(folder: Path) -> Controller:
     return control
 
 
-def open_controller(policy: str, residual: str, count: int) -> Controller:
+def open_controller(
+    policy: str, residual: str, count: int, open_bar: OpenBar | None = None
+) -> Controller:
     """What advances ``count`` environments by a policy and its residual.
 
     Args:
-        policy: run folder with ``oracle.pt``, policy file or shipped name.
+        policy: run folder with ``oracle.pt``, policy file or shipped name; ``planner`` or ``planner:SAMPLES``;
+            or ``replay:POLICY``.
         residual: residual policy file, or empty.
         count: hands.
+        open_bar: shows the episodes that a replay records first; None = shows nothing.
 
     Raises:
-        ControllerError: a residual beside an oracle.
+        ControllerError: a residual beside an oracle or a planner, or a witness that is not told what it needs.
         PathError, PolicySpecError: no such policy, or none for this hand.
     """
+    kind, _, rest = policy.partition(":")
+    if kind == "planner":
+        _refuse_residual(residual, "a planner")
+        return _open_planner(rest)
+    if kind == "replay":
+        from dexndm_ros.training.action_replay import ActionReplay
+
+        return ActionReplay(open_controller(_replayed(policy), residual, count), open_bar)
     opened = _open_policy(policy, residual, count)
     return _oracle_controller(Path(policy)) if opened is None else _onnx_controller(opened)
 
@@ -92,17 +109,46 @@ def refused_residual(policy: str, residual: str) -> str:
     Raises:
         ControllerError, PathError, PolicySpecError: as of ``open_controller``.
     """
+    kind = policy.partition(":")[0]
+    if kind == "planner":
+        open_controller(policy, residual, 1)
+        return ""
+    if kind == "replay":
+        return refused_residual(_replayed(policy), residual)
     opened = _open_policy(policy, residual, 1)
     return "" if opened is None else opened.refused
+
+
+def _open_planner(samples: str) -> Controller:
+    from dexndm_ros.training.planner import Planner, PlannerConfig
+
+    try:
+        return Planner(PlannerConfig(samples=int(samples)) if samples else PlannerConfig())
+    except ValueError as error:
+        raise ControllerError(
+            f"planner:{samples}: give the number of samples, at least 2, as in planner:32"
+        ) from error
+
+
+def _replayed(policy: str) -> str:
+    """What ``replay:POLICY`` repeats."""
+    name = policy.partition(":")[2]
+    if not name:
+        raise ControllerError(f"{policy!r} does not say what to replay; as in replay:cylinder_z")
+    return name
+
+
+def _refuse_residual(residual: str, policy: str) -> None:
+    if residual:
+        raise ControllerError(
+            f"residual {residual}: {policy} takes none; give a policy file, or leave the residual out"
+        )
 
 
 def _open_policy(policy: str, residual: str, count: int) -> OnnxPolicy | None:
     """The opened files, or None for an oracle."""
     if (Path(policy) / "oracle.pt").is_file():
-        if residual:
-            raise ControllerError(
-                f"residual {residual}: an oracle takes none; give a policy file, or leave the residual out"
-            )
+        _refuse_residual(residual, "an oracle")
         return None
     seat = Seat(JOINT_NAMES, LOWER_RAD.tolist(), UPPER_RAD.tolist())
     return load_policy(policy_path(policy), seat, Path(residual) if residual else None, count)

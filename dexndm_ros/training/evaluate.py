@@ -3,6 +3,7 @@
 
     dexndm evaluate --policy cylinder_z --wrist palm_up --axis=+z --episodes 256 --seeds 0,1,2
     dexndm evaluate --policy cylinder_z --objects test --axis=+z,goal
+    dexndm evaluate --policy planner:32,replay:cylinder_z,cylinder_z --episodes 8 --seeds 0    # with its witnesses
 
 What is measured: ``training.episodes``. Deterministic for a seed.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import platform
@@ -46,7 +48,7 @@ from dexndm_ros.training.controllers import (
 )
 from dexndm_ros.training.episodes import run_episodes, run_goals, unseen_env
 from dexndm_ros.training.evaluate_report import plot, table
-from dexndm_ros.training.progress import Progress, commit_id
+from dexndm_ros.training.progress import Progress, commit_id, open_bar
 
 __all__ = ["GOAL", "TABLE_14_TRIAL", "Trial", "evaluate", "main"]
 
@@ -88,7 +90,7 @@ def evaluate(
     """Run every seed.
 
     Args:
-        policy: policy file, shipped name, or run folder of an oracle.
+        policy: as of ``open_controller``.
         world: base world; its physics and wrist are used.
         axis: rotation axis, as ``parse_axis`` reads it, or ``GOAL``.
         episodes: episodes a seed.
@@ -107,12 +109,12 @@ def evaluate(
     """
     trial = trial or Trial()
     refused = refused_residual(policy, residual)
-    bar = None if quiet else Progress(_STEPS * len(seeds), f"evaluate {world.wrist} {axis}")
+    bar = None if quiet else Progress(_STEPS * len(seeds), f"{policy} {world.wrist} {axis}")
     start = time.monotonic()
     rows: list[dict[str, Any]] = []
     groups = {name: _Groups() for name in ("family", "object")}
     for number, seed in enumerate(seeds):
-        control = open_controller(policy, residual, episodes)
+        control = open_controller(policy, residual, episodes, None if quiet else open_bar)
 
         def show(step: int, done: int = _STEPS * number) -> None:
             if bar is not None:
@@ -233,7 +235,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog="dexndm evaluate --compare --help: every way to close a world's gap beside each other.",
     )
     parser.add_argument(
-        "--policy", default="cylinder_z", help="policy file, name, or oracle folder"
+        "--policy",
+        default="cylinder_z",
+        help="policy file, name, or oracle folder; planner or planner:SAMPLES; replay:POLICY; "
+        "several, comma separated, for one table",
     )
     parser.add_argument("--residual", default="", help="residual policy file")
     parser.add_argument("--world", default="nominal", help="world file or name")
@@ -281,19 +286,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         if base.object.kind == "none":
             raise WorldError(f"world {base.name!r} has no object to turn; use one with an object")
         trial = _trial(arguments)
-        refused = refused_residual(arguments.policy, arguments.residual)
+        policies = arguments.policy.split(",")
+        refused = {refused_residual(policy, arguments.residual) for policy in policies} - {""}
     except (ControllerError, PathError, PolicySpecError, ShapeError, WorldError) as error:
         print(f"dexndm evaluate: {error}", file=sys.stderr)
         return 2
-    if refused:
-        print(refusal(refused))
+    for reason in refused:
+        print(refusal(reason))
     results = []
     for wrist in (arguments.wrist or base.wrist).split(","):
-        for axis in arguments.axis.split(","):
+        for axis, policy in itertools.product(arguments.axis.split(","), policies):
             world = dataclasses.replace(base, wrist=wrist, physics=arguments.physics)
             results.append(
                 evaluate(
-                    arguments.policy,
+                    policy,
                     world,
                     axis,
                     arguments.episodes,

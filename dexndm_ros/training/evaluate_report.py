@@ -31,13 +31,13 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     shown = {
         head: key for head, key in _COLUMNS.items() if any(key in each["mean"] for each in results)
     }
-    rows = [["wrist", "axis", *shown]]
+    rows = [["policy", "wrist", "axis", *shown]]
     for each in results:
         mean, std = each["mean"], each["std"]
         cells = [
             f"{mean[key]:.3g} ± {std[key]:.2g}" if key in mean else "-" for key in shown.values()
         ]
-        rows.append([each["world"]["wrist"], each["axis"], *cells])
+        rows.append([each["policy"], each["world"]["wrist"], each["axis"], *cells])
     lines = _aligned(rows) + _families(results, shown)
     first = results[0]
     world, seeds = first["world"], [row["seed"] for row in first["seeds"]]
@@ -49,13 +49,14 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _families(results: Sequence[Mapping[str, Any]], shown: Mapping[str, str]) -> list[str]:
-    rows = [["family", "wrist", "axis", "episodes", *shown]]
+    rows = [["family", "policy", "wrist", "axis", "episodes", *shown]]
     for each in results:
         if len(each["by_family"]) < 2:
             continue
         for name, found in each["by_family"].items():
             cells = [f"{found[key]:.3g}" if key in found else "-" for key in shown.values()]
-            label = [name, each["world"]["wrist"], each["axis"], str(found["episodes"])]
+            task = [each["policy"], each["world"]["wrist"], each["axis"]]
+            label = [name, *task, str(found["episodes"])]
             rows.append([*label, *cells])
     return ["", *_aligned(rows), ""] if len(rows) > 1 else []
 
@@ -90,7 +91,11 @@ def plot(results: Sequence[Mapping[str, Any]], path: Path) -> None:
         keys = {"goal_success": "share of goals reached"}
     objects = list(dict.fromkeys(name for each in turning for name in each["by_object"]))
     objects = objects[:_OBJECTS_SHOWN] if len(objects) > 1 else []
-    names = [f"{each['world']['wrist']}\n{each['axis']}" for each in turning]
+    several = len({each["policy"] for each in turning}) > 1
+    names = [
+        f"{each['policy']}\n" * several + f"{each['world']['wrist']}\n{each['axis']}"
+        for each in turning
+    ]
     figure, panels = plt.subplots(
         2 if objects else 1, len(keys), squeeze=False, layout="constrained",
         figsize=(3 + 1.6 * len(names) + 2 * bool(objects), 3.2 + 0.22 * len(objects)),

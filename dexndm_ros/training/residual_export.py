@@ -103,16 +103,21 @@ def read_report(path: Path) -> list[dict[str, Any]]:
     """Results of ``dexndm evaluate``, one a wrist and axis.
 
     Raises:
-        ExportError: another file.
+        ExportError: another file, or scores of several policies.
     """
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         for result in results:
             _ = result["world"]["wrist"], result["axis"], result["mean"]["rotation_rad"]
+        policies = {result.get("policy") for result in results}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(
             f"{path} is no report of `dexndm evaluate --report` ({type(error).__name__}: {error})"
         ) from error
+    if len(policies) > 1:
+        raise ExportError(
+            f"{path} has scores of {len(policies)} policies; evaluate this one alone for its scores"
+        )
     return list(results)
 
 

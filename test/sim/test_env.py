@@ -17,6 +17,7 @@ from dexndm_ros.policy.wrist import WRISTS
 from dexndm_ros.sim.batch import HandBatch
 from dexndm_ros.sim.env import ACTION_SCALE_RAD, EnvConfig, RotationEnv
 from dexndm_ros.sim.fall import FallLimits
+from dexndm_ros.sim.gap import GapConfig
 from dexndm_ros.sim.grasp_cache import GraspCache, GraspError
 from dexndm_ros.sim.grasps import make_grasps
 from dexndm_ros.sim.randomise import Randomisation, draw_worlds
@@ -29,7 +30,7 @@ from dexndm_ros.sim.rewards import (
 )
 from dexndm_ros.sim.scene import build_model
 from dexndm_ros.sim.tasks import TaskDraw
-from dexndm_ros.sim.worlds import World
+from dexndm_ros.sim.worlds import ObjectConfig, World
 
 Z = np.array([0.0, 0.0, 1.0])
 
@@ -379,3 +380,55 @@ def test_canonical_pose_is_where_the_fingers_meet_the_object():
     good = make_grasps(worlds, 16, seed=0)
     assert good.meta["accepted"] / good.meta["tried"] > 0.4
     np.testing.assert_allclose(good.target.mean(axis=0), CANONICAL_POSE_RAD, atol=0.2)
+
+
+def states_of(batch: HandBatch) -> tuple[np.ndarray, ...]:
+    return batch.q, batch.qd, batch.object_position, batch.object_rotation.as_quat(), batch.tip_force  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "gap",
+    [GapConfig(), GapConfig(delay_s=0.06, backlash_rad=0.05, torque_loss=0.5, heat_time_s=1.0)],
+    ids=["nominal", "gap"],
+)
+def test_a_copied_state_goes_on_as_the_original_does(grasps, gap):
+    """From one batch to rows of another, with what the servos remember and gravity turned."""
+    world = World(physics="fast", gap=gap)
+    env = make_env(grasps, worlds=[world] * 2)
+    env.batch.turn(np.array([1]), np.array([WRISTS["thumb_up"]]))
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        env.step(rng.uniform(-1, 1, (2, 16)))
+    other = HandBatch([world] * 3)
+    of = np.array([1, 0, 1])
+    other.copy_states(np.arange(3), env.batch, of)
+    np.testing.assert_array_equal(other.up, env.batch.up[of])
+    for _ in range(5):
+        target = env.target + rng.uniform(-0.1, 0.1, (2, 16))
+        env.batch.step(target)
+        other.step(target[of])
+        for copied, original in zip(states_of(other), states_of(env.batch), strict=True):
+            np.testing.assert_array_equal(copied, original[of])
+
+
+def test_a_state_is_copied_into_coarser_physics_as_it_is(grasps):
+    fine, coarse = (HandBatch([World(physics=p)]) for p in ("ref", "fast"))
+    row, target = np.array([0]), grasps.target[:1]
+    fine.set_state(row, grasps.q[:1], grasps.position[:1], grasps.rotation_xyzw[:1], target)
+    fine.step(target)
+    coarse.copy_states(row, fine, row)
+    for copied, original in zip(states_of(coarse), states_of(fine), strict=True):
+        np.testing.assert_array_equal(copied, original)
+    for batch in (fine, coarse):
+        batch.step(target)
+    assert 0.0 < np.abs(coarse.q - fine.q).max() < 0.03
+
+
+def test_states_that_do_not_fit_are_refused(grasps):
+    batch, row = make_env(grasps).batch, np.array([0])
+    turned = HandBatch([World(physics="fast", wrist="palm_down")])
+    with pytest.raises(ValueError, match="same wrist"):
+        turned.copy_states(row, batch, row)
+    empty = HandBatch([World(physics="fast", object=ObjectConfig(kind="none"))])
+    with pytest.raises(ValueError, match="without one"):
+        empty.copy_states(row, batch, row)

@@ -78,6 +78,23 @@ def test_a_reset_forgets_commands_under_way_and_takes_up_the_play():
     np.testing.assert_allclose(late[1], 0.5)
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.floats(-1, 1), min_size=1, max_size=6), st.sampled_from([0.0, 0.2]), st.floats(0.0, 0.05)
+)  # fmt: skip
+def test_a_copied_memory_lets_commands_arrive_on_time_in_other_physics_steps(
+    targets, play, delay_s
+):
+    fine, coarse = (
+        servo(0.05 / steps, backlash_rad=play, delay_s=delay_s, target_offset_rad=0.1)
+        for steps in (10, 6)
+    )
+    commanded(fine, targets, 10)
+    coarse.copy_memory(np.array([0]), fine, np.array([0]))
+    begun, copied = commanded(fine, [0.3], 10), commanded(coarse, [0.3], 6)
+    np.testing.assert_allclose(copied.mean(), begun.mean(), atol=1e-6)
+
+
 # --- torque ---
 
 

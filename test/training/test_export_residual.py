@@ -155,6 +155,12 @@ def test_scores_of_an_evaluation_stand_in_the_file_and_on_the_card(run, tmp_path
     assert read_spec(out).commit.count("exported at") == 1
 
 
+RESULT = {
+    "residual": "r.onnx", "axis": "+z", "world": {"name": "twin", "wrist": "palm_up", "physics": "ref"},
+    "mean": {"rotation_rad": 1.0, "survived": 1.0, "held": 1.0},
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -165,14 +171,18 @@ def test_scores_of_an_evaluation_stand_in_the_file_and_on_the_card(run, tmp_path
     ],
 )
 def test_scores_of_something_else_are_refused(run, tmp_path, capsys, change, said):
-    result = {
-        "residual": "r.onnx", "axis": "+z", "world": {"name": "twin", "wrist": "palm_up", "physics": "ref"},
-        "mean": {"rotation_rad": 1.0, "survived": 1.0, "held": 1.0},
-    }  # fmt: skip
     report, out = tmp_path / "scores.json", tmp_path / "mine" / "residual.onnx"
-    report.write_text(json.dumps([result | change]))
+    report.write_text(json.dumps([RESULT | change]))
     assert export(["--run", str(run), "--out", str(out), "--scores", str(report)]) == 2
     assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_scores_of_several_policies_are_refused(run, tmp_path, capsys):
+    report, out = tmp_path / "scores.json", tmp_path / "mine" / "residual.onnx"
+    report.write_text(json.dumps([RESULT | {"policy": name} for name in ("cylinder_z", "planner")]))
+    assert export(["--run", str(run), "--out", str(out), "--scores", str(report)]) == 2
+    assert "scores of 2 policies; evaluate this one alone" in capsys.readouterr().err
     assert not out.exists()
 
 

@@ -24,7 +24,8 @@ COUNT = 4
 
 
 @pytest.fixture
-def vec(tmp_path):
+def vec(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings into a file where it runs
     base = World.load("delay_50ms")  # servos that remember commands
     base = dataclasses.replace(base, physics="fast", wrist="palm_up")
     worlds = draw_worlds(base, COUNT, Randomisation(), 0)
