@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from dexndm_ros.datasets.errors import DatasetError
 
-__all__ = ["Column", "RowGroups", "joined", "open_row_groups"]
+__all__ = ["Column", "RowGroups", "data_files", "decoded", "joined", "open_row_groups"]
 
 _LOG = logging.getLogger(__name__)
 _FILE = re.compile(r"chunk-(\d+)/file-(\d+)\.parquet")
@@ -175,20 +176,33 @@ class RowGroups:
 
     def _decoded(self, index: int, name: str, width: int) -> NDArray[np.generic]:
         path, file, _ = self._files[self._groups[index][0]]
-        try:
-            table = file.read_row_group(self._groups[index][1], columns=[name])
+        return decoded(path, file, self._groups[index][1], {name: width})[name]
+
+
+def decoded(
+    path: Path, file: pq.ParquetFile, group: int, widths: Mapping[str, int]
+) -> dict[str, NDArray[np.generic]]:
+    """Columns of one row group of a data file, in memory, (rows,) where the width is 0, else (rows, width).
+
+    Raises:
+        DatasetError: damaged bytes, or missing values.
+    """
+    found = {}
+    try:
+        table = file.read_row_group(group, columns=list(widths))
+        for name, width in widths.items():
             column = table.column(name).combine_chunks()
             if column.null_count:
                 raise DatasetError(f"{path}: column {name!r} has missing values")
-            if width:
-                return np.asarray(column.flatten().to_numpy(zero_copy_only=False)).reshape(
-                    -1, width
-                )
-            return np.asarray(column.to_numpy(zero_copy_only=False))
-        except (OSError, pa.ArrowException) as error:
-            raise DatasetError(
-                f"{path}: column {name!r} cannot be read: {_line(error)}. {_CURE}"
-            ) from error
+            numbers = column.flatten() if width else column
+            array = np.asarray(numbers.to_numpy(zero_copy_only=False))
+            found[name] = array.reshape(-1, width) if width else array
+    except (OSError, pa.ArrowException) as error:
+        names = ", ".join(map(repr, widths))
+        raise DatasetError(
+            f"{path}: column {names} cannot be read: {_line(error)}. {_CURE}"
+        ) from error
+    return found
 
 
 def _line(error: Exception) -> str:
@@ -203,10 +217,19 @@ def joined(column: Column) -> Column:
 
 
 def open_row_groups(dataset: Path) -> RowGroups:
-    """The data files of a dataset folder.
+    """The row groups of a dataset folder.
 
     Raises:
         DatasetError: there are none, or they cannot be read.
+    """
+    return RowGroups(data_files(dataset))
+
+
+def data_files(dataset: Path) -> list[Path]:
+    """The data files of a dataset folder, in the order of the rows.
+
+    Raises:
+        DatasetError: there are none.
     """
     found = {}
     for path in (dataset / "data").glob("chunk-*/file-*.parquet"):
@@ -216,7 +239,7 @@ def open_row_groups(dataset: Path) -> RowGroups:
         raise DatasetError(
             f"{dataset} has no data/chunk-*/file-*.parquet: give the folder that dexndm convert made"
         )
-    return RowGroups([found[key] for key in sorted(found)])
+    return [found[key] for key in sorted(found)]
 
 
 def _plain_values(

@@ -17,6 +17,7 @@ __all__ = [
     "WRISTS",
     "AxisError",
     "WristError",
+    "axis_word",
     "check_axis",
     "check_wrist",
     "parse_axis",
@@ -95,6 +96,21 @@ def parse_axis(text: str) -> NDArray[np.float64]:
             "three numbers such as 0,0,1, or stop"
         )
     return check_axis(numbers)
+
+
+def axis_word(axis: Sequence[float] | NDArray[np.floating]) -> str:
+    """A unit axis as ``parse_axis`` reads it: ``+z``, or three numbers with spaces between them.
+
+    Raises:
+        AxisError: no unit vector.
+    """
+    vector = check_axis(axis)
+    if not vector.any():
+        return "stop"
+    largest = int(np.argmax(np.abs(vector)))
+    if np.count_nonzero(vector) == 1:
+        return f"{'-' if vector[largest] < 0 else '+'}{'xyz'[largest]}"
+    return " ".join(f"{value:.6f}" for value in vector)
 
 
 def check_wrist(xyzw: Sequence[float] | NDArray[np.floating]) -> NDArray[np.float64]:

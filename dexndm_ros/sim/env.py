@@ -29,8 +29,8 @@ from dexndm_ros.sim.correction import Correction, step_corrected
 from dexndm_ros.sim.fall import FallLimits
 from dexndm_ros.sim.grasp_cache import GraspCache, object_kind, object_size_m
 from dexndm_ros.sim.hands import Hands
+from dexndm_ros.sim.privileged import object_numbers
 from dexndm_ros.sim.rewards import RewardWeights, StepQuantities, reward_terms
-from dexndm_ros.sim.scene import object_shape
 from dexndm_ros.sim.tasks import TaskDraw
 from dexndm_ros.sim.worlds import GRASP_CENTRE_M, World
 
@@ -151,10 +151,8 @@ class RotationEnv:
         }
         self._sizes = np.array([object_size_m(w) for w in worlds])
         self._kinds = [object_kind(w) for w in worlds]
-        self._extents = np.array([object_shape(w.object).extents for w in worlds])
+        self._object_numbers = object_numbers(worlds)
         self._masses = np.array([w.object.mass_kg for w in worlds])
-        self._friction = np.array([w.object.friction for w in worlds])
-        self._centres = np.array([w.object.centre_of_mass_m for w in worlds])
         self.rng = np.random.default_rng(seed)
         self.history = ObservationHistory(batch=self.count)
         self.target = np.zeros((self.count, JOINT_COUNT))
@@ -375,8 +373,7 @@ class RotationEnv:
 
         Joint angles, target minus angle, previous target minus angle, joint velocity, last action; object
         position (from the grasp centre of this episode), two object axes, velocities, fingertip-to-object
-        vectors, fingertip contact forces; the rotation axis, gravity's direction, object size, the sides of
-        the box around it, its mass, friction and centre of mass.
+        vectors, fingertip contact forces; the rotation axis, gravity's direction, and ``object_numbers``.
         """
         b = self.batch
         rotation = b.object_rotation.apply(self._body_axis)
@@ -395,10 +392,6 @@ class RotationEnv:
             np.minimum(b.tip_force, 5.0),
             self.axes,
             b.up,
-            100.0 * (self._sizes[:, None] - 0.034),
-            50.0 * (self._extents - 0.06),
-            50.0 * (self._masses[:, None] - 0.05),
-            self._friction[:, None] - 1.0,
-            200.0 * self._centres,
+            self._object_numbers,
         ]
         return np.concatenate(parts, axis=1).astype(np.float32)

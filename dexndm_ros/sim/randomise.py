@@ -59,7 +59,9 @@ OBJECTS_ONLY = keep_hand(Randomisation())
 """Draws the object and leaves the hand as the world file has it: one hand, many objects."""
 
 
-def draw_worlds(base: World, count: int, ranges: Randomisation | None, seed: int) -> list[World]:
+def draw_worlds(
+    base: World, count: int, ranges: Randomisation | None, seed: int, first: int = 0
+) -> list[World]:
     """``count`` worlds around ``base``; without ranges, copies of it.
 
     Args:
@@ -67,12 +69,13 @@ def draw_worlds(base: World, count: int, ranges: Randomisation | None, seed: int
         count: number of worlds.
         ranges: what is drawn, or None for no randomisation.
         seed: the same seed gives the same worlds.
+        first: number of the first one: families and their prototypes are gone through from there.
     """
     if ranges is None:
         return [base] * count
     rng = np.random.default_rng(seed)
     worlds = []
-    for number in range(count):
+    for number in range(first, first + count):
         spread = 1.0 + rng.uniform(-1, 1, (2, 16)) * ranges.joint_gain_spread
         kp, kd = rng.uniform(*ranges.kp_scale), rng.uniform(*ranges.kd_scale)
         servo = dataclasses.replace(

@@ -11,16 +11,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dexndm_ros.hand.guard import GuardConfig, slewed
-from dexndm_ros.hand.joints import JOINT_NAMES, LOWER_RAD, UPPER_RAD
+from dexndm_ros.hand.joints import JOINT_COUNT, JOINT_NAMES, LOWER_RAD, UPPER_RAD
 from dexndm_ros.paths import policy_path
 from dexndm_ros.policy.controller import OnnxPolicy, load_policy
 from dexndm_ros.policy.spec import Seat
 from dexndm_ros.sim.env import RotationEnv, StepResult
 from dexndm_ros.training.progress import OpenBar
 
-__all__ = ["STEP_LIMIT_RAD", "Controller", "ControllerError", "open_controller", "refused_residual"]
+__all__ = [
+    "STEP_LIMIT_RAD",
+    "ActionNoise",
+    "Controller",
+    "ControllerError",
+    "OracleController",
+    "is_oracle",
+    "open_controller",
+    "refused_residual",
+]
+
+Array = NDArray[np.float64]
 
 
 class ControllerError(ValueError):
@@ -52,24 +64,67 @@ def _onnx_controller(policy: OnnxPolicy) -> Controller:
     return control
 
 
-def _oracle_controller(folder: Path) -> Controller:
-    """A trained oracle, deterministic."""
-    import torch
+class ActionNoise:
+    """Gaussian noise on a driver's actions; each episode has its own share of it, so that some are clean.
 
-    from dexndm_ros.training.oracle import load_oracle
+    Noise makes the driver visit, and the labels correct, the neighbourhood.
 
-    actor = load_oracle(folder)
+    Args:
+        count: episodes side by side, N.
+        std: largest standard deviation, in units of an action.
+        rng: of shares and noise.
+    """
 
-    def control(env: RotationEnv, first: bool) -> StepResult:
+    def __init__(self, count: int, std: float, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._share = rng.uniform(0.0, 1.0, (count, 1)) * std
+
+    def draw(self) -> Array:
+        """The noise of a step, (N, 16)."""
+        return self._rng.normal(size=(len(self._share), JOINT_COUNT)) * self._share
+
+
+class OracleController:
+    """A trained oracle, deterministic but for the noise on what it does.
+
+    Args:
+        folder: its run folder.
+        noise: on its actions, or None.
+
+    Attributes:
+        wanted: its own actions in the last step, in [-1, 1], (N, 16).
+        driven: the same with the noise.
+    """
+
+    def __init__(self, folder: Path, noise: ActionNoise | None = None) -> None:
+        from dexndm_ros.training.oracle import load_oracle
+
+        self._actor, self._noise = load_oracle(folder), noise
+        self.wanted = self.driven = np.zeros((0, JOINT_COUNT))
+
+    def __call__(self, env: RotationEnv, first: bool) -> StepResult:
+        """See ``Controller``."""
+        import torch
+
         with torch.inference_mode():
-            action = actor(torch.from_numpy(env.privileged())).numpy().astype(np.float64)
-        return env.step(action)
+            action = self._actor(torch.from_numpy(env.privileged())).numpy().astype(np.float64)
+        self.wanted = self.driven = np.clip(action, -1.0, 1.0)
+        if self._noise is not None:
+            self.driven = np.clip(self.wanted + self._noise.draw(), -1.0, 1.0)
+        return env.step(self.driven)
 
-    return control
+
+def is_oracle(policy: str) -> bool:
+    """Whether it is the run folder of an oracle."""
+    return (Path(policy) / "oracle.pt").is_file()
 
 
 def open_controller(
-    policy: str, residual: str, count: int, open_bar: OpenBar | None = None
+    policy: str,
+    residual: str,
+    count: int,
+    open_bar: OpenBar | None = None,
+    noise: ActionNoise | None = None,
 ) -> Controller:
     """What advances ``count`` environments by a policy and its residual.
 
@@ -79,9 +134,11 @@ def open_controller(
         residual: residual policy file, or empty.
         count: hands.
         open_bar: shows the episodes that a replay records first; None = shows nothing.
+        noise: on an oracle's actions.
 
     Raises:
-        ControllerError: a residual beside an oracle or a planner, or a witness that is not told what it needs.
+        ControllerError: a residual beside an oracle or a planner, noise beside a policy file, or a witness that is not
+            told what it needs.
         PathError, PolicySpecError: no such policy, or none for this hand.
     """
     kind, _, rest = policy.partition(":")
@@ -93,7 +150,14 @@ def open_controller(
 
         return ActionReplay(open_controller(_replayed(policy), residual, count), open_bar)
     opened = _open_policy(policy, residual, count)
-    return _oracle_controller(Path(policy)) if opened is None else _onnx_controller(opened)
+    if opened is None:
+        return OracleController(Path(policy), noise)
+    if noise is not None:
+        raise ControllerError(
+            f"noise on the actions of {policy}: only an oracle says what it would have done without; give the run "
+            "folder of one, or leave the noise out"
+        )
+    return _onnx_controller(opened)
 
 
 def refused_residual(policy: str, residual: str) -> str:
@@ -147,7 +211,7 @@ def _refuse_residual(residual: str, policy: str) -> None:
 
 def _open_policy(policy: str, residual: str, count: int) -> OnnxPolicy | None:
     """The opened files, or None for an oracle."""
-    if (Path(policy) / "oracle.pt").is_file():
+    if is_oracle(policy):
         _refuse_residual(residual, "an oracle")
         return None
     seat = Seat(JOINT_NAMES, LOWER_RAD.tolist(), UPPER_RAD.tolist())

@@ -125,12 +125,13 @@ def unseen_env(
     grasps: GraspConfig | None = None,
     config: EnvConfig | None = None,
     threads: int = 2,
+    first: int = 0,
 ) -> RotationEnv:
-    """Worlds and grasps of an evaluation seed, without automatic reset.
+    """Worlds and grasps of an evaluation seed, without automatic reset; ``first`` as of ``draw_worlds``.
 
     Grasps that must hold under every wrist are made palm down, so every wrist has the same ones.
     """
-    worlds = draw_worlds(base, episodes, ranges, seed + TEST_SEED)
+    worlds = draw_worlds(base, episodes, ranges, seed + TEST_SEED, first)
     batch = HandBatch(worlds, threads)
     count, grasp_seed = max(2 * episodes, 64), seed + TEST_SEED
     if grasps is not None and grasps.tilt_steps:

@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -97,7 +98,11 @@ def verify_export(net: torch.nn.Module, path: Path, observations: np.ndarray) ->
 def make_spec(run: Path, scores: Mapping[str, float]) -> PolicySpec:
     """The spec of a generalist run."""
     record = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    shards = record.get("shards")
     tasks = record["tasks"]
+    axes, wrists = [task["axis"] for task in tasks], [task["wrist"] for task in tasks]
+    if shards:
+        axes, wrists = shards["axes"] + axes, shards["wrists"] + wrists
     begun = "".join(
         f", {words} {_short(record[key])}"
         for key, words in (("correction", "simulator corrected by"), ("init", "begun from"))
@@ -109,15 +114,28 @@ def make_spec(run: Path, scores: Mapping[str, float]) -> PolicySpec:
         lower_rad=tuple(LOWER_RAD.tolist()),
         upper_rad=tuple(UPPER_RAD.tolist()),
         default_pose_rad=tuple(CANONICAL_POSE_RAD.tolist()),
-        trained_on=(
-            f"world {_short(record['world'])}, physics {record['physics']}, cylinders "
-            f"{record['randomisation']['radius_m']} m radius, {record['randomisation']['mass_kg']} kg{begun}"
-        ),
+        trained_on=_trained_on(record) + begun,
         commit=f"{record['commit']}, exported at {commit_id()}",
         scores=dict(scores),
-        axes=tuple(dict.fromkeys(task["axis"] for task in tasks)),
-        wrists=tuple(dict.fromkeys(task["wrist"] for task in tasks)),
+        axes=tuple(dict.fromkeys(axes)),
+        wrists=tuple(dict.fromkeys(wrists)),
     )
+
+
+def _trained_on(record: Mapping[str, Any]) -> str:
+    """The worlds of a generalist run, in words."""
+    words = []
+    if shards := record.get("shards"):
+        objects = f", {', '.join(shards['families'])}" if shards["families"] else ""
+        words.append(
+            f"{shards['episodes']} rollouts, worlds {', '.join(shards['worlds'])}{objects}"
+        )
+    if record["tasks"]:
+        words.append(
+            f"world {_short(record['world'])}, physics {record['physics']}, cylinders "
+            f"{record['randomisation']['radius_m']} m radius, {record['randomisation']['mass_kg']} kg"
+        )
+    return "; ".join(words)
 
 
 def _short(path: str) -> str:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from dexndm_ros.sim.env import RotationEnv
+from dexndm_ros.training.controllers import ActionNoise
 
 __all__ = ["RolloutBatch", "Task", "collect", "label_by_task"]
 
@@ -80,8 +81,7 @@ def collect(
         env: freshly reset environment.
         label: the oracle's action, (N, 16).
         act: who drives: None for the oracle itself, or the student's action (N, 16).
-        noise_std: gaussian noise on the driver's action; each episode draws its own share of it, so that
-            some are clean. Noise makes the driver visit, and the labels correct, the neighbourhood.
+        noise_std: noise on the driver's action, see ``ActionNoise``.
         rng: of the noise.
         keep_all: also keep episodes that ended in a fall, up to the fall. Otherwise survivors only.
     """
@@ -90,7 +90,7 @@ def collect(
     observations = np.empty((steps, env.count, 327), dtype=np.float32)
     actions = np.empty((steps, env.count, 16), dtype=np.float32)
     alive = np.ones((steps, env.count), dtype=bool)
-    share = rng.uniform(0.0, 1.0, (env.count, 1)) * noise_std
+    noise = ActionNoise(env.count, noise_std, rng)
     turned = np.zeros(env.count)
     living = np.ones(env.count, dtype=bool)
     for step in range(steps):
@@ -99,7 +99,7 @@ def collect(
         actions[step] = wanted
         alive[step] = living
         driven = wanted if act is None else act(env)
-        result = env.step(driven + rng.normal(size=driven.shape) * share)
+        result = env.step(driven + noise.draw())
         living &= ~result.terminated
         turned += np.where(living, result.turned_rad, 0.0)
     keep = alive if keep_all else alive & living

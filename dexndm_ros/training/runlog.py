@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -34,7 +34,7 @@ class RunLog:
             self._csv.writeheader()
         self._board = SummaryWriter(str(folder / "tensorboard"))
 
-    def write(self, row: dict[str, float | str]) -> None:
+    def write(self, row: Mapping[str, float | str]) -> None:
         """One row; words go to the CSV only."""
         self._csv.writerow(row)
         self._file.flush()

@@ -3,33 +3,22 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from dexndm_ros.datasets.convert_cli import main
 from dexndm_ros.datasets.engine import EngineError, open_engine
 from support.nights import write_night
+from support.ray_cluster import ray_cluster
 from support.worker_jobs import check_deaths
 
 pytest.importorskip("ray")
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def engine():
     """A cluster of this machine; what is converted meanwhile uses it."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = f"{ROOT}:{ROOT / 'test'}"  # the workers' own imports
-    try:
-        with open_engine("ray", 2) as opened:
-            yield opened
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+    with ray_cluster(2) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "no address at all"])

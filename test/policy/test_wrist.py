@@ -12,6 +12,7 @@ from dexndm_ros.policy.wrist import (
     WRISTS,
     AxisError,
     WristError,
+    axis_word,
     check_axis,
     check_wrist,
     parse_axis,
@@ -102,3 +103,14 @@ def test_any_text_is_a_wrist_or_a_wrist_error(text):
 def test_an_unknown_wrist_lists_the_known_names():
     with pytest.raises(WristError, match="palm_up, palm_down"):
         parse_wrist("palm_sideways")
+
+
+@given(st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: np.linalg.norm(v) > 0.1))
+def test_the_word_of_an_axis_is_read_as_that_axis(vector):
+    axis = np.array(vector) / np.linalg.norm(vector)
+    np.testing.assert_allclose(parse_axis(axis_word(axis)), axis, atol=2e-6)
+
+
+@pytest.mark.parametrize("word", ["+x", "-x", "+y", "-y", "+z", "-z", "stop"])
+def test_principal_axes_have_their_names(word):
+    assert axis_word(parse_axis(word)) == word

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import dexndm_ros.training.episodes as episodes
 import dexndm_ros.training.evaluate as evaluation
 import dexndm_ros.training.residual.select as selection
 from dexndm_ros.paths import policy_path
@@ -118,7 +119,7 @@ def test_objects_and_grasps_are_none_that_anything_else_uses(
     class DrawnError(Exception):
         pass
 
-    def draw(base: Any, count: int, ranges: Any, seed: int) -> None:
+    def draw(base: Any, count: int, ranges: Any, seed: int, first: int = 0) -> None:
         raise DrawnError(seed)
 
     def seed_of(job: Callable[[], Any]) -> int:
@@ -128,7 +129,7 @@ def test_objects_and_grasps_are_none_that_anything_else_uses(
         return seed
 
     monkeypatch.setattr(selection, "draw_worlds", draw)
-    monkeypatch.setattr(evaluation, "draw_worlds", draw)
+    monkeypatch.setattr(episodes, "draw_worlds", draw)
     chosen = seed_of(lambda: choose(tmp_path, files["nothing"], seed=7))
     config = selection.SelectConfig(world="gains")
     many = {str(k): files["nothing"] for k in range(4)}  # enough of them for two rounds

@@ -275,6 +275,10 @@ def test_settings_come_from_a_file_and_the_command_line(tmp_path, capsys) -> Non
         (["policy", "--policy", "nobody"], "nobody"),
         (["policy", "--residual", "nowhere.onnx"], "nowhere.onnx"),
         (["policy", "--policy", ORACLE, "--residual", "some.onnx"], "an oracle takes none"),
+        (["policy", "--families", "spoons"], "families: 'spoons' is none of cylinders"),
+        (["policy", "--families", "cuboids", "--draw", "none"], "families are drawn from"),
+        (["policy", "--noise-std", "0.5"], "give the run folder of an oracle"),
+        (["policy", "--noise-std", "2"], "noise_std must be from 0 to 1"),
         (["policy", "--world", "mars"], "mars"),
         (["policy", "--episodes", "0"], "episodes must be from 1"),
         (["replay", "--library", "waves:saw:3"], "saw:3; kinds are sine"),
@@ -301,7 +305,7 @@ def test_what_cannot_be_is_refused_in_words_before_any_work(words, message, tmp_
 def test_the_commands_and_the_file_in_the_documentation_are_understood(tmp_path) -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "simulated_data.md").read_text()
     commands = re.findall(r"^dexndm rollouts (.*)$", text, re.MULTILINE)
-    assert len(commands) == 5
+    assert len(commands) == 6
     for job, *words in map(shlex.split, commands):
         config = read_config(job, words)
         World.load(config.world)

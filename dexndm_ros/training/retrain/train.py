@@ -22,6 +22,7 @@ from dexndm_ros.paths import PathError, policy_path
 from dexndm_ros.policy.observation import OBSERVATION_SIZE
 from dexndm_ros.policy.onnx_file import open_model
 from dexndm_ros.policy.spec import PolicySpecError
+from dexndm_ros.training.claim import refuse_other_settings
 from dexndm_ros.training.cli import ConfigError, from_mapping
 from dexndm_ros.training.export import main as export
 from dexndm_ros.training.export import verify_export
@@ -122,18 +123,12 @@ def _record(folder: Path) -> dict[str, Any]:
 
 def _claim(out: Path, config: RetrainConfig) -> None:
     """Write the settings, or refuse to go on with other ones."""
-    ours = json.loads(json.dumps(asdict(config)))
+    ours = asdict(config)
+    refuse_other_settings(out, config, [key for key in ours if key not in _FREE])
     file = out / "config.json"
-    if file.exists():
-        theirs = _record(out)
-        other = [key for key in ours if key not in _FREE and theirs.get(key) != ours[key]]
-        if other:
-            raise ConfigError(
-                f"{out} was begun with another {other[0]} ({theirs.get(other[0])!r}); give that, or another --out"
-            )
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(ours | {"commit": commit_id()}, indent=2), encoding="utf-8")
+    if not file.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(ours | {"commit": commit_id()}, indent=2), encoding="utf-8")
 
 
 def _oracle(config: RetrainConfig, out: Path, lender: Path) -> OracleConfig:

@@ -20,6 +20,7 @@ from dexndm_ros.replay.ledger_rows import PlanEntry
 from dexndm_ros.replay.plan import make_plan
 from dexndm_ros.replay.trajectory import TrajectorySource
 from dexndm_ros.sim.worlds import ObjectConfig, World
+from dexndm_ros.training.controllers import is_oracle
 from dexndm_ros.training.simulate.config import (
     ReplayConfig,
     RolloutConfig,
@@ -31,6 +32,10 @@ __all__ = ["Block", "replay_blocks", "replay_world", "rollout_block"]
 
 _FORMAT = 1
 """Raised when the same recipe gives other rows than before."""
+_ORACLE_FORMAT = 2
+"""The same for rollouts of oracles."""
+_GRASP_WRIST = "palm_down"
+"""Grasps that serve every wrist are made so (paper, section C)."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Block:
         number: of the block in its task (a wrist, and an axis).
         recipe: all that its rows follow from, as JSON can hold it.
         entries: rows of the plan, of replays.
+        wrists: that its episodes draw from; none = all have ``wrist``.
     """
 
     config: RolloutConfig | ReplayConfig
@@ -54,6 +60,7 @@ class Block:
     number: int
     recipe: Mapping[str, Any]
     entries: tuple[PlanEntry, ...] = ()
+    wrists: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -85,10 +92,18 @@ class Block:
 def rollout_block(config: RolloutConfig, base: World, wrist: str, axis: str, number: int) -> Block:
     """A block of closed-loop episodes.
 
+    Args:
+        config: of the job.
+        base: world that everything is drawn around.
+        wrist: of all episodes, "" = the world's; of no meaning where each draws its own.
+        axis: likewise.
+        number: of the block in its task.
+
     Raises:
         PathError: no such policy.
     """
-    world = _turned(config, base, wrist)
+    drawn = tuple(each or base.wrist for each in config.wrists) if config.draw_tasks else ()
+    world = _turned(config, base, _GRASP_WRIST if drawn else wrist)
     recipe = _recipe(config, world) | {
         "policy": policy_name(config.policy),
         "policy_sha256": fingerprint(_policy_file(config.policy)),
@@ -99,7 +114,17 @@ def rollout_block(config: RolloutConfig, base: World, wrist: str, axis: str, num
         "block": config.block,
         "number": number,
     }
-    return Block(config, world, world.wrist, axis, number, recipe)
+    # What is not asked for is not named: recipes from before there was such a thing stay as they are.
+    if is_oracle(config.policy):
+        recipe["format"] = _ORACLE_FORMAT
+    if config.noise_std:
+        recipe["noise_std"] = config.noise_std
+    if config.families:
+        recipe["families"] = config.family_names
+    if not drawn:
+        return Block(config, world, world.wrist, axis, number, recipe)
+    recipe |= {"axis": "", "tasks": {"wrists": drawn, "axes": config.axes}}
+    return Block(config, world, "drawn", "", number, recipe, wrists=drawn)
 
 
 def replay_blocks(
@@ -163,8 +188,7 @@ def policy_name(policy: str) -> str:
 
 
 def _policy_file(policy: str) -> Path:
-    oracle = Path(policy) / "oracle.pt"
-    return oracle if oracle.is_file() else policy_path(policy)
+    return Path(policy) / "oracle.pt" if is_oracle(policy) else policy_path(policy)
 
 
 def _turned(config: SimulateConfig, base: World, wrist: str) -> World:

@@ -11,6 +11,7 @@ from typing import Any
 import tyro
 import yaml
 
+from dexndm_ros.datasets.engine import EngineError
 from dexndm_ros.datasets.errors import DatasetError, DatasetWriteError
 from dexndm_ros.datasets.progress import Progress
 from dexndm_ros.paths import PathError
@@ -33,8 +34,8 @@ _JOBS = {
     "replay": (ReplayConfig, "open loop: a library's targets plus noise, under load or in a box"),
 }
 _REFUSALS = (
-    AxisError, CampaignError, ConfigError, ControllerError, DatasetError, DatasetWriteError, LibraryError, LoadError,
-    LockedError, NoiseError, PathError, PolicySpecError, SimulateError, WorldError,
+    AxisError, CampaignError, ConfigError, ControllerError, DatasetError, DatasetWriteError, EngineError, LibraryError,
+    LoadError, LockedError, NoiseError, PathError, PolicySpecError, SimulateError, WorldError,
 )  # fmt: skip
 _REFUSED, _INTERRUPTED = 2, 130
 

@@ -4,17 +4,26 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from dexndm_ros.policy.wrist import WRISTS, parse_axis
+from dexndm_ros.policy.wrist import WRISTS, axis_word, parse_axis
 from dexndm_ros.replay.noise import NoiseConfig
 from dexndm_ros.sim.load import LoadConfig
+from dexndm_ros.sim.randomise import OBJECTS_ONLY, TABLE_14, Randomisation
+from dexndm_ros.sim.shapes.families import FAMILIES, TRAINED
+from dexndm_ros.sim.tasks import ROTATION_AXES
 
-__all__ = ["ReplayConfig", "RolloutConfig", "SimulateConfig", "SimulateError"]
+__all__ = ["ReplayConfig", "RolloutConfig", "SimulateConfig", "SimulateError", "on_any_machine"]
 
 _MOST_EPISODES = 10_000_000
+_DRAW: dict[str, Randomisation | None] = {
+    "objects": OBJECTS_ONLY,
+    "all": Randomisation(),
+    "table_14": TABLE_14,
+    "none": None,
+}
 
 
 class SimulateError(ValueError):
@@ -28,12 +37,14 @@ class SimulateConfig:
     Attributes:
         out: the dataset's folder; it is made, or added to.
         world: world file or name.
-        wrist: wrist orientations, comma separated; "" = the world's.
+        wrist: wrist orientations, comma separated, or "all" for the six; "" = the world's.
         physics: physics preset; "" = the world's.
         episodes: of each wrist (and axis).
         seed: of everything that is drawn, 0 to 2**63 - 1.
         block: episodes that are simulated together; a unit of work, of progress and of resuming.
-        jobs: processes; 0 = one a core. The data do not depend on it.
+        jobs: processes; 0 = one a core (of a cluster: of all its machines). The data do not depend on it.
+        engine: processes of this machine, or a Ray cluster, whose machines all see dataset and policy under the same
+            paths. The data do not depend on it.
         report: write the quality report too.
     """
 
@@ -45,6 +56,7 @@ class SimulateConfig:
     seed: int = 0
     block: int = 32
     jobs: int = 0
+    engine: Literal["local", "ray"] = "local"
     report: bool = True
 
     def __post_init__(self) -> None:
@@ -71,11 +83,13 @@ class SimulateConfig:
     @property
     def wrists(self) -> tuple[str, ...]:
         """Each wrist orientation."""
-        return tuple(self.wrist.split(","))
+        return tuple(WRISTS) if self.wrist == "all" else tuple(self.wrist.split(","))
 
     @property
-    def processes(self) -> int:
-        """How many."""
+    def processes(self) -> int | None:
+        """How many; None = as many as the cluster has cores."""
+        if self.engine == "ray":
+            return self.jobs or None
         return self.jobs or len(os.sched_getaffinity(0))
 
 
@@ -86,15 +100,25 @@ class RolloutConfig(SimulateConfig):
     Attributes:
         policy: policy file, shipped name, or run folder of an oracle.
         residual: residual policy file; "" = none.
-        axis: rotation axes in the palm frame, comma separated.
-        draw: what differs between the worlds of the episodes: "objects", "all" (servo gains too) or "none".
+        axis: rotation axes in the palm frame, comma separated, or "all" for the 32 of the paper; one that is given by
+            three numbers has spaces between them.
+        draw: what differs between the worlds of the episodes: "objects", "all" (servo gains too), "table_14" (the same
+            with the paper's ranges of mass and friction, and the centre of mass) or "none".
+        families: sets of objects (paper, Table 14) that are gone through in turn, comma separated, or "trained" for
+            all but the test set; "" = the world's own object.
+        draw_tasks: every episode draws its wrist and its axis from those named, and there are ``episodes`` in all;
+            without, there are so many of each wrist and axis.
+        noise_std: largest noise on an oracle's actions, in units of an action; each episode has its own share of it.
         survivors_only: only episodes that held the object to the end, as many as asked for; the others are counted.
     """
 
     policy: str = "cylinder_z"
     residual: str = ""
     axis: str = "+z"
-    draw: Literal["objects", "all", "none"] = "objects"
+    draw: Literal["objects", "all", "table_14", "none"] = "objects"
+    families: str = ""
+    draw_tasks: bool = False
+    noise_std: float = 0.0
     survivors_only: bool = False
 
     def __post_init__(self) -> None:
@@ -106,11 +130,38 @@ class RolloutConfig(SimulateConfig):
                     f"axis {axis!r}: a policy that is to stop does nothing worth keeping"
                 )
         _check_twice("axis", self.axes)
+        if not 0.0 <= self.noise_std <= 1.0:
+            raise SimulateError(f"noise_std must be from 0 to 1, got {self.noise_std}")
+        for family in self.family_names:
+            if family not in FAMILIES:
+                raise SimulateError(
+                    f"families: {family!r} is none of {', '.join(FAMILIES)}, or trained"
+                )
+        _check_twice("families", self.family_names)
+        if self.families and self.draw == "none":
+            raise SimulateError(
+                "families are drawn from, and draw is none: give draw objects, all or table_14"
+            )
 
     @property
     def axes(self) -> tuple[str, ...]:
         """Each axis."""
+        if self.axis == "all":
+            return tuple(axis_word(axis) for axis in ROTATION_AXES)
         return tuple(self.axis.split(","))
+
+    @property
+    def family_names(self) -> tuple[str, ...]:
+        """Each family."""
+        if self.families == "trained":
+            return TRAINED
+        return tuple(self.families.split(",")) if self.families else ()
+
+    @property
+    def randomisation(self) -> Randomisation | None:
+        """Of the worlds; None = they are all as the world file has it."""
+        ranges = _DRAW[self.draw]
+        return ranges and replace(ranges, families=self.family_names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +183,18 @@ class ReplayConfig(SimulateConfig):
     load: LoadConfig = field(default_factory=LoadConfig)
     box: Literal["", "full", "half", "tied"] = ""
     vary_gains: bool = False
+
+
+def on_any_machine(config: RolloutConfig | ReplayConfig) -> RolloutConfig | ReplayConfig:
+    """The same settings with paths that mean the same wherever a worker runs; names of shipped things stay names."""
+
+    def whole(path: str) -> str:
+        there = Path(path).is_file() or (Path(path) / "oracle.pt").is_file()
+        return str(Path(path).absolute()) if there else path
+
+    if isinstance(config, RolloutConfig):
+        return replace(config, policy=whole(config.policy), residual=whole(config.residual))
+    return replace(config, library=whole(config.library))
 
 
 def _check_twice(name: str, values: tuple[str, ...]) -> None:

@@ -23,10 +23,15 @@ from dexndm_ros.policy.spec import refusal
 from dexndm_ros.replay.library import STEPS, open_source
 from dexndm_ros.sim.env import EnvConfig
 from dexndm_ros.sim.worlds import World
-from dexndm_ros.training.controllers import refused_residual
+from dexndm_ros.training.controllers import is_oracle, refused_residual
 from dexndm_ros.training.progress import commit_id
 from dexndm_ros.training.simulate.blocks import Block, replay_blocks, rollout_block
-from dexndm_ros.training.simulate.config import ReplayConfig, RolloutConfig, SimulateError
+from dexndm_ros.training.simulate.config import (
+    ReplayConfig,
+    RolloutConfig,
+    SimulateError,
+    on_any_machine,
+)
 from dexndm_ros.training.simulate.tasks import Task
 from dexndm_ros.training.simulate.work import BlockTask, block_done, block_job
 
@@ -49,11 +54,13 @@ def simulate(
     Raises:
         SimulateError: settings that do not fit the world, or a policy that holds hardly anything.
         WorldError: no such world. LibraryError: no such trajectories. PathError, PolicySpecError: no such policy.
-        ControllerError: a residual beside an oracle.
+        ControllerError: a residual beside an oracle, or noise beside a policy file.
+        EngineError: the engine cannot be had.
         DatasetError: something else is where the dataset is to be.
         DatasetWriteError: the disk refuses; what is done is kept.
         LockedError: another process adds to this dataset.
     """
+    config = on_any_machine(config)
     world = World.load(config.world)
     begin_s = time.monotonic()
     known: dict[str, int] = {}
@@ -62,7 +69,7 @@ def simulate(
         known.update(_known(building.existing))
         building.parts.mkdir(exist_ok=True)
         made_by = f"dexndm_ros {__version__}, commit {commit_id()}"
-        with open_engine("local", config.processes) as engine:
+        with open_engine(config.engine, config.processes) as engine:
             for task in tasks:
                 _simulate(task, engine, building.parts, made_by, progress)
             parts = [path for task in tasks for path in task.parts(building.parts, made_by)]
@@ -113,6 +120,13 @@ def _tasks(
     # Opened here once, so that a wrong one is told now and in its own words.
     if refused := refused_residual(config.policy, config.residual):
         say(refusal(refused))
+    if config.noise_std and not is_oracle(config.policy):
+        raise SimulateError(
+            f"noise_std: only an oracle says what it would have done without noise, and {config.policy} is a policy "
+            "file; give the run folder of an oracle, or leave noise_std out"
+        )
+    if config.draw_tasks:
+        return [_rollouts(config, world, "", "", known)]
     return [
         _rollouts(config, world, wrist, axis, known)
         for wrist in config.wrists
@@ -126,7 +140,7 @@ def _rollouts(
     def make(number: int) -> Block:
         return rollout_block(config, world, wrist, axis, number)
 
-    words = f"rollouts, {wrist or world.wrist} {axis}"
+    words = "rollouts" if config.draw_tasks else f"rollouts, {wrist or world.wrist} {axis}"
     return Task(words, make, config.block, config.episodes, config.survivors_only, known)
 
 

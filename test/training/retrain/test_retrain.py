@@ -20,13 +20,13 @@ from dexndm_ros.paths import share_dir
 from dexndm_ros.policy.onnx_file import open_model
 from dexndm_ros.training.cli import ConfigError
 from dexndm_ros.training.cli import main as train
+from dexndm_ros.training.cloning.rounds import build_env as student_env
 from dexndm_ros.training.corrections.config import AsapConfig
 from dexndm_ros.training.generalist import (
     GeneralistConfig,
     load_generalist,
     train_generalist,
 )
-from dexndm_ros.training.generalist import _build_env as student_env
 from dexndm_ros.training.oracle import OracleConfig, build_env, load_oracle
 from dexndm_ros.training.ppo import Learner
 from dexndm_ros.training.progress import Stages
