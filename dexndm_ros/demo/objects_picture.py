@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dexndm_ros.demo.errors import DemoError
-from dexndm_ros.demo.world_picture import Image, off_screen, rendered
+from dexndm_ros.demo.world_picture import Image, off_screen, rendered, save_picture
 
 __all__ = ["draw_families", "main"]
 
@@ -101,18 +100,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--objects", default="train,test,cubes,bricks", help="families, or train, test"
     )
     arguments = parser.parse_args(argv)
-    from PIL import Image as Pillow
 
-    try:
+    def drawn() -> Image:
         off_screen()
         from dexndm_ros.sim.shapes.families import parse_families
 
-        image = draw_families(parse_families(arguments.objects))
-        Pillow.fromarray(image).save(arguments.file, optimize=True)
-    except (DemoError, ValueError, OSError) as error:
-        print(f"[ERROR] {error}", file=sys.stderr)
-        return 1
-    return 0
+        return draw_families(parse_families(arguments.objects))
+
+    return save_picture(arguments.file, drawn)
 
 
 if __name__ == "__main__":

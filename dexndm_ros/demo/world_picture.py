@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dexndm_ros.demo.errors import DemoError
 from dexndm_ros.hand.joints import CANONICAL_POSE_RAD, JOINT_NAMES
 
-__all__ = ["Image", "draw", "main", "off_screen", "rendered"]
+__all__ = ["Image", "draw", "main", "off_screen", "rendered", "save_picture"]
 
 Image = NDArray[np.uint8]
 _ANTIALIAS = 2
@@ -144,11 +144,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--wrist", default="", help="palm orientation (default: the world's)")
     parser.add_argument("--seed", type=int, default=0, help="of where balls fall")
     arguments = parser.parse_args(argv)
+    return save_picture(
+        arguments.file, lambda: draw(arguments.world, arguments.wrist, seed=arguments.seed)
+    )
+
+
+def save_picture(file: Path, drawn: Callable[[], Image]) -> int:
+    """Draw into a file; 1 and a sentence where that cannot be, else 0."""
     from PIL import Image as Pillow
 
     try:
-        image = draw(arguments.world, arguments.wrist, seed=arguments.seed)
-        Pillow.fromarray(image).save(arguments.file, optimize=True)
+        Pillow.fromarray(drawn()).save(file, optimize=True)
     except (DemoError, ValueError, OSError) as error:
         print(f"[ERROR] {error}", file=sys.stderr)
         return 1
