@@ -75,7 +75,7 @@ def test_a_student_can_learn_what_the_oracle_wanted_where_noise_has_led_it(tmp_p
 
 def test_tasks_and_objects_are_drawn_from_those_named() -> None:
     config = dataclasses.replace(
-        NOISY, families="cylinders,cuboids", wrist="palm_up,thumb_down", axis="all", draw_tasks=True,
+        NOISY, objects="cylinders,cuboids", wrist="palm_up,thumb_down", axis="all", draw_tasks=True,
         draw="table_14", block=6,
     )  # fmt: skip
     block = rollout_block(config, WORLD, "", "", 1)
@@ -98,7 +98,7 @@ def test_tasks_and_objects_are_drawn_from_those_named() -> None:
 
 
 def test_the_words_for_all_are_the_papers() -> None:
-    config = dataclasses.replace(NOISY, wrist="all", axis="all", families="trained")
+    config = dataclasses.replace(NOISY, wrist="all", axis="all", objects="train")
     axes = np.array([parse_axis(word) for word in config.axes])
     np.testing.assert_allclose(axes, ROTATION_AXES, atol=1e-6)
     assert config.wrists == tuple(WRISTS)
@@ -106,7 +106,7 @@ def test_the_words_for_all_are_the_papers() -> None:
 
 
 def test_blocks_go_through_the_prototypes_of_a_family_one_after_the_other() -> None:
-    ranges = dataclasses.replace(NOISY, families="irregular").randomisation
+    ranges = dataclasses.replace(NOISY, objects="irregular").randomisation
     shapes = [
         world.object.shape for first in (0, 4) for world in draw_worlds(WORLD, 4, ranges, 9, first)
     ]

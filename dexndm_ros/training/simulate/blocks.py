@@ -119,7 +119,7 @@ def rollout_block(config: RolloutConfig, base: World, wrist: str, axis: str, num
         recipe["format"] = _ORACLE_FORMAT
     if config.noise_std:
         recipe["noise_std"] = config.noise_std
-    if config.families:
+    if config.objects:
         recipe["families"] = config.family_names
     if not drawn:
         return Block(config, world, world.wrist, axis, number, recipe)

@@ -91,7 +91,7 @@ def _env(block: Block, config: RolloutConfig, steps: int) -> RotationEnv:
     if config.draw_tasks:
         asked = dataclasses.replace(asked, tasks=TaskDraw(config.axes, block.wrists))
     # Objects of other widths, or under other wrists, fall out of grasps that were not made for it.
-    grasps = EVERY_WRIST if config.draw_tasks or config.families else None
+    grasps = EVERY_WRIST if config.draw_tasks or config.objects else None
     try:
         return unseen_env(
             block.world, axis, config.block, block.seed, config.randomisation, grasps, asked,
@@ -142,16 +142,16 @@ def _about(
         index=index,
         seed=-1,
         trajectory=-1,
-        load=world.object.kind if config.families else block.world.object.kind,
+        load=world.object.kind if config.objects else block.world.object.kind,
         facts={"policy": policy_name(config.policy)} | outcome | _object(config, index, world),
     )
 
 
 def _object(config: RolloutConfig, index: int, world: World) -> dict[str, Any]:
     """What is in the hand."""
-    names = _OF_OBJECT + (_OF_FAMILY if config.families else ())
+    names = _OF_OBJECT + (_OF_FAMILY if config.objects else ())
     thing = dataclasses.asdict(world.object)
     told = {f"object_{name}": thing[name] for name in names}
-    if config.families:
+    if config.objects:
         told["object_family"] = config.family_names[index % len(config.family_names)]
     return told

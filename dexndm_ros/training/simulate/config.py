@@ -12,7 +12,8 @@ from dexndm_ros.policy.wrist import WRISTS, axis_word, parse_axis
 from dexndm_ros.replay.noise import NoiseConfig
 from dexndm_ros.sim.load import LoadConfig
 from dexndm_ros.sim.randomise import OBJECTS_ONLY, TABLE_14, Randomisation
-from dexndm_ros.sim.shapes.families import FAMILIES, TRAINED
+from dexndm_ros.sim.shapes.families import parse_families
+from dexndm_ros.sim.shapes.pieces import ShapeError
 from dexndm_ros.sim.tasks import ROTATION_AXES
 
 __all__ = ["ReplayConfig", "RolloutConfig", "SimulateConfig", "SimulateError", "on_any_machine"]
@@ -104,8 +105,8 @@ class RolloutConfig(SimulateConfig):
             three numbers has spaces between them.
         draw: what differs between the worlds of the episodes: "objects", "all" (servo gains too), "table_14" (the same
             with the paper's ranges of mass and friction, and the centre of mass) or "none".
-        families: sets of objects (paper, Table 14) that are gone through in turn, comma separated, or "trained" for
-            all but the test set; "" = the world's own object.
+        objects: families (paper, Table 14) that are gone through in turn, comma separated, or "train", "test"; "" = the
+            world's own object.
         draw_tasks: every episode draws its wrist and its axis from those named, and there are ``episodes`` in all;
             without, there are so many of each wrist and axis.
         noise_std: largest noise on an oracle's actions, in units of an action; each episode has its own share of it.
@@ -116,7 +117,7 @@ class RolloutConfig(SimulateConfig):
     residual: str = ""
     axis: str = "+z"
     draw: Literal["objects", "all", "table_14", "none"] = "objects"
-    families: str = ""
+    objects: str = ""
     draw_tasks: bool = False
     noise_std: float = 0.0
     survivors_only: bool = False
@@ -132,15 +133,13 @@ class RolloutConfig(SimulateConfig):
         _check_twice("axis", self.axes)
         if not 0.0 <= self.noise_std <= 1.0:
             raise SimulateError(f"noise_std must be from 0 to 1, got {self.noise_std}")
-        for family in self.family_names:
-            if family not in FAMILIES:
-                raise SimulateError(
-                    f"families: {family!r} is none of {', '.join(FAMILIES)}, or trained"
-                )
-        _check_twice("families", self.family_names)
-        if self.families and self.draw == "none":
+        try:
+            parse_families(self.objects)
+        except ShapeError as error:
+            raise SimulateError(str(error)) from error
+        if self.objects and self.draw == "none":
             raise SimulateError(
-                "families are drawn from, and draw is none: give draw objects, all or table_14"
+                "objects are drawn from families, and draw is none: give draw objects, all or table_14"
             )
 
     @property
@@ -153,9 +152,7 @@ class RolloutConfig(SimulateConfig):
     @property
     def family_names(self) -> tuple[str, ...]:
         """Each family."""
-        if self.families == "trained":
-            return TRAINED
-        return tuple(self.families.split(",")) if self.families else ()
+        return parse_families(self.objects)
 
     @property
     def randomisation(self) -> Randomisation | None:
