@@ -323,8 +323,8 @@ class AnyEvents(RuleBasedStateMachine):
             self.quiet = 0 if target is not None else self.quiet + 1
             if told.fault:
                 self.must_let_go = True
-            elif self.quiet * PERIOD_S > bench.drive.profile.target_stale_s:
-                self.must_let_go = False
+            elif self.quiet * PERIOD_S > bench.drive.profile.target_stale_s - 1e-6:
+                self.must_let_go = False  # at the limit itself, rounding decides
             velocity = np.zeros(3)
             if told.pose is not None and before is not None:
                 velocity = (told.pose.position_m - before.position_m) / PERIOD_S
