@@ -14,12 +14,17 @@ PATIENT = {"reply_timeout_s": 0.1, "gap_s": 0.05}
 
 
 @pytest.fixture
-def make_rig():
-    """Start rigs with a configuration; all are closed at the end."""
+def make_rig(tmp_path):
+    """Start rigs with a configuration; all are closed at the end.
+
+    Each has a link of its own: the name of a pty is given to the next one that is opened, perhaps by another test at
+    the same time, and a driver whose cable was pulled would find that one's hand behind it.
+    """
     rigs = []
 
     def make(config=None, position_rad=None):
-        rig = ServoRig(JointPlant(position_rad=position_rad), None, config or RigConfig())
+        link = tmp_path / f"rig_{len(rigs)}"
+        rig = ServoRig(JointPlant(position_rad=position_rad), link, config or RigConfig())
         rig.start()
         rigs.append(rig)
         return rig
