@@ -23,5 +23,7 @@ def ray_cluster(jobs: int) -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="ray_") as own:
         patch.setenv("PYTHONPATH", f"{_ROOT}:{_ROOT / 'test'}")
         patch.setenv("RAY_TMPDIR", own)  # where clusters are looked up
+        # By default workers give way to everything, and beside other tests they would hardly come to work.
+        patch.setenv("RAY_worker_niceness", "0")
         with open_engine("ray", jobs) as opened:
             yield opened
