@@ -62,7 +62,7 @@ SIZES = {
     "small": Size(
         rollouts=64, replays=64, night=24, task=16, fit=("--clips", "12"), fit_s=240.0,
         select=16, choose=32, episodes=16, seeds=3,
-        pretrain_epochs=10, tune_epochs=10, residual_epochs=10, load="full", speeds=(3.0, 2.0, 1.0, 0.5),
+        pretrain_epochs=10, tune_epochs=60, residual_epochs=10, load="full", speeds=(3.0, 2.0, 1.0, 0.5),
     ),
 }  # fmt: skip
 """``tiny`` shows that everything runs; its numbers mean nothing."""
